@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The message types that our bags know: those of ROS 2 Jazzy, and vision_msgs.
+
+vision_msgs is not part of the type store of rosbags, so the fields are here; the test compares their hashes with upstream's.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+VISION_MSGS: dict[str, str] = {
+    'vision_msgs/msg/BoundingBox2D': (
+        'vision_msgs/Pose2D center\n'
+        'float64 size_x\n'
+        'float64 size_y\n'
+    ),
+    'vision_msgs/msg/Detection2D': (
+        'std_msgs/Header header\n'
+        'ObjectHypothesisWithPose[] results\n'
+        'BoundingBox2D bbox\n'
+        'string id\n'
+    ),
+    'vision_msgs/msg/Detection2DArray': (
+        'std_msgs/Header header\n'
+        'Detection2D[] detections\n'
+    ),
+    'vision_msgs/msg/LabelInfo': (
+        'std_msgs/Header header\n'
+        'vision_msgs/VisionClass[] class_map\n'
+        'float32 threshold\n'
+    ),
+    'vision_msgs/msg/ObjectHypothesis': (
+        'string class_id\n'
+        'float64 score\n'
+    ),
+    'vision_msgs/msg/ObjectHypothesisWithPose': (
+        'ObjectHypothesis hypothesis\n'
+        'geometry_msgs/PoseWithCovariance pose\n'
+    ),
+    'vision_msgs/msg/Point2D': (
+        'float64 x\n'
+        'float64 y\n'
+    ),
+    'vision_msgs/msg/Pose2D': (
+        'vision_msgs/Point2D position\n'
+        'float64 theta\n'
+    ),
+    'vision_msgs/msg/VisionClass': (
+        'uint16 class_id\n'
+        'string class_name\n'
+    ),
+}
+
+
+@lru_cache(maxsize=1)
+def typestore() -> Typestore:
+    """The shared store; its `types` give the classes to build messages from, by name."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name, definition in VISION_MSGS.items():
+        store.register(get_types_from_msg(definition, name))
+    return store
