@@ -2,8 +2,8 @@
 """Bags, MCAP and sqlite3, read and written without ROS."""
 
 from cast_ros.bags.errors import BagError
-from cast_ros.bags.reader import BagMessage, BagReader, RawMessage, TopicSummary
 from cast_ros.bags.message_types import typestore
+from cast_ros.bags.reader import BagMessage, BagReader, RawMessage, TopicSummary
 from cast_ros.bags.writer import BagWriter
 
 __all__ = ['BagError', 'BagMessage', 'BagReader', 'BagWriter', 'RawMessage', 'TopicSummary', 'typestore']

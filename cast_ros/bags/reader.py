@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
@@ -17,13 +17,16 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 from cast_ros.bags.errors import BagError
 from cast_ros.bags.message_types import typestore
 
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class TopicSummary(NamedTuple):
     """What a bag says about one topic."""
 
     name: str
     msgtype: str
-    count: int
+    message_count: int
 
 
 class BagMessage(NamedTuple):
@@ -65,7 +68,7 @@ class BagReader:
             self._reader = Reader(self.path)
         self._store = typestore()
 
-    def __enter__(self) -> BagReader:
+    def __enter__(self) -> Self:
         with _explained(self.path):
             self._reader.open()
         self._store = _with_types_of(self._reader.connections)
@@ -85,7 +88,7 @@ class BagReader:
         """Every topic by name, also those without a message."""
         found: dict[str, TopicSummary] = {}
         for connection in sorted(self._reader.connections, key=lambda entry: entry.topic):
-            before = found[connection.topic].count if connection.topic in found else 0
+            before = found[connection.topic].message_count if connection.topic in found else 0
             found[connection.topic] = TopicSummary(connection.topic, connection.msgtype, before + connection.msgcount)
         return found
 
@@ -97,12 +100,14 @@ class BagReader:
         """
         for raw in self.raw_messages(topics):
             if raw.msgtype not in self._store.types:
-                raise BagError(f"{self.path}: the type {raw.msgtype} of topic '{raw.topic}' is unknown and not defined in the bag")
+                raise BagError(
+                    f"{self.path}: the type {raw.msgtype} of topic '{raw.topic}' is unknown and not defined in the bag"
+                )
             try:
                 message = self._store.deserialize_cdr(raw.data, raw.msgtype)
             except (SerdeError, AssertionError, ValueError, IndexError) as error:
                 raise BagError(
-                    f"{self.path}: a message on '{raw.topic}' recorded at {raw.recorded_ns} ns is damaged and cannot be decoded"
+                    f"{self.path}: the message on '{raw.topic}' recorded at {raw.recorded_ns} ns is damaged"
                 ) from error
             yield BagMessage(raw.topic, raw.recorded_ns, message)
 
@@ -126,7 +131,7 @@ class BagReader:
         present = self.topics()
         for topic in topics:
             if topic not in present:
-                listing = ', '.join(f'{entry.name} ({entry.msgtype}, {entry.count})' for entry in present.values())
+                listing = ', '.join(f'{entry.name} ({entry.msgtype}, {entry.message_count})' for entry in present.values())
                 raise BagError(f"{self.path} has no topic '{topic}'; it has: {listing or 'none at all'}")
         return [connection for connection in self._reader.connections if connection.topic in topics]
 

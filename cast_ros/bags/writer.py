@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
@@ -16,6 +16,9 @@ from rosbags.serde import SerdeError
 
 from cast_ros.bags.errors import BagError
 from cast_ros.bags.message_types import typestore
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Storage = Literal['mcap', 'sqlite3']
 
@@ -47,7 +50,7 @@ class BagWriter:
         self._workspace: Path | None = None
         self._connections: dict[str, Connection] = {}
 
-    def __enter__(self) -> BagWriter:
+    def __enter__(self) -> Self:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # In the same folder, so that the last step is a rename.

@@ -62,7 +62,7 @@ def decode_compressed_rgb(message: CompressedImageMessage, max_pixels: int = DEF
     if array.dtype == np.uint16:
         array = (array >> 8).astype(np.uint8)
     if array.ndim == 2:
-        return cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)
+        return np.asarray(cv2.cvtColor(array, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
     return np.ascontiguousarray(array[..., :3])
 
 

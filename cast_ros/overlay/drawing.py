@@ -62,7 +62,7 @@ def draw_overlay(
     Returns:
         H×W×3 uint8 BGR, a new array.
     """
-    canvas = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    canvas = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
     if prediction.semantic is not None:
         _tint_stuff(canvas, prediction.semantic, contract, _STUFF_ALPHA)
     instances = _instances(prediction, contract, canvas.shape[:2])
@@ -78,7 +78,8 @@ def draw_overlay(
 def _tint_stuff(canvas: Picture, semantic: NDArray[np.uint8], contract: StudentContract, alpha: float) -> None:
     height, width = canvas.shape[:2]
     if semantic.shape != (height, width):
-        semantic = cv2.resize(semantic, (width, height), interpolation=cv2.INTER_NEAREST)
+        scaled = cv2.resize(semantic, (width, height), interpolation=cv2.INTER_NEAREST)
+        semantic = np.asarray(scaled, dtype=np.uint8)
     weight = np.zeros(256, dtype=np.float32)
     weight[[entry.id for entry in contract.classes if not entry.is_thing]] = alpha
     # One table look-up per pixel and channel: much cheaper than blending with float masks.

@@ -30,7 +30,8 @@ def instance_colors(labels: NDArray[np.int64], boxes: NDArray[np.float32], contr
     The order from left to right changes less between two frames than the order of scores does, so a moving picture is calm.
     """
     things = [entry.id for entry in contract.classes if entry.is_thing]
-    rank = np.argsort(np.argsort(boxes[:, 0] + boxes[:, 2], kind='stable'), kind='stable') if len(boxes) else []
+    order = np.argsort(boxes[:, 0] + boxes[:, 2], kind='stable')
+    rank = np.argsort(order, kind='stable')
     colors = []
     for label, place in zip(labels, rank):
         family = _FAMILIES[things.index(int(label)) % len(_FAMILIES)]
@@ -57,7 +58,8 @@ def colorize_depth(depth_m: NDArray[np.float32], cap_m: float) -> NDArray[np.uin
     clipped = np.clip(np.where(known, depth_m, near_m), near_m, cap_m)
     closeness = 1.0 - np.log(clipped / near_m) / np.log(cap_m / near_m)
     # The darkest end is left free, so that the cap does not look like the sky.
-    picture = cv2.applyColorMap((30 + 225 * closeness).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    scaled = (30 + 225 * closeness).astype(np.uint8)
+    picture = np.asarray(cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO), dtype=np.uint8)
     picture[np.isnan(depth_m)] = _NOT_MEASURED
     picture[np.isinf(depth_m)] = _OUT_OF_RANGE
     return picture

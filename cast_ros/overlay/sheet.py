@@ -54,7 +54,8 @@ def contact_sheet(
 def _fit(picture: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     shrinks = width < picture.shape[1]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    rule = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=rule), dtype=np.uint8)
 
 
 def _header(

@@ -22,7 +22,7 @@ def text_mask(text: str, height_px: int, bold: bool = False) -> NDArray[np.uint8
     canvas = np.zeros((above + below + 2 * stroke, width + 2 * stroke), dtype=np.uint8)
     cv2.putText(canvas, text, (stroke, above + stroke), _FONT, scale, 255, stroke, cv2.LINE_AA)
     size = (max(1, round(canvas.shape[1] / _SUPERSAMPLE)), max(1, round(canvas.shape[0] / _SUPERSAMPLE)))
-    mask = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
+    mask = np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     mask.flags.writeable = False
     return mask
 
