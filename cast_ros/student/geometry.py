@@ -118,8 +118,9 @@ class MapSampler:
             dense = cv2.resize(values[:rows, :columns], (self.width, self.height), interpolation=cv2.INTER_LINEAR)
             return np.asarray(dense, dtype=np.float32)
         # With explicit factors, cv2 honours a border that cuts through a cell; with a target size it would not.
-        factors = {'fx': self.width / self.used_width, 'fy': self.height / self.used_height}
-        dense = cv2.resize(values[:rows, :columns], None, interpolation=cv2.INTER_LINEAR, **factors)
+        x_factor, y_factor = self.width / self.used_width, self.height / self.used_height
+        cut = values[:rows, :columns]
+        dense = cv2.resize(cut, None, fx=x_factor, fy=y_factor, interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(dense[: self.height, : self.width], dtype=np.float32)
 
     def nearest(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Collection, Sequence
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 HEADS = frozenset({'instances', 'semantic', 'depth'})
 
-logger = logging.getLogger(__name__)
-
 
 class Student:
     """A loaded and warmed up network; not to be shared between threads, since `last_timing` is its own.
@@ -36,6 +33,7 @@ class Student:
         path: the file it was loaded from.
         contract: what it promises.
         sha256: hexadecimal digest of the file.
+        output_shapes: shape of each output of the graph, batch axis included.
         last_timing: of the last `predict`; None before the first.
     """
 
@@ -44,6 +42,7 @@ class Student:
         self.sha256 = sha256
         self.contract = contract
         self.last_timing: Timing | None = None
+        self.output_shapes = {node.name: tuple(int(size) for size in node.shape) for node in session.get_outputs()}
         self._session: InferenceSession | None = session
         self._provider = str(session.get_providers()[0])
 

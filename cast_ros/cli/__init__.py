@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line `cast`: one module of this package per verb.
+
+A verb's module is imported on every call, so at its top it imports only what every installation has; ROS, for one, is
+imported inside its function.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import cast_ros
+from cast_ros.errors import CastError
+
+
+def build_app() -> typer.Typer:
+    """The application with all its verbs."""
+    from cast_ros.cli.inspect import inspect
+
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_cast)
+    app.command()(inspect)
+    return app
+
+
+def main() -> None:
+    """Entry point: an error that a person can act on is one line on stderr and exit code 2."""
+    try:
+        build_app()()
+    except CastError as error:
+        print(f'cast: {" ".join(str(error).split())}', file=sys.stderr)
+        sys.exit(2)
+
+
+def _cast(
+    version: Annotated[
+        bool, typer.Option('--version', is_eager=True, callback=lambda wanted: _print_version(wanted), help='Print it.')
+    ] = False,
+) -> None:
+    """Masks, a semantic map and depth from one small network, for ROS 2."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f'cast_ros {cast_ros.__version__}')
+        raise typer.Exit
