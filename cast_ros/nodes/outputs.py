@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the perception node publishes: one table of outputs, and the publishers that carry them.
+
+An output is made only if somebody subscribes to it, and the student computes only the heads that those outputs need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import (
+    BoundingBox2D,
+    Detection2D,
+    Detection2DArray,
+    LabelInfo,
+    ObjectHypothesisWithPose,
+    VisionClass,
+)
+
+from cast_ros.nodes.camera_info import scaled_camera_info
+from cast_ros.nodes.image_codec import image_message
+from cast_ros.nodes.parameters import Settings
+from cast_ros.overlay import draw_overlay
+from cast_ros.student import Prediction, StudentContract
+
+QUEUE_DEPTH = 5
+_UINT16_MAX = 65535
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """One picture and everything that is known about it."""
+
+    header: Header
+    rgb: NDArray[np.uint8]
+    prediction: Prediction
+    contract: StudentContract
+    camera_info: CameraInfo | None
+    overlay_alpha: float
+
+
+@dataclass(frozen=True)
+class Output:
+    """One topic: parameter `<name>_topic` names it, `make` builds its message (None: nothing to say this time).
+
+    An output is offered if the student has any of `heads`, and asks for all of them that it has.
+    """
+
+    name: str
+    message_type: type
+    heads: frozenset[str]
+    make: Callable[[Answer], Any]
+
+
+def detections_message(answer: Answer) -> Detection2DArray:
+    """Boxes in pixels of the picture; row k of the array has id k + 1, the value of its pixels in the instance image."""
+    prediction = answer.prediction
+    boxes, labels, scores = prediction.image_boxes(), prediction.labels, prediction.scores
+    message = Detection2DArray(header=answer.header)
+    if boxes is None or labels is None or scores is None:
+        return message
+    names = answer.contract.class_names
+    for row, (box, label, score) in enumerate(zip(boxes.tolist(), labels.tolist(), scores.tolist(), strict=True)):
+        message.detections.append(_detection(answer.header, row + 1, box, names[label], score))
+    return message
+
+
+def _detection(header: Header, instance_id: int, box: list[float], class_name: str, score: float) -> Detection2D:
+    x0, y0, x1, y1 = box
+    bounds = BoundingBox2D(size_x=x1 - x0, size_y=y1 - y0)
+    bounds.center.position.x, bounds.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
+    result = ObjectHypothesisWithPose()
+    result.hypothesis.class_id = class_name
+    result.hypothesis.score = score
+    return Detection2D(header=header, results=[result], bbox=bounds, id=str(instance_id))
+
+
+def instances_message(answer: Answer) -> Image:
+    """16UC1: 0 background, k = detections[k - 1]."""
+    return image_message(_present(answer.prediction.instance_ids), '16UC1', answer.header)
+
+
+def semantic_message(answer: Answer) -> Image:
+    """mono8: class ids, 255 unlabelled."""
+    return image_message(_present(answer.prediction.semantic), 'mono8', answer.header)
+
+
+def depth_message(answer: Answer) -> Image:
+    """32FC1 metres along Z (REP 118); NaN invalid, +Inf nothing in range (REP 117)."""
+    return image_message(_present(answer.prediction.depth), '32FC1', answer.header)
+
+
+def depth_raw_message(answer: Answer) -> Image:
+    """16UC1 millimetres, 0 invalid (REP 118)."""
+    return image_message(depth_to_millimetres(_present(answer.prediction.depth)), '16UC1', answer.header)
+
+
+def depth_camera_info_message(answer: Answer) -> CameraInfo | None:
+    """The picture's calibration at the size of the depth image; None without a calibration."""
+    if answer.camera_info is None:
+        return None
+    prediction = answer.prediction
+    return scaled_camera_info(answer.camera_info, answer.header, prediction.width, prediction.height)
+
+
+def overlay_message(answer: Answer) -> Image:
+    """bgr8 at the size of the picture."""
+    return image_message(
+        draw_overlay(answer.rgb, answer.prediction, answer.contract, answer.overlay_alpha), 'bgr8', answer.header
+    )
+
+
+def depth_to_millimetres(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """H×W uint16; 0 where depth is NaN, infinite, not positive, or above 65.535 m, which 16 bits cannot hold."""
+    millimetres = depth_m * np.float32(1000.0) + np.float32(0.5)
+    # Comparisons with NaN are false, so that one mask covers every value that has no millimetres.
+    holds = (millimetres >= 1.0) & (millimetres < _UINT16_MAX + 1)
+    return np.where(holds, millimetres, np.float32(0.0)).astype(np.uint16)
+
+
+def label_info_message(contract: StudentContract, stamp: Any, score_threshold: float) -> LabelInfo:
+    """Names of the ids in the semantic image and of the class ids in general."""
+    message = LabelInfo(
+        class_map=[VisionClass(class_id=entry.id, class_name=entry.name) for entry in contract.classes],
+        threshold=score_threshold,
+    )
+    message.header.stamp = stamp
+    return message
+
+
+def _present(array: NDArray[Any] | None) -> NDArray[Any]:
+    if array is None:
+        raise ValueError('an output was made without asking the student for its head')
+    return array
+
+
+_INSTANCES, _SEMANTIC, _DEPTH = frozenset({'instances'}), frozenset({'semantic'}), frozenset({'depth'})
+
+OUTPUTS: tuple[Output, ...] = (
+    Output('detections', Detection2DArray, _INSTANCES, detections_message),
+    Output('instances', Image, _INSTANCES, instances_message),
+    Output('semantic', Image, _SEMANTIC, semantic_message),
+    Output('depth', Image, _DEPTH, depth_message),
+    Output('depth_raw', Image, _DEPTH, depth_raw_message),
+    Output('depth_camera_info', CameraInfo, _DEPTH, depth_camera_info_message),
+    Output('overlay', Image, _INSTANCES | _SEMANTIC | _DEPTH, overlay_message),
+)
+"""Every output that follows the pictures; label_info comes once per activation."""
+
+
+class Outputs:
+    """The publishers of one configured node."""
+
+    def __init__(self, node: LifecycleNode, settings: Settings, contract: StudentContract) -> None:
+        """Offers the outputs whose heads the student has."""
+        self._node = node
+        self._contract = contract
+        self._publishers: dict[str, Any] = {}
+        reliable = ReliabilityPolicy.RELIABLE
+        self._offered = tuple(output for output in OUTPUTS if output.heads & contract.heads)
+        for output in self._offered:
+            self._publish_on(settings, output.name, output.message_type, QoSProfile(depth=QUEUE_DEPTH, reliability=reliable))
+        latched = QoSProfile(depth=1, reliability=reliable, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._publish_on(settings, 'label_info', LabelInfo, latched)
+
+    def _publish_on(self, settings: Settings, name: str, message_type: type, qos: QoSProfile) -> None:
+        topic = getattr(settings, f'{name}_topic')
+        self._publishers[name] = self._node.create_lifecycle_publisher(
+            message_type, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        )
+
+    def wanted(self) -> tuple[Output, ...]:
+        """The outputs that somebody listens to right now."""
+        return tuple(output for output in self._offered if self._publishers[output.name].get_subscription_count() > 0)
+
+    def publish(self, wanted: tuple[Output, ...], answer: Answer) -> None:
+        for output in wanted:
+            message = output.make(answer)
+            if message is not None:
+                self._publishers[output.name].publish(message)
+
+    def publish_label_info(self, score_threshold: float) -> None:
+        """Kept by the middleware for whoever comes later."""
+        stamp = self._node.get_clock().now().to_msg()
+        self._publishers['label_info'].publish(label_info_message(self._contract, stamp, score_threshold))
+
+    def destroy(self) -> None:
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()
+
+
+def needed_heads(wanted: tuple[Output, ...]) -> frozenset[str]:
+    """The heads that these outputs are made of."""
+    return frozenset().union(*(output.heads for output in wanted))

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the perception node: one table that declares, validates and documents them.
+
+`python -m cast_ros.nodes.parameters` prints docs/parameters.md.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    InvalidTopicNameException,
+)
+from rclpy.node import Node
+from rclpy.validate_topic_name import validate_topic_name
+
+from cast_ros.errors import CastError
+
+DEFAULT_MODEL = 'streets-small.onnx'
+
+
+class ParameterError(CastError):
+    """A parameter has a value that the node cannot work with; names the parameter, the value and what is allowed."""
+
+
+class Changes(enum.Enum):
+    """When a parameter may be set."""
+
+    ANY_TIME = 'at any time; the next frame uses it'
+    UNCONFIGURED = 'while the node is unconfigured; the next configure uses it'
+    AT_START = 'at start only (read-only)'
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the table. `default` fixes the type; `minimum` and `maximum` are inclusive; `choices` close a string."""
+
+    name: str
+    default: Any
+    description: str
+    changes: Changes
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    may_be_empty: bool = False
+    is_topic: bool = False
+
+    @property
+    def type_name(self) -> str:
+        return _TYPE_NAMES[type(self.default)]
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        if self.choices:
+            return ' or '.join(f"'{choice}'" for choice in self.choices)
+        if self.minimum is not None:
+            return f'{self.minimum} to {self.maximum}'
+        if self.is_topic:
+            return 'a topic name'
+        if self.type_name in ('string', 'string_array') and not self.may_be_empty:
+            return 'not empty'
+        return 'any'
+
+    def problem(self, value: Any) -> str | None:
+        """Why this value cannot be used, or None."""
+        if type(value) is not type(self.default):
+            return f"parameter '{self.name}' is a {self.type_name}, but {value!r} is a {type(value).__name__}"
+        outside = self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum
+        if outside or (isinstance(value, float) and math.isnan(value)):
+            return f"parameter '{self.name}' must be {self.allowed}, not {value}"
+        if self.choices and value not in self.choices:
+            return f"parameter '{self.name}' must be {self.allowed}, not '{value}'"
+        if isinstance(value, (str, list)) and not self.may_be_empty and (len(value) == 0 or '' in list(value)):
+            return f"parameter '{self.name}' must not be empty"
+        return self._topic_problem(value) if self.is_topic else None
+
+    def _topic_problem(self, value: str) -> str | None:
+        try:
+            validate_topic_name(value)
+        except InvalidTopicNameException as error:
+            return f"parameter '{self.name}' must be a topic name: {' '.join(str(error).split())}"
+        return None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` shows, and what rclpy enforces on its own."""
+        descriptor = ParameterDescriptor(
+            description=f'{self.description} Can be set {self.changes.value}.',
+            additional_constraints='' if self.minimum is not None else self.allowed,
+            read_only=self.changes is Changes.AT_START,
+        )
+        if self.minimum is not None and self.maximum is not None:
+            if isinstance(self.default, float):
+                descriptor.floating_point_range = [FloatingPointRange(from_value=self.minimum, to_value=self.maximum)]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=int(self.minimum), to_value=int(self.maximum))]
+        return descriptor
+
+
+_TYPE_NAMES = {bool: 'bool', int: 'integer', float: 'double', str: 'string', list: 'string_array'}
+
+
+def _topic(name: str, default: str, description: str) -> Parameter:
+    return Parameter(name, default, description, Changes.AT_START, is_topic=True)
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        'model',
+        '',
+        f'Path of the student, an ONNX file with its contract. Empty: {DEFAULT_MODEL}, which comes with this package.',
+        Changes.UNCONFIGURED,
+        may_be_empty=True,
+    ),
+    Parameter(
+        'providers',
+        ['CPUExecutionProvider'],
+        'ONNX Runtime execution providers in order of preference.',
+        Changes.UNCONFIGURED,
+    ),
+    Parameter(
+        'require_provider',
+        True,
+        'Refuse to configure if the first of `providers` is not the one in use. If false, a fallback is a warning in /diagnostics.',
+        Changes.UNCONFIGURED,
+    ),
+    Parameter(
+        'threads',
+        0,
+        'CPU threads of one inference. 0: one per core.',
+        Changes.UNCONFIGURED,
+        minimum=0,
+        maximum=256,
+    ),
+    Parameter(
+        'score_threshold',
+        0.5,
+        'Instances with a lower score are left out of every output.',
+        Changes.ANY_TIME,
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        'depth_scale',
+        1.0,
+        'Factor on every depth: the ratio of true distance to published distance, measured once per robot.',
+        Changes.ANY_TIME,
+        minimum=0.01,
+        maximum=100.0,
+    ),
+    Parameter(
+        'output_size',
+        'image',
+        "Size of masks, semantic map and depth: 'image' as the picture, 'network' as the student sees it (smaller messages). "
+        'The depth camera_info follows.',
+        Changes.ANY_TIME,
+        choices=('image', 'network'),
+    ),
+    Parameter(
+        'overlay_alpha',
+        0.5,
+        'Opacity of the masks in the overlay picture.',
+        Changes.ANY_TIME,
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Parameter(
+        'max_pixels',
+        50_000_000,
+        'Pictures with more pixels are refused before anything is allocated for them.',
+        Changes.ANY_TIME,
+        minimum=1,
+        maximum=2_000_000_000,
+    ),
+    Parameter(
+        'stale_after_s',
+        5.0,
+        'Seconds without a picture until the node warns which topic it waits for and /diagnostics says STALE.',
+        Changes.ANY_TIME,
+        minimum=0.1,
+        maximum=3600.0,
+    ),
+    Parameter(
+        'image_transport',
+        'raw',
+        "'raw' subscribes to sensor_msgs/Image on the image topic, 'compressed' to sensor_msgs/CompressedImage on "
+        '`<image topic>/compressed`.',
+        Changes.UNCONFIGURED,
+        choices=('raw', 'compressed'),
+    ),
+    Parameter(
+        'input_reliability',
+        'best_effort',
+        "Reliability of both input subscriptions. 'best_effort' matches every publisher; 'reliable' matches reliable ones alone, "
+        'and loses fewer large pictures where shared memory is small.',
+        Changes.UNCONFIGURED,
+        choices=('best_effort', 'reliable'),
+    ),
+    Parameter('autostart', True, 'Configure and activate at start, without a lifecycle manager.', Changes.AT_START),
+    _topic('image_topic', 'image', 'Input picture (sensor_msgs/Image).'),
+    _topic('camera_info_topic', 'camera_info', 'Input calibration (sensor_msgs/CameraInfo); cached, never waited for.'),
+    _topic('detections_topic', '~/detections', 'Boxes, class names and scores (vision_msgs/Detection2DArray).'),
+    _topic('instances_topic', '~/instances', 'Instance ids (sensor_msgs/Image, 16UC1).'),
+    _topic('semantic_topic', '~/semantic', 'Class ids (sensor_msgs/Image, mono8).'),
+    _topic('label_info_topic', '~/label_info', 'Names of the class ids (vision_msgs/LabelInfo).'),
+    _topic('depth_topic', '~/depth/image', 'Depth in metres (sensor_msgs/Image, 32FC1).'),
+    _topic('depth_raw_topic', '~/depth/image_raw', 'Depth in millimetres (sensor_msgs/Image, 16UC1).'),
+    _topic('depth_camera_info_topic', '~/depth/camera_info', 'Calibration of the depth image (sensor_msgs/CameraInfo).'),
+    _topic('overlay_topic', '~/overlay', 'Picture for people (sensor_msgs/Image, bgr8).'),
+    _topic('diagnostics_topic', '/diagnostics', 'State, rates and latencies (diagnostic_msgs/DiagnosticArray).'),
+)
+"""Every parameter that the node declares."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of the table, one field per row; a frame is processed with one and the same Settings from end to end."""
+
+    model: str
+    providers: list[str]
+    require_provider: bool
+    threads: int
+    score_threshold: float
+    depth_scale: float
+    output_size: str
+    overlay_alpha: float
+    max_pixels: int
+    stale_after_s: float
+    image_transport: str
+    input_reliability: str
+    autostart: bool
+    image_topic: str
+    camera_info_topic: str
+    detections_topic: str
+    instances_topic: str
+    semantic_topic: str
+    label_info_topic: str
+    depth_topic: str
+    depth_raw_topic: str
+    depth_camera_info_topic: str
+    overlay_topic: str
+    diagnostics_topic: str
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Settings:
+        """Raises ParameterError for the first value that the table does not allow."""
+        refuse(values.items())
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    @classmethod
+    def read(cls, node: Node) -> Settings:
+        """The current values of a node that has declared the table."""
+        return cls.from_values({row.name: node.get_parameter(row.name).value for row in PARAMETERS})
+
+
+def declare(node: Node) -> Settings:
+    """Declares every row of the table on the node and returns the values that files and command line gave.
+
+    Raises:
+        ParameterError: a value has the wrong type or is out of range.
+    """
+    for row in PARAMETERS:
+        try:
+            node.declare_parameter(row.name, row.default, row.descriptor())
+        except InvalidParameterTypeException as error:
+            hint = f' (write {row.default!r}, with a decimal point)' if isinstance(row.default, float) else ''
+            raise ParameterError(f"parameter '{row.name}' is a {row.type_name}{hint}: {error}") from error
+        except InvalidParameterValueException as error:
+            raise ParameterError(f"parameter '{row.name}' must be {row.allowed}: {error}") from error
+    return Settings.read(node)
+
+
+def refuse(values: Iterable[tuple[str, Any]]) -> None:
+    """Raises ParameterError for the first (name, value) that the table does not allow; names outside the table pass."""
+    for name, value in values:
+        row = BY_NAME.get(name)
+        problem = row.problem(value) if row else None
+        if problem:
+            raise ParameterError(problem)
+
+
+BY_NAME: Mapping[str, Parameter] = {row.name: row for row in PARAMETERS}
+
+
+def model_path(model: str) -> Path:
+    """The file that parameter `model` means.
+
+    Raises:
+        ParameterError: `model` is empty and the package came without its default student.
+    """
+    if model:
+        return Path(model).expanduser()
+    candidates = [folder / 'models' / DEFAULT_MODEL for folder in _share_folders()]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = ', '.join(str(candidate) for candidate in candidates)
+    raise ParameterError(f"parameter 'model' is empty and the default student is not installed (looked for {looked}): "
+                         "set 'model' to the path of a student")
+
+
+def _share_folders() -> list[Path]:
+    """Where launch, config and models may lie: the installed package, a virtual environment, a source checkout."""
+    folders = [Path(sys.prefix) / 'share' / 'cast_ros', Path(__file__).resolve().parents[2]]
+    try:
+        return [Path(get_package_share_directory('cast_ros')), *folders]
+    except PackageNotFoundError:
+        return folders
+
+
+def reference_page() -> str:
+    """docs/parameters.md."""
+    lines = [
+        '# Parameters of the perception node',
+        '',
+        'Written by `python -m cast_ros.nodes.parameters` from the table in `cast_ros/nodes/parameters.py`; a test checks that it',
+        'is current. `config/perception.yaml` is a file to start from.',
+        '',
+        '| parameter | type | default | allowed | can be set | meaning |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    for row in PARAMETERS:
+        default = '`' + ('true' if row.default is True else repr(row.default)) + '`'
+        lines.append(
+            f'| `{row.name}` | {row.type_name} | {default} | {row.allowed} | {row.changes.value} | '
+            f'{row.description.replace("|", chr(92) + "|")} |'
+        )
+    lines += [
+        '',
+        'A value that is refused is refused with its reason, at start and at run time. Topic names go through the usual rules:',
+        'relative names get the namespace, `~` becomes the node name, and remapping works on top. Quality of service of every topic',
+        'can be overridden at start by `qos_overrides.<topic>.<publisher|subscription>.<history|depth|reliability>`.',
+        '',
+    ]
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    sys.stdout.write(reference_page())
