@@ -18,6 +18,8 @@ from cast_ros.errors import CastError
 from cast_ros.evaluation import topics
 
 START_NS = 1_750_000_000 * NANOSECONDS
+# The calibration is recorded a little before its picture, so that a player hands it over first; the stamps are equal.
+CALIBRATION_LEAD_NS = 5_000_000
 FRAME_ID = 'camera_optical_frame'
 JPEG = 'bgr8; jpeg compressed bgr8'
 PNG = '16UC1; png compressed'
@@ -93,7 +95,7 @@ def _write_frame(writer: BagWriter, streets: Path, domain: str, name: str) -> No
         (camera['fx'], camera['fy']),
         (camera['cx'], camera['cy']),
     )
-    writer.write(topics.CAMERA_INFO, at_ns, info)
+    writer.write(topics.CAMERA_INFO, at_ns - CALIBRATION_LEAD_NS, info)
     for topic, path, kind in (
         (topics.IMAGE, path_of('leftImg8bit', 'leftImg8bit.jpg'), JPEG),
         (topics.INSTANCES, path_of('gtFine', 'gtFine_instanceIds.png'), PNG),

@@ -1,0 +1,47 @@
+# Every target does its own set-up; the second run finds it done. PYTHON may name any Python from 3.10 to 3.13.
+PYTHON ?= python3
+PYTEST_ARGUMENTS ?=
+
+ENVIRONMENT := .venv/bin
+ROS := $(ENVIRONMENT)/python tools/ros_environment.py
+# One thread per library call: the machine's few cores are shared by several processes of a test or a demo.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint format docs setup clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## Run the node on the drive in assets/ and compare its answers with the ground truth; writes out/demo
+	@$(PYTHON) tools/setup_environment.py demo
+	@$(ROS) $(ENVIRONMENT)/python -m cast_ros.nodes.demo
+
+test: ## Run all tests; PYTEST_ARGUMENTS="test/repository -k launch" runs some
+	@$(PYTHON) tools/setup_environment.py test
+	@$(ENVIRONMENT)/python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: ## Check style and types
+	@$(PYTHON) tools/setup_environment.py test
+	@echo 'Checking style (ruff) ...'
+	@$(ENVIRONMENT)/ruff check .
+	@$(ENVIRONMENT)/ruff format --check .
+	@echo 'Checking types (mypy) ...'
+	@$(ENVIRONMENT)/mypy
+
+format: ## Rewrite the sources in the project's style
+	@$(PYTHON) tools/setup_environment.py test
+	@$(ENVIRONMENT)/ruff check --fix .
+	@$(ENVIRONMENT)/ruff format .
+
+docs: ## Write docs/parameters.md from the parameter table
+	@$(PYTHON) tools/setup_environment.py demo
+	@$(ENVIRONMENT)/python -m cast_ros.nodes.parameters > .cache/parameters.md
+	@mv .cache/parameters.md docs/parameters.md
+	@echo 'Wrote docs/parameters.md'
+
+setup: ## Prepare the environment for everything, without running anything
+	@$(PYTHON) tools/setup_environment.py test
+
+clean: ## Remove everything that make has made
+	rm -rf .venv .cache out build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find cast_ros train test tools -name __pycache__ -type d -prune -exec rm -rf {} +

