@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -87,70 +89,102 @@ class InputGeometry:
 
     def _sampler(self, map_height: int, map_width: int, height: int, width: int) -> MapSampler:
         return MapSampler(
-            height=height,
-            width=width,
-            map_height=map_height,
-            map_width=map_width,
-            used_height=map_height * self.content_height / self.input_height,
-            used_width=map_width * self.content_width / self.input_width,
+            rows=_Axis(height, map_height, Fraction(map_height * self.content_height, self.input_height)),
+            columns=_Axis(width, map_width, Fraction(map_width * self.content_width, self.input_width)),
         )
 
 
 @dataclass(frozen=True)
+class _Axis:
+    """One axis of a map under one axis of a picture: `length` pixels span the first `used` of `cells` cells."""
+
+    length: int
+    cells: int
+    used: Fraction
+
+    @cached_property
+    def scale(self) -> Fraction:
+        """Pixels per cell."""
+        return self.length / self.used
+
+    @cached_property
+    def factor(self) -> float:
+        """Pixels per cell, rounded to floating point."""
+        return float(self.scale)
+
+    @cached_property
+    def used_cells(self) -> int:
+        """Cells that lie under the picture at least in part."""
+        return math.ceil(self.used)
+
+    def nearest(self) -> npt.NDArray[np.intp]:
+        """The cell under the centre of each pixel."""
+        centres = (np.arange(self.length) + 0.5) / self.factor
+        return np.minimum(centres.astype(np.intp), self.cells - 1)
+
+    def reach(self, start: int, stop: int) -> tuple[int, int]:
+        """Pixels whose bilinear reading touches a cell of [start, stop), and a pixel more for rounding."""
+        first = math.floor((start - 0.5) * self.factor) - 1
+        last = self.length if stop >= self.cells else math.ceil((stop + 0.5) * self.factor) + 1
+        return min(max(first, 0), self.length), max(min(last, self.length), 0)
+
+    def whole_pixel_cell(self, cell: int) -> int:
+        """The last cell at or before this one whose edge is also the edge of a pixel."""
+        return cell - cell % self.scale.denominator
+
+
+@dataclass(frozen=True)
 class MapSampler:
-    """Reads low resolution maps at the pixels of a larger picture.
+    """Reads low resolution maps at the pixels of a larger picture, whose edges may cut through cells of the map."""
 
-    The picture of `height` x `width` pixels spans the top left `used_height` x `used_width` cells of the map, which need
-    not be whole numbers.
-    """
+    rows: _Axis
+    columns: _Axis
 
-    height: int
-    width: int
-    map_height: int
-    map_width: int
-    used_height: float
-    used_width: float
+    @property
+    def height(self) -> int:
+        """Rows of the picture."""
+        return self.rows.length
+
+    @property
+    def width(self) -> int:
+        """Columns of the picture."""
+        return self.columns.length
 
     def linear(self, values: FloatMap) -> FloatMap:
-        """(map_height, map_width) float32 to (height, width), bilinear; NaN spreads to its neighbours."""
-        rows, columns = math.ceil(self.used_height), math.ceil(self.used_width)
-        if (rows, columns) == (self.used_height, self.used_width):
-            dense = cv2.resize(values[:rows, :columns], (self.width, self.height), interpolation=cv2.INTER_LINEAR)
-            return np.asarray(dense, dtype=np.float32)
-        # With explicit factors, cv2 honours a border that cuts through a cell; with a target size it would not.
-        x_factor, y_factor = self.width / self.used_width, self.height / self.used_height
-        cut = values[:rows, :columns]
-        dense = cv2.resize(cut, None, fx=x_factor, fy=y_factor, interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(dense[: self.height, : self.width], dtype=np.float32)
+        """(h, w) float32 cells to (height, width), bilinear; NaN spreads to its neighbours."""
+        cut = values[: self.rows.used_cells, : self.columns.used_cells]
+        if cut.shape == (self.rows.used, self.columns.used):
+            return np.asarray(cv2.resize(cut, (self.width, self.height)), dtype=np.float32)
+        return np.ascontiguousarray(self._enlarge(cut)[: self.height, : self.width])
 
     def nearest(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(map_height, map_width) of any type to (height, width), the cell under the centre of each pixel."""
-        rows = _nearest_cells(self.height, self.used_height, self.map_height)
-        columns = _nearest_cells(self.width, self.used_width, self.map_width)
-        return np.take(np.take(values, columns, axis=1), rows, axis=0)
+        """(h, w) cells of any type to (height, width), the cell under the centre of each pixel."""
+        return np.take(np.take(values, self.columns.nearest(), axis=1), self.rows.nearest(), axis=0)
 
-    def window(self, y0: int, y1: int, x0: int, x1: int) -> tuple[int, int, int, int]:
-        """Rows and columns of the picture that a block of cells [y0, y1) x [x0, x1) can reach when read bilinearly."""
-        return (
-            *_reach(y0, y1, self.height, self.used_height, self.map_height),
-            *_reach(x0, x1, self.width, self.used_width, self.map_width),
-        )
+    def linear_window(
+        self, values: FloatMap, cell_rows: tuple[int, int], cell_columns: tuple[int, int]
+    ) -> tuple[int, int, FloatMap]:
+        """The part of `linear(values)` that a block of cells can reach, without computing all of the rest.
 
-    def linear_window(self, values: FloatMap, top: int, bottom: int, left: int, right: int) -> FloatMap:
-        """The rows [top, bottom) and columns [left, right) of `linear(values)`, without computing the rest."""
-        y_low, y_high, y_weight = _linear_cells(top, bottom, self.height, self.used_height, self.map_height)
-        x_low, x_high, x_weight = _linear_cells(left, right, self.width, self.used_width, self.map_width)
-        first, last = int(y_low[0]), int(y_high[-1]) + 1
-        strip = values[first:last]
-        near = np.take(strip, x_low, axis=1)
-        strip = near + (np.take(strip, x_high, axis=1) - near) * x_weight
-        slope = np.empty_like(strip)
-        np.subtract(strip[1:], strip[:-1], out=slope[:-1])
-        slope[-1] = 0.0
-        window = np.take(slope, y_low - first, axis=0)
-        window *= y_weight[:, None]
-        window += np.take(strip, y_low - first, axis=0)
-        return window
+        Returns:
+            The first row and column of the part in the picture, and the part itself; it may be empty.
+        """
+        top, bottom = self.rows.reach(*cell_rows)
+        left, right = self.columns.reach(*cell_columns)
+        # cv2 starts at the edge of a pixel, so the block grows up and left to a cell whose edge is one.
+        first_row = self.rows.whole_pixel_cell(max(cell_rows[0] - 2, 0))
+        first_column = self.columns.whole_pixel_cell(max(cell_columns[0] - 2, 0))
+        last_row = min(cell_rows[1] + 2, self.rows.used_cells)
+        last_column = min(cell_columns[1] + 2, self.columns.used_cells)
+        if first_row >= last_row or first_column >= last_column:
+            return top, left, np.zeros((0, 0), np.float32)
+        part = self._enlarge(values[first_row:last_row, first_column:last_column])
+        y, x = round(first_row * self.rows.factor), round(first_column * self.columns.factor)
+        return top, left, part[top - y : bottom - y, left - x : right - x]
+
+    def _enlarge(self, values: FloatMap) -> FloatMap:
+        """With explicit factors, cv2 honours a picture's edge inside a cell; with a target size it would not."""
+        return np.asarray(cv2.resize(values, None, fx=self.columns.factor, fy=self.rows.factor), dtype=np.float32)
 
 
 def _shrink_or_grow(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -165,26 +199,3 @@ def _shrink_or_grow(image: npt.NDArray[np.uint8], height: int, width: int) -> np
     elif block >= 2:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-
-
-def _nearest_cells(length: int, used: float, cells: int) -> npt.NDArray[np.intp]:
-    centres = (np.arange(length) + 0.5) * (used / length)
-    return np.minimum(centres.astype(np.intp), cells - 1)
-
-
-def _linear_cells(
-    start: int, stop: int, length: int, used: float, cells: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatMap]:
-    """For pixels [start, stop): the cell at or before the centre, the one after it, and the weight of the latter."""
-    last = min(math.ceil(used), cells) - 1
-    position = np.clip((np.arange(start, stop) + 0.5) * (used / length) - 0.5, 0, last)
-    low = position.astype(np.intp)
-    return low, np.minimum(low + 1, last), (position - low).astype(np.float32)
-
-
-def _reach(start: int, stop: int, length: int, used: float, cells: int) -> tuple[int, int]:
-    """Pixels of an axis whose bilinear reading touches a cell of [start, stop), and a pixel more for rounding."""
-    scale = length / used
-    first = 0 if start == 0 else math.floor((start - 0.5) * scale) - 1
-    last = length if stop >= cells else math.ceil((stop + 0.5) * scale) + 1
-    return min(max(first, 0), length), max(min(last, length), 0)

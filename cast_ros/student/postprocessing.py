@@ -76,11 +76,9 @@ def _paint(
     column, row, width, height = cv2.boundingRect((logits > 0).view(np.uint8))
     if width == 0 or not np.isfinite(logits).all():
         return None
-    top, bottom, left, right = sampler.window(row, row + height, column, column + width)
-    if top >= bottom or left >= right:
-        return None
-    mask = sampler.linear_window(logits, top, bottom, left, right) > 0
-    area = ids[top:bottom, left:right]
+    top, left, window = sampler.linear_window(logits, (row, row + height), (column, column + width))
+    mask = window > 0
+    area = ids[top : top + mask.shape[0], left : left + mask.shape[1]]
     own = mask & (area == 0)
     if not own.any():
         return None

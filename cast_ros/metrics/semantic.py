@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Intersection over union of the semantic map, from one confusion matrix over the whole data set.
+
+Averaging the IoU of single pictures would never count a class that is found where it is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cast_ros.metrics.errors import MetricError
+
+IGNORE = 255
+
+ClassMap = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticScores:
+    """Fractions of 1; None where the ground truth has no pixel.
+
+    Attributes:
+        miou: mean IoU over the classes that have ground truth.
+        pixel_accuracy: part of the labelled pixels that has the right class.
+        mean_accuracy: mean recall over the classes that have ground truth.
+        per_class: IoU by class name, None for a class without ground truth.
+        confusion: (N, N+1) int64 pixels, true class by predicted class; the last column is unlabelled.
+        frames: pictures that were compared.
+    """
+
+    miou: float | None
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    per_class: dict[str, float | None]
+    confusion: npt.NDArray[np.int64]
+    frames: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, the confusion matrix as nested lists."""
+        return {**vars(self), 'confusion': self.confusion.tolist()}
+
+
+class SemanticMetrics:
+    """Collects pictures in a confusion matrix. A true 255 is ignored; a predicted 255 is always wrong."""
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        """
+        Args:
+            class_names: in the order of the class ids, which run from 0.
+        """
+        if not class_names:
+            raise MetricError('no class to evaluate')
+        if len(class_names) > IGNORE:
+            raise MetricError(f'at most {IGNORE} classes fit beside the value for unlabelled, there are {len(class_names)}')
+        self._names = tuple(class_names)
+        self._confusion = np.zeros((len(class_names), len(class_names) + 1), dtype=np.int64)
+        self._frames = 0
+
+    def update(self, semantic: ClassMap, true_semantic: ClassMap) -> None:
+        """Add one picture.
+
+        Args:
+            semantic: (H, W) predicted class ids, 255 unlabelled.
+            true_semantic: (H, W) class ids, 255 ignored.
+
+        Raises:
+            MetricError: sizes differ, or an id is neither a class nor 255.
+        """
+        if semantic.shape != true_semantic.shape or semantic.ndim != 2:
+            raise MetricError(f'maps of one picture must have one size, are {semantic.shape} and {true_semantic.shape}')
+        labelled = true_semantic != IGNORE
+        truth, answer = true_semantic[labelled].astype(np.int64), semantic[labelled].astype(np.int64)
+        count = len(self._names)
+        answer[answer == IGNORE] = count
+        self._check('true', truth, count - 1)
+        self._check('predicted', answer, count)
+        pairs = np.bincount(truth * (count + 1) + answer, minlength=count * (count + 1))
+        self._confusion += pairs.reshape(count, count + 1)
+        self._frames += 1
+
+    def compute(self) -> SemanticScores:
+        """The numbers over all pictures so far.
+
+        Raises:
+            MetricError: no picture was added.
+        """
+        if not self._frames:
+            raise MetricError('no picture was compared, so there is no IoU')
+        right = np.diagonal(self._confusion).astype(np.float64)
+        true_pixels = self._confusion.sum(axis=1)
+        union = true_pixels + self._confusion[:, :-1].sum(axis=0) - right
+        present = true_pixels > 0
+        iou = np.divide(right, union, out=np.zeros_like(right), where=present)
+        recall = np.divide(right, true_pixels, out=np.zeros_like(right), where=present)
+        labelled = int(true_pixels.sum())
+        return SemanticScores(
+            miou=float(iou[present].mean()) if labelled else None,
+            pixel_accuracy=float(right.sum() / labelled) if labelled else None,
+            mean_accuracy=float(recall[present].mean()) if labelled else None,
+            per_class={
+                name: float(value) if known else None
+                for name, value, known in zip(self._names, iou, present, strict=True)
+            },
+            confusion=self._confusion.copy(),
+            frames=self._frames,
+        )
+
+    def _check(self, whose: str, ids: npt.NDArray[np.int64], highest: int) -> None:
+        if ids.size and (ids.min() < 0 or ids.max() > highest):
+            worst = int(ids.max() if ids.max() > highest else ids.min())
+            raise MetricError(f'{whose} class id {worst} is neither one of 0..{len(self._names) - 1} nor {IGNORE}')
