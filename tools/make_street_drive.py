@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a bag with ground truth from a drive of the street benchmark: pictures, calibration, instances and depth.
 
-    python tools/make_street_drive.py --streets ../shared/data/streets --out assets/street_drive.mcap
+Run as ``python tools/make_street_drive.py --streets ../shared/data/streets --out assets/street_drive.mcap``.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ ABOUT = topics.About(
 
 
 def main() -> int:
+    """0 when the bag is written, 2 with one sentence when not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--streets', type=Path, required=True, help='folder of the street benchmark')
     parser.add_argument('--domain', choices=('day', 'night'), default='day')
@@ -66,7 +67,8 @@ def main() -> int:
 
 def write_drive(streets: Path, domain: str, out: Path, frames: int | None = None) -> int:
     """Writes the bag and returns the number of frames; the files' bytes go into it unchanged."""
-    names = sorted(path.name.removesuffix('_camera.json') for path in (streets / 'camera/drive' / domain).glob('*.json'))
+    cameras = (streets / 'camera/drive' / domain).glob('*_camera.json')
+    names = sorted(path.name.removesuffix('_camera.json') for path in cameras)
     if not names:
         raise CastError(f'{streets} has no drive/{domain}; point --streets at the folder of the street benchmark')
     chosen = names[:frames]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The message types that our bags know: those of ROS 2 Jazzy, and vision_msgs.
 
-vision_msgs is not part of the type store of rosbags, so the fields are here; the test compares their hashes with upstream's.
+vision_msgs is not part of the type store of rosbags, so its fields are here; a test compares their hashes with upstream's.
 """
 
 from __future__ import annotations
@@ -12,46 +12,19 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 VISION_MSGS: dict[str, str] = {
-    'vision_msgs/msg/BoundingBox2D': (
-        'vision_msgs/Pose2D center\n'
-        'float64 size_x\n'
-        'float64 size_y\n'
-    ),
+    'vision_msgs/msg/BoundingBox2D': ('vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n'),
     'vision_msgs/msg/Detection2D': (
-        'std_msgs/Header header\n'
-        'ObjectHypothesisWithPose[] results\n'
-        'BoundingBox2D bbox\n'
-        'string id\n'
+        'std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox2D bbox\nstring id\n'
     ),
-    'vision_msgs/msg/Detection2DArray': (
-        'std_msgs/Header header\n'
-        'Detection2D[] detections\n'
-    ),
-    'vision_msgs/msg/LabelInfo': (
-        'std_msgs/Header header\n'
-        'vision_msgs/VisionClass[] class_map\n'
-        'float32 threshold\n'
-    ),
-    'vision_msgs/msg/ObjectHypothesis': (
-        'string class_id\n'
-        'float64 score\n'
-    ),
+    'vision_msgs/msg/Detection2DArray': ('std_msgs/Header header\nDetection2D[] detections\n'),
+    'vision_msgs/msg/LabelInfo': ('std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n'),
+    'vision_msgs/msg/ObjectHypothesis': ('string class_id\nfloat64 score\n'),
     'vision_msgs/msg/ObjectHypothesisWithPose': (
-        'ObjectHypothesis hypothesis\n'
-        'geometry_msgs/PoseWithCovariance pose\n'
+        'ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n'
     ),
-    'vision_msgs/msg/Point2D': (
-        'float64 x\n'
-        'float64 y\n'
-    ),
-    'vision_msgs/msg/Pose2D': (
-        'vision_msgs/Point2D position\n'
-        'float64 theta\n'
-    ),
-    'vision_msgs/msg/VisionClass': (
-        'uint16 class_id\n'
-        'string class_name\n'
-    ),
+    'vision_msgs/msg/Point2D': ('float64 x\nfloat64 y\n'),
+    'vision_msgs/msg/Pose2D': ('vision_msgs/Point2D position\nfloat64 theta\n'),
+    'vision_msgs/msg/VisionClass': ('uint16 class_id\nstring class_name\n'),
 }
 
 

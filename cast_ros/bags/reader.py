@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat, QosDurability
 from rosbags.rosbag2 import Reader
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 class TopicSummary(NamedTuple):
-    """What a bag says about one topic."""
+    """What a bag says about one topic; `latched` means that late subscribers were served too (transient local)."""
 
     name: str
     msgtype: str
     message_count: int
+    latched: bool
 
 
 class BagMessage(NamedTuple):
@@ -88,8 +89,13 @@ class BagReader:
         """Every topic by name, also those without a message."""
         found: dict[str, TopicSummary] = {}
         for connection in sorted(self._reader.connections, key=lambda entry: entry.topic):
-            before = found[connection.topic].message_count if connection.topic in found else 0
-            found[connection.topic] = TopicSummary(connection.topic, connection.msgtype, before + connection.msgcount)
+            known = found.get(connection.topic)
+            found[connection.topic] = TopicSummary(
+                connection.topic,
+                connection.msgtype,
+                connection.msgcount + (known.message_count if known else 0),
+                _is_latched(connection) or (known is not None and known.latched),
+            )
         return found
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
@@ -131,9 +137,16 @@ class BagReader:
         present = self.topics()
         for topic in topics:
             if topic not in present:
-                listing = ', '.join(f'{entry.name} ({entry.msgtype}, {entry.message_count})' for entry in present.values())
+                listing = ', '.join(
+                    f'{entry.name} ({entry.msgtype}, {entry.message_count})' for entry in present.values()
+                )
                 raise BagError(f"{self.path} has no topic '{topic}'; it has: {listing or 'none at all'}")
         return [connection for connection in self._reader.connections if connection.topic in topics]
+
+
+def _is_latched(connection: Connection) -> bool:
+    profiles = connection.ext.offered_qos_profiles if isinstance(connection.ext, ConnectionExtRosbag2) else []
+    return any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles)
 
 
 def _with_types_of(connections: Collection[Connection]) -> Any:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes bags that rosbag2 (Jazzy and later), Foxglove and rosbags open. A bag appears under its name only when it is whole."""
+"""Writes bags that rosbag2 (Jazzy and later), Foxglove and rosbags open.
+
+A bag appears under its name only when it is whole.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +87,9 @@ class BagWriter:
             BagError: the type is unknown, or the topic has another type already.
         """
         if topic in self._connections:
-            if self._connections[topic].msgtype != msgtype:
-                raise BagError(f"topic '{topic}' is {self._connections[topic].msgtype}; {msgtype} cannot be written to it")
+            known = self._connections[topic].msgtype
+            if known != msgtype:
+                raise BagError(f"topic '{topic}' is {known}; a {msgtype} cannot be written to it")
             return
         if msgtype not in typestore().types:
             raise BagError(f"message type {msgtype} of topic '{topic}' is not known")
@@ -122,7 +126,7 @@ class BagWriter:
         _sync(storage)
         if self.path.exists():
             raise BagError(f'{self.path} appeared while the bag was written, and is not overwritten')
-        os.replace(storage if self._bare else folder, self.path)
+        (storage if self._bare else folder).replace(self.path)
 
     def _clean(self) -> None:
         if self._workspace is not None:

@@ -49,12 +49,13 @@ class Encoding:
 
     @property
     def pixel_bytes(self) -> int:
+        """Bytes of one pixel in a row."""
         return np.dtype(self.dtype).itemsize * self.channels
 
 
 @dataclass(frozen=True)
 class ImageFields:
-    """The fields of an Image message except its header. `data` is flat uint8 and shares memory with the array if it can."""
+    """The fields of an Image message except its header; `data` is flat and shares memory with the array if it can."""
 
     height: int
     width: int
@@ -80,7 +81,7 @@ def _unchanged(array: Array) -> Array:
 def _packed_yuv(code: int) -> Callable[[Array], Array]:
     def convert(array: Array) -> Array:
         if array.shape[1] % 2:
-            raise ImageError(f'image width {array.shape[1]} is odd, and 4:2:2 pictures share colour between pixel pairs')
+            raise ImageError(f'image width {array.shape[1]} is odd, but 4:2:2 pictures have colour per pair of pixels')
         return cv2.cvtColor(np.ascontiguousarray(array), code)
 
     return convert

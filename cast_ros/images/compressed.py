@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """JPEG and PNG payloads of sensor_msgs/CompressedImage to numpy and back.
 
-The size is read from the file's own header and judged before the decoder allocates anything; a picture that was cut short is
-refused, since decoders would fill the rest with grey and the robot would believe it.
+The size is read from the file's own header and judged before the decoder allocates anything. A picture that was cut short
+is refused, since decoders would fill the rest with grey and the robot would believe it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def decode_compressed(message: CompressedImageMessage, max_pixels: int = DEFAULT
     elif data.startswith(_JPEG_START):
         width, height = _jpeg_size(data)
     else:
-        raise ImageError(f'compressed image of {len(data)} bytes is neither JPEG nor PNG: it begins with {data[:4].hex(" ")}')
+        start = data[:4].hex(' ')
+        raise ImageError(f'compressed image of {len(data)} bytes is neither JPEG nor PNG: it begins with {start}')
     check_size(width, height, max_pixels, 'compressed image')
     try:
         array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
@@ -81,12 +82,13 @@ def encode_jpeg(array: NDArray[np.uint8], quality: int = 90) -> bytes:
 def _encode(suffix: str, array: NDArray[Any], options: list[int]) -> bytes:
     if array.ndim == 3:
         array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+    problem = f'an array of {array.dtype} with shape {array.shape} cannot be written as {suffix[1:]}'
     try:
         done, payload = cv2.imencode(suffix, array, options)
     except cv2.error as error:
-        raise ImageError(f'an array of {array.dtype} with shape {array.shape} cannot be written as {suffix[1:]}') from error
+        raise ImageError(problem) from error
     if not done:
-        raise ImageError(f'an array of {array.dtype} with shape {array.shape} cannot be written as {suffix[1:]}')
+        raise ImageError(problem)
     return payload.tobytes()
 
 

@@ -27,13 +27,13 @@ _OUT_OF_RANGE = (46, 32, 24)
 def instance_colors(labels: NDArray[np.int64], boxes: NDArray[np.float32], contract: StudentContract) -> list[Color]:
     """A BGR colour for each row: the class chooses the hue, the order from left to right the tone.
 
-    The order from left to right changes less between two frames than the order of scores does, so a moving picture is calm.
+    The order from left to right changes less from frame to frame than the order of scores, so a moving picture is calm.
     """
     things = [entry.id for entry in contract.classes if entry.is_thing]
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind='stable')
     rank = np.argsort(order, kind='stable')
     colors = []
-    for label, place in zip(labels, rank):
+    for label, place in zip(labels, rank, strict=True):
         family = _FAMILIES[things.index(int(label)) % len(_FAMILIES)]
         shift, saturation, value = _TONES[int(place) % len(_TONES)]
         colors.append(_bgr(family + shift, saturation, value))

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts a node's messages of one stamp together again to the Prediction that they were made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cast_ros.images import ImageError, decode_image
+from cast_ros.student.contract import StudentContract
+from cast_ros.student.prediction import Prediction
+
+
+def prediction_from_messages(
+    detections: Any, instances: Any, semantic: Any, depth: Any, image_size: tuple[int, int], contract: StudentContract
+) -> Prediction:
+    """One Prediction from the messages of one frame, of rclpy or of a bag.
+
+    Args:
+        detections: vision_msgs/Detection2DArray, boxes in pixels of the picture; like every other, None if not offered.
+        instances: sensor_msgs/Image 16UC1.
+        semantic: sensor_msgs/Image mono8.
+        depth: sensor_msgs/Image 32FC1.
+        image_size: width and height of the picture that was sent.
+        contract: translates class names to ids.
+
+    Raises:
+        ImageError: a map cannot be decoded, or the maps differ in size.
+        StudentError: a detection has a class that the contract lacks.
+    """
+    maps = [None if message is None else decode_image(message) for message in (instances, semantic, depth)]
+    shapes = {one.shape for one in maps if one is not None}
+    if len(shapes) != 1:
+        raise ImageError(f'the maps of one frame must have one size, they have: {sorted(shapes) or "none came"}')
+    height, width = shapes.pop()
+    boxes, labels, scores = _rows(detections, contract) if detections is not None else (None, None, None)
+    if boxes is not None:
+        boxes *= np.array([width / image_size[0], height / image_size[1]] * 2, dtype=np.float32)
+    return Prediction(
+        height=height,
+        width=width,
+        image_height=image_size[1],
+        image_width=image_size[0],
+        boxes=boxes,
+        labels=labels,
+        scores=scores,
+        instance_ids=maps[0],
+        semantic=maps[1],
+        depth=maps[2],
+    )
+
+
+def _rows(
+    detections: Any, contract: StudentContract
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    boxes, labels, scores = [], [], []
+    for detection in detections.detections:
+        centre, box = detection.bbox.center.position, detection.bbox
+        half = (box.size_x / 2, box.size_y / 2)
+        boxes.append((centre.x - half[0], centre.y - half[1], centre.x + half[0], centre.y + half[1]))
+        hypothesis = detection.results[0].hypothesis
+        labels.append(contract.class_named(hypothesis.class_id).id)
+        scores.append(hypothesis.score)
+    return (
+        np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        np.array(labels, dtype=np.int64),
+        np.array(scores, dtype=np.float32),
+    )

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command line of the demonstration: python -m cast_ros.nodes.demo --out out/demo."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cast_ros.errors import CastError
+from cast_ros.nodes.demo.report import write_report
+from cast_ros.nodes.demo.run import Options, run_demo
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 when every frame was answered, 2 with one sentence when not, 130 after SIGINT."""
+    arguments = _arguments(argv)
+    _stay_on_this_machine()
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        run = run_demo(
+            Options(
+                bag=arguments.bag,
+                model=arguments.model,
+                log_path=arguments.out / 'node.log',
+                rate=arguments.rate,
+                score_threshold=arguments.score_threshold,
+            )
+        )
+        write_report(run, arguments.bag, arguments.out)
+    except (CastError, OSError) as error:
+        print(f'The demo stopped: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('The demo was interrupted.', file=sys.stderr)
+        return 130
+    return 0
+
+
+def _stay_on_this_machine() -> None:
+    """What `make demo` sets already, for who starts this module directly; ROS reads it in rclpy.init."""
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
+    profile = _project_file('config/fastdds_shared_memory.xml')
+    if profile.is_file():
+        os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(profile))
+        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
+
+
+def _project_file(name: str) -> Path:
+    """A file of the checkout, seen from the working directory if that is inside; else of the installed package."""
+    checkout = Path(__file__).resolve().parents[3]
+    if not (checkout / name).exists():
+        return Path(sys.prefix) / 'share' / 'cast_ros' / name
+    return Path(name) if Path.cwd() == checkout else checkout / name
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog='python -m cast_ros.nodes.demo', description='Play a drive into the perception node and show what it says.'
+    )
+    parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder for metrics.json and the pictures')
+    parser.add_argument('--bag', type=Path, default=_project_file('assets/street_drive.mcap'), help='with ground truth')
+    parser.add_argument('--model', type=Path, default=_project_file('models/streets-small.onnx'), help='a student')
+    parser.add_argument('--rate', type=float, default=1.0, help='2 plays twice as fast as recorded')
+    parser.add_argument('--score-threshold', type=float, default=0.3, help='the node publishes no instance below it')
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
