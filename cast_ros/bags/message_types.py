@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The message types that our bags know: those of ROS 2 Jazzy, and vision_msgs.
 
-vision_msgs is not part of the type store of rosbags, so its fields are here; a test compares their hashes with upstream's.
+vision_msgs is not part of the type store of rosbags, so its fields are here; a test compares hashes with upstream's.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from cast_ros.bags.errors import BagError
 from cast_ros.bags.message_types import typestore
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 
 class TopicSummary(NamedTuple):

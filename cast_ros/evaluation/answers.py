@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,13 @@ from cast_ros.student.prediction import Prediction
 
 
 def prediction_from_messages(
-    detections: Any, instances: Any, semantic: Any, depth: Any, image_size: tuple[int, int], contract: StudentContract
+    messages: Mapping[str, Any], image_size: tuple[int, int], contract: StudentContract
 ) -> Prediction:
     """One Prediction from the messages of one frame, of rclpy or of a bag.
 
     Args:
-        detections: vision_msgs/Detection2DArray, boxes in pixels of the picture; like every other, None if not offered.
-        instances: sensor_msgs/Image 16UC1.
-        semantic: sensor_msgs/Image mono8.
-        depth: sensor_msgs/Image 32FC1.
+        messages: by name of the output: `detections` (Detection2DArray, boxes in pixels of the picture), and
+            the sensor_msgs/Image maps `instances` (16UC1), `semantic` (mono8), `depth` (32FC1). Any may be absent.
         image_size: width and height of the picture that was sent.
         contract: translates class names to ids.
 
@@ -30,14 +29,15 @@ def prediction_from_messages(
         ImageError: a map cannot be decoded, or the maps differ in size.
         StudentError: a detection has a class that the contract lacks.
     """
-    maps = [None if message is None else decode_image(message) for message in (instances, semantic, depth)]
-    shapes = {one.shape for one in maps if one is not None}
+    maps = {name: decode_image(messages[name]) for name in ('instances', 'semantic', 'depth') if name in messages}
+    shapes = {one.shape for one in maps.values()}
     if len(shapes) != 1:
         raise ImageError(f'the maps of one frame must have one size, they have: {sorted(shapes) or "none came"}')
     height, width = shapes.pop()
-    boxes, labels, scores = _rows(detections, contract) if detections is not None else (None, None, None)
+    detections = messages.get('detections')
+    boxes, labels, scores = (None, None, None) if detections is None else _rows(detections, contract)
     if boxes is not None:
-        boxes *= np.array([width / image_size[0], height / image_size[1]] * 2, dtype=np.float32)
+        boxes = boxes * np.array([width / image_size[0], height / image_size[1]] * 2, dtype=np.float32)
     return Prediction(
         height=height,
         width=width,
@@ -46,9 +46,9 @@ def prediction_from_messages(
         boxes=boxes,
         labels=labels,
         scores=scores,
-        instance_ids=maps[0],
-        semantic=maps[1],
-        depth=maps[2],
+        instance_ids=maps.get('instances'),
+        semantic=maps.get('semantic'),
+        depth=maps.get('depth'),
     )
 
 

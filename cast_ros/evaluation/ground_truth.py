@@ -122,7 +122,7 @@ def decode_instances(raw: NDArray[Any], key: LabelKey) -> InstanceParts:
 
 def decode_depth(raw: NDArray[Any], about: topics.About) -> NDArray[np.float32]:
     """Metres; +Inf where the bag says sky, NaN where it says not measured."""
-    depth = raw.astype(np.float32) * np.float32(about.depth_unit_m)
+    depth: NDArray[np.float32] = raw.astype(np.float32) * np.float32(about.depth_unit_m)
     if about.depth_sky is not None:
         depth[raw == about.depth_sky] = np.inf
     if about.depth_invalid is not None:

@@ -3,7 +3,7 @@
 
     /camera/image_raw/compressed   CompressedImage, JPEG
     /camera/camera_info            CameraInfo
-    /ground_truth/instances        CompressedImage, 16-bit PNG: class id, or class id * 1000 + k for thing k of the class
+    /ground_truth/instances        CompressedImage, 16-bit PNG: class id, or class id * 1000 + k for thing k of a class
     /ground_truth/depth            CompressedImage, 16-bit PNG: depth along the optical axis in steps of `depth_unit_m`
     /ground_truth/label_info       LabelInfo, latched: names of the class ids
     /ground_truth/about            String, latched: the note below as JSON

@@ -146,7 +146,7 @@ def decode_image(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) ->
         )
     rows = flat[: step * height].reshape(height, step)[:, : width * encoding.pixel_bytes]
     dtype = np.dtype(encoding.dtype)
-    array = rows.view(dtype.newbyteorder('>' if message.is_bigendian else '<'))
+    array: Array = rows.view(dtype.newbyteorder('>' if message.is_bigendian else '<'))
     if dtype.itemsize > 1 and (not array.dtype.isnative or not array.flags.aligned):
         array = array.astype(dtype)
     return array if encoding.channels == 1 else array.reshape(height, width, encoding.channels)

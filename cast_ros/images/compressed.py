@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """JPEG and PNG payloads of sensor_msgs/CompressedImage to numpy and back.
 
-The size is read from the file's own header and judged before the decoder allocates anything. A picture that was cut short
-is refused, since decoders would fill the rest with grey and the robot would believe it.
+The size is read from the file's own header and judged before the decoder allocates anything. A picture that was cut
+short is refused, since decoders would fill the rest with grey and the robot would believe it.
 """
 
 from __future__ import annotations

@@ -61,8 +61,7 @@ def _predictions(run: Run) -> dict[int, Prediction]:
         if stamp not in run.pictures:
             raise DemoError(f'the node published something with the stamp {stamp}, which no picture had')
         height, width = run.pictures[stamp].shape[:2]
-        parts = [answer.messages.get(name) for name in ('detections', 'instances', 'semantic', 'depth')]
-        found[stamp] = prediction_from_messages(*parts, image_size=(width, height), contract=run.contract)
+        found[stamp] = prediction_from_messages(answer.messages, (width, height), run.contract)
     return found
 
 
