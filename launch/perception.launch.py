@@ -3,18 +3,19 @@
 
     ros2 launch cast_ros perception.launch.py namespace:=front image:=/front/image_raw camera_info:=/front/camera_info
 
-An argument that is left empty changes nothing: the parameter file then decides. Several cameras: include this file once per
-camera, each with its namespace.
+An argument that is left empty changes nothing: the parameter file then decides. Several cameras: include this file
+once per camera, each with its namespace.
 """
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from launch import LaunchDescription
+
 TOPICS = {
-    'image': 'input picture; image if not given elsewhere (with image_transport:=compressed: without the ending /compressed)',
+    'image': 'input picture, without the ending /compressed; image if not given elsewhere',
     'camera_info': 'input calibration; camera_info if not given elsewhere',
     'detections': 'boxes, class names and scores; ~/detections if not given elsewhere',
     'instances': 'instance ids; ~/instances if not given elsewhere',
@@ -29,6 +30,7 @@ TOPICS = {
 
 
 def generate_launch_description():
+    """What ros2 launch asks for."""
     default_params = PathJoinSubstitution([FindPackageShare('cast_ros'), 'config', 'perception.yaml'])
     arguments = [
         DeclareLaunchArgument('params_file', default_value=default_params, description='parameter file'),

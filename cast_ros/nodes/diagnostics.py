@@ -25,7 +25,7 @@ DROP_REASONS = (SUPERSEDED, MALFORMED, FAILED)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The numbers at one moment. Latencies map a name to percentiles (50, 95, 99) in milliseconds; empty before any answer."""
+    """The numbers at one moment. Latencies map a name to percentiles 50, 95 and 99; empty before any answer."""
 
     received: int
     answered: int
@@ -47,7 +47,7 @@ class FrameStatistics:
         self._received = 0
         self._answered = 0
         self._idle = 0
-        self._drops: Counter[str] = Counter({reason: 0 for reason in DROP_REASONS})
+        self._drops: Counter[str] = Counter(dict.fromkeys(DROP_REASONS, 0))
         self._last_drop_s: dict[str, float] = {}
         self._last_frame_s: float | None = None
         self._arrivals_s: deque[float] = deque(maxlen=1000)
@@ -81,6 +81,7 @@ class FrameStatistics:
                 self._latency_ms.setdefault(name, deque(maxlen=_LATENCY_SAMPLES)).append(value)
 
     def snapshot(self) -> Snapshot:
+        """Everything counted so far."""
         with self._lock:
             now_s = self._now_s()
             return Snapshot(

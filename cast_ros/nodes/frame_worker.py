@@ -15,8 +15,8 @@ STOP_TIMEOUT_S = 10.0
 class FrameWorker(Generic[Frame]):
     """Runs `process` on the newest frame offered, in a thread of its own, so that services answer during an inference.
 
-    There is one waiting place. A frame that finds it taken replaces the one in it, which goes to `superseded`: the answer is
-    then as fresh as the machine allows, and nothing queues up.
+    There is one waiting place. A frame that finds it taken replaces the one in it, which goes to `superseded`: the
+    answer is then as fresh as the machine allows, and nothing queues up.
     """
 
     def __init__(self, process: Callable[[Frame], None], superseded: Callable[[Frame], None]) -> None:
@@ -29,6 +29,7 @@ class FrameWorker(Generic[Frame]):
         self._thread = threading.Thread(target=self._run, name='perception', daemon=True)
 
     def start(self) -> None:
+        """Begin to work; frames may be offered before."""
         self._thread.start()
 
     def offer(self, frame: Frame) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image messages to numpy and back, with cv_bridge's names and signatures.
 
-cv_bridge itself breaks where pip's numpy meets the distribution's, skews pictures whose `step` is wrong, and copies; the array
-work here is cast_ros.images, which checks every field.
+cv_bridge itself breaks where pip's numpy meets the distribution's, skews pictures whose `step` is wrong, and copies.
+The array work here is that of cast_ros.images, which checks every field.
 """
 
 from __future__ import annotations
@@ -43,24 +43,27 @@ class CvBridge:
     """A drop-in for cv_bridge.CvBridge; every failure is an ImageError that names the field."""
 
     def imgmsg_to_cv2(self, img_msg: Image, desired_encoding: str = 'passthrough') -> NDArray[Any]:
-        """H×W or H×W×C array of the picture; shares the message's memory with 'passthrough', so treat it as read-only.
+        """The picture as H×W or H×W×C; 'passthrough' shares the message's memory, so treat it as read-only.
 
         Args:
             img_msg: the message.
-            desired_encoding: 'passthrough', or one of bgr8, rgb8, bgra8, rgba8, mono8, or another name for the same pixels.
+            desired_encoding: 'passthrough', or one of bgr8, rgb8, bgra8, rgba8, mono8, or another name of the same.
         """
         pixels = decode_image(img_msg)
         if _is_passthrough(img_msg.encoding, desired_encoding):
             return pixels
         return _from_rgb(to_rgb(pixels, img_msg.encoding), desired_encoding)
 
-    def compressed_imgmsg_to_cv2(self, cmprs_img_msg: CompressedImage, desired_encoding: str = 'passthrough') -> NDArray[Any]:
+    def compressed_imgmsg_to_cv2(
+        self, cmprs_img_msg: CompressedImage, desired_encoding: str = 'passthrough'
+    ) -> NDArray[Any]:
         """As OpenCV's imdecode gives it (BGR, BGRA or grey, 8 or 16 bits), or in the encoding asked for."""
         pixels = decode_compressed(cmprs_img_msg)
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         if desired_encoding == 'passthrough':
             # decode_compressed speaks RGB, cv_bridge's callers expect OpenCV's order.
-            return pixels if channels == 1 else cv2.cvtColor(pixels, {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[channels])
+            to_opencv = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+            return pixels if channels == 1 else np.asarray(cv2.cvtColor(pixels, to_opencv[channels]))
         if channels == 1 and _is_passthrough('mono16' if pixels.dtype == np.uint16 else 'mono8', desired_encoding):
             return pixels
         if pixels.dtype == np.uint16:
@@ -71,12 +74,15 @@ class CvBridge:
         """An Image that carries this array; 'passthrough' names it by its type (8UC3, 16UC1, 32FC1, …)."""
         return image_message(cvim, _matrix_type(cvim) if encoding == 'passthrough' else encoding, header or Header())
 
-    def cv2_to_compressed_imgmsg(self, cvim: NDArray[Any], dst_format: Literal['jpg', 'jpeg', 'png'] = 'jpg') -> CompressedImage:
+    def cv2_to_compressed_imgmsg(
+        self, cvim: NDArray[Any], dst_format: Literal['jpg', 'jpeg', 'png'] = 'jpg'
+    ) -> CompressedImage:
         """A CompressedImage of a BGR or grey array."""
         encoders = {'jpg': encode_jpeg, 'jpeg': encode_jpeg, 'png': encode_png}
         if dst_format not in encoders:
             raise ImageError(f"compressed format '{dst_format}' is not known; known are: {', '.join(encoders)}")
-        pixels = cv2.cvtColor(cvim, cv2.COLOR_BGR2RGB) if cvim.ndim == 3 and cvim.shape[2] == 3 else cvim
+        is_bgr = cvim.ndim == 3 and cvim.shape[2] == 3
+        pixels = np.asarray(cv2.cvtColor(cvim, cv2.COLOR_BGR2RGB)) if is_bgr else cvim
         message = CompressedImage(format='jpeg' if dst_format == 'jpg' else dst_format)
         _fill(message, np.frombuffer(encoders[dst_format](pixels), np.uint8))
         return message
@@ -102,7 +108,7 @@ def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
 
 
 def _fill(message: Image | CompressedImage, flat: NDArray[np.uint8]) -> None:
-    """Sets `data` with one copy. The public setter copies an array.array once more, and goes byte by byte for anything else."""
+    """Sets `data` with one copy: the public setter copies an array.array once more, and anything else byte by byte."""
     payload = array.array('B')
     payload.frombytes(flat.data)
     if '_data' in message.__slots__:

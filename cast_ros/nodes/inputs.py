@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -51,22 +52,22 @@ class Inputs:
                 callback,
                 QoSProfile(depth=1, reliability=reliability),
                 event_callbacks=SubscriptionEventCallbacks(
-                    incompatible_qos=lambda event: self._explain_incompatible_qos(topic, event.last_policy_kind)
+                    incompatible_qos=lambda event: self._explain_incompatible_qos(topic, event)
                 ),
                 # Reliability is a parameter of its own; an override would freeze the value of the first configure.
                 qos_overriding_options=QoSOverridingOptions([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]),
             )
         )
 
-    def _explain_incompatible_qos(self, topic: str, policy: QoSPolicyKind) -> None:
-        kind = QoSPolicyKind(policy)
+    def _explain_incompatible_qos(self, topic: str, event: Any) -> None:
+        kind = QoSPolicyKind(event.last_policy_kind)
         fix = (
             "set parameter input_reliability to 'best_effort', or make the publisher reliable"
             if kind is QoSPolicyKind.RELIABILITY
             else f'change the {kind.name.lower()} of the publisher'
         )
         self._node.get_logger().warning(
-            f'a publisher on {topic} offers an incompatible {kind.name.lower()}: nothing will be received from it; {fix}'
+            f'a publisher on {topic} offers an incompatible {kind.name.lower()}: nothing is received from it; {fix}'
         )
 
     def publisher_count(self) -> int:
@@ -76,15 +77,17 @@ class Inputs:
     def why_silent(self) -> str:
         """One sentence for a person whose pictures do not arrive."""
         publishers = self.publisher_count()
-        sentence = f'waiting for {self.image_topic} ({self._transport}), {publishers} publisher{"" if publishers == 1 else "s"}'
+        plural = '' if publishers == 1 else 's'
+        sentence = f'waiting for {self.image_topic} ({self._transport}), {publishers} publisher{plural}'
         if publishers:
-            return f'{sentence}: connected, but no picture comes (is the camera paused, or its quality of service incompatible?)'
+            return f'{sentence}, but no picture comes: is the camera paused, or its quality of service incompatible?'
         if self._node.count_publishers(self._other_transport_topic):
             other = 'compressed' if self._transport == 'raw' else 'raw'
-            return f"{sentence}, but {self._other_transport_topic} is published: set parameter image_transport to '{other}'"
+            return f"{sentence}; {self._other_transport_topic} is published: set parameter image_transport to '{other}'"
         return f'{sentence}: set parameter image_topic, or remap it, to what the camera publishes'
 
     def destroy(self) -> None:
+        """Ends both subscriptions."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()

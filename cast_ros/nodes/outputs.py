@@ -62,7 +62,7 @@ class Output:
 
 
 def detections_message(answer: Answer) -> Detection2DArray:
-    """Boxes in pixels of the picture; row k of the array has id k + 1, the value of its pixels in the instance image."""
+    """Boxes in pixels of the picture; row k has id k + 1, the value of its pixels in the instance image."""
     prediction = answer.prediction
     boxes, labels, scores = prediction.image_boxes(), prediction.labels, prediction.scores
     message = Detection2DArray(header=answer.header)
@@ -124,7 +124,7 @@ def depth_to_millimetres(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
     millimetres = depth_m * np.float32(1000.0) + np.float32(0.5)
     # Comparisons with NaN are false, so that one mask covers every value that has no millimetres.
     holds = (millimetres >= 1.0) & (millimetres < _UINT16_MAX + 1)
-    return np.where(holds, millimetres, np.float32(0.0)).astype(np.uint16)
+    return np.asarray(np.where(holds, millimetres, np.float32(0.0)).astype(np.uint16))
 
 
 def label_info_message(contract: StudentContract, stamp: Any, score_threshold: float) -> LabelInfo:
@@ -168,7 +168,8 @@ class Outputs:
         reliable = ReliabilityPolicy.RELIABLE
         self._offered = tuple(output for output in OUTPUTS if output.heads & contract.heads)
         for output in self._offered:
-            self._publish_on(settings, output.name, output.message_type, QoSProfile(depth=QUEUE_DEPTH, reliability=reliable))
+            qos = QoSProfile(depth=QUEUE_DEPTH, reliability=reliable)
+            self._publish_on(settings, output.name, output.message_type, qos)
         latched = QoSProfile(depth=1, reliability=reliable, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._publish_on(settings, 'label_info', LabelInfo, latched)
 
@@ -183,6 +184,7 @@ class Outputs:
         return tuple(output for output in self._offered if self._publishers[output.name].get_subscription_count() > 0)
 
     def publish(self, wanted: tuple[Output, ...], answer: Answer) -> None:
+        """Makes and sends these outputs."""
         for output in wanted:
             message = output.make(answer)
             if message is not None:
@@ -194,6 +196,7 @@ class Outputs:
         self._publishers['label_info'].publish(label_info_message(self._contract, stamp, score_threshold))
 
     def destroy(self) -> None:
+        """Takes every topic back."""
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()

@@ -43,7 +43,7 @@ class Changes(enum.Enum):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One row of the table. `default` fixes the type; `minimum` and `maximum` are inclusive; `choices` close a string."""
+    """One row of the table; `default` fixes the type, the range is inclusive, `choices` close a string."""
 
     name: str
     default: Any
@@ -57,6 +57,7 @@ class Parameter:
 
     @property
     def type_name(self) -> str:
+        """The type in ROS's words."""
         return _TYPE_NAMES[type(self.default)]
 
     @property
@@ -131,7 +132,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         'require_provider',
         True,
-        'Refuse to configure if the first of `providers` is not the one in use. If false, a fallback is a warning in /diagnostics.',
+        'Refuse to configure if the first of `providers` is not the one in use. '
+        'If false, a fallback is a warning in /diagnostics.',
         Changes.UNCONFIGURED,
     ),
     Parameter(
@@ -161,8 +163,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         'output_size',
         'image',
-        "Size of masks, semantic map and depth: 'image' as the picture, 'network' as the student sees it (smaller messages). "
-        'The depth camera_info follows.',
+        "Size of masks, semantic map and depth: 'image' as the picture, 'network' as the student sees it (smaller "
+        'messages). The depth camera_info follows.',
         Changes.ANY_TIME,
         choices=('image', 'network'),
     ),
@@ -201,8 +203,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         'input_reliability',
         'best_effort',
-        "Reliability of both input subscriptions. 'best_effort' matches every publisher; 'reliable' matches reliable ones alone, "
-        'and loses fewer large pictures where shared memory is small.',
+        "Reliability of both input subscriptions. 'best_effort' matches every publisher; 'reliable' matches reliable "
+        'ones alone, and loses fewer large pictures where shared memory is small.',
         Changes.UNCONFIGURED,
         choices=('best_effort', 'reliable'),
     ),
@@ -215,7 +217,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     _topic('label_info_topic', '~/label_info', 'Names of the class ids (vision_msgs/LabelInfo).'),
     _topic('depth_topic', '~/depth/image', 'Depth in metres (sensor_msgs/Image, 32FC1).'),
     _topic('depth_raw_topic', '~/depth/image_raw', 'Depth in millimetres (sensor_msgs/Image, 16UC1).'),
-    _topic('depth_camera_info_topic', '~/depth/camera_info', 'Calibration of the depth image (sensor_msgs/CameraInfo).'),
+    _topic(
+        'depth_camera_info_topic',
+        '~/depth/camera_info',
+        'Calibration of the depth image (sensor_msgs/CameraInfo).',
+    ),
     _topic('overlay_topic', '~/overlay', 'Picture for people (sensor_msgs/Image, bgr8).'),
     _topic('diagnostics_topic', '/diagnostics', 'State, rates and latencies (diagnostic_msgs/DiagnosticArray).'),
 )
@@ -224,7 +230,7 @@ PARAMETERS: tuple[Parameter, ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of the table, one field per row; a frame is processed with one and the same Settings from end to end."""
+    """The values of the table, one field per row; a frame is processed with the same Settings from end to end."""
 
     model: str
     providers: list[str]
@@ -305,8 +311,10 @@ def model_path(model: str) -> Path:
         if candidate.is_file():
             return candidate
     looked = ', '.join(str(candidate) for candidate in candidates)
-    raise ParameterError(f"parameter 'model' is empty and the default student is not installed (looked for {looked}): "
-                         "set 'model' to the path of a student")
+    raise ParameterError(
+        f"parameter 'model' is empty and the default student is not installed (looked for {looked}): "
+        "set 'model' to the path of a student"
+    )
 
 
 def _share_folders() -> list[Path]:
@@ -323,8 +331,8 @@ def reference_page() -> str:
     lines = [
         '# Parameters of the perception node',
         '',
-        'Written by `python -m cast_ros.nodes.parameters` from the table in `cast_ros/nodes/parameters.py`; a test checks that it',
-        'is current. `config/perception.yaml` is a file to start from.',
+        'Written by `python -m cast_ros.nodes.parameters` from the table in `cast_ros/nodes/parameters.py`; a test',
+        'checks that it is current. `config/perception.yaml` is a file to start from.',
         '',
         '| parameter | type | default | allowed | can be set | meaning |',
         '| --- | --- | --- | --- | --- | --- |',
@@ -337,9 +345,11 @@ def reference_page() -> str:
         )
     lines += [
         '',
-        'A value that is refused is refused with its reason, at start and at run time. Topic names go through the usual rules:',
-        'relative names get the namespace, `~` becomes the node name, and remapping works on top. Quality of service of every topic',
-        'can be overridden at start by `qos_overrides.<topic>.<publisher|subscription>.<history|depth|reliability>`.',
+        'A value that is refused is refused with its reason, at start and at run time. Topic names go through the',
+        'usual rules: relative names get the namespace, `~` becomes the node name, and remapping works on top. Quality',
+        'of service of every output can be overridden at start by',
+        '`qos_overrides.<topic>.publisher.<history|depth|reliability>`, of the inputs by',
+        '`qos_overrides.<topic>.subscription.<history|depth>`.',
         '',
     ]
     return '\n'.join(lines)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One picture from message to messages: decode, network, every output that somebody wants."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from cast_ros.errors import CastError
+from cast_ros.images import ImageError, decode_compressed_rgb, decode_rgb
+from cast_ros.nodes.camera_info import CameraInfoCache, focal_length_px
+from cast_ros.nodes.diagnostics import FAILED, MALFORMED, FrameStatistics
+from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
+from cast_ros.nodes.parameters import Settings
+from cast_ros.student import Student
+
+WARNING_PERIOD_S = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture as it came.
+
+    Attributes:
+        message: the picture.
+        topic: where it came from.
+        settings: the parameters that were in force when it came.
+        received_s: when it came, on the clock of time.perf_counter.
+    """
+
+    message: Image | CompressedImage
+    topic: str
+    settings: Settings
+    received_s: float
+
+
+class Pipeline:
+    """Answers frames, one at a time.
+
+    Attributes:
+        uncalibrated: why the last frame had no focal length, '' if it had one.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        student: Student,
+        outputs: Outputs,
+        camera_infos: CameraInfoCache,
+        statistics: FrameStatistics,
+    ) -> None:
+        self.uncalibrated = ''
+        self._node = node
+        self._student = student
+        self._outputs = outputs
+        self._camera_infos = camera_infos
+        self._statistics = statistics
+
+    def process(self, frame: Frame) -> None:
+        """Publishes the answer, or counts and names what is wrong with the frame; never raises."""
+        try:
+            self._answer(frame)
+        except ImageError as error:
+            self._statistics.frame_dropped(MALFORMED)
+            self._node.get_logger().warning(
+                f'refused a picture on {frame.topic}: {error}', throttle_duration_sec=WARNING_PERIOD_S
+            )
+        except Exception as error:  # noqa: BLE001 (a thread that ends here would be a node that is silent for ever)
+            if not self._node.context.ok():
+                return
+            self._statistics.frame_dropped(FAILED)
+            details = '' if isinstance(error, CastError) else f'\n{traceback.format_exc()}'
+            self._node.get_logger().error(
+                f'a picture was lost: {error}{details}', throttle_duration_sec=WARNING_PERIOD_S
+            )
+
+    def _answer(self, frame: Frame) -> None:
+        started_s = time.perf_counter()
+        wanted = self._outputs.wanted()
+        if not wanted:
+            self._statistics.frame_idle()
+            return
+        settings, header = frame.settings, frame.message.header
+        rgb = _decode(frame.message, settings.max_pixels)
+        decoded_s = time.perf_counter()
+        camera_info = self._calibration_of(header, rgb)
+        prediction = self._student.predict(
+            rgb,
+            fx_px=None if camera_info is None else focal_length_px(camera_info),
+            heads=needed_heads(wanted),
+            size='network' if settings.output_size == 'network' else 'image',
+            score_threshold=settings.score_threshold,
+            depth_scale=settings.depth_scale,
+        )
+        predicted_s = time.perf_counter()
+        contract = self._student.contract
+        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera_info, settings.overlay_alpha))
+        done_s = time.perf_counter()
+        timing = self._student.last_timing
+        assert timing is not None
+        self._statistics.frame_answered(
+            age_ms=self._age_ms(header),
+            waiting_ms=(started_s - frame.received_s) * 1e3,
+            decode_ms=(decoded_s - started_s) * 1e3,
+            preprocess_ms=timing.preprocess_ms,
+            inference_ms=timing.inference_ms,
+            postprocess_ms=timing.postprocess_ms,
+            publish_ms=(done_s - predicted_s) * 1e3,
+            processing_ms=(done_s - started_s) * 1e3,
+        )
+
+    def _age_ms(self, header: Header) -> float:
+        """Now minus stamp."""
+        now = self._node.get_clock().now()
+        return float((now - Time.from_msg(header.stamp, now.clock_type)).nanoseconds) / 1e6
+
+    def _calibration_of(self, header: Header, rgb: NDArray[np.uint8]) -> CameraInfo | None:
+        height, width = rgb.shape[:2]
+        camera_info = self._camera_infos.matching(header, width, height)
+        if camera_info is None:
+            others = self._camera_infos.sizes_of(header.frame_id)
+            known = f' (there is one for {", ".join(f"{w}x{h}" for w, h in others)})' if others else ''
+            self.uncalibrated = f"no camera_info for frame '{header.frame_id}' with {width}x{height} pixels{known}"
+        elif focal_length_px(camera_info) is None:
+            self.uncalibrated = f"camera_info of frame '{header.frame_id}' is not calibrated (K is zero)"
+        else:
+            self.uncalibrated = ''
+        return camera_info
+
+
+def _decode(message: Image | CompressedImage, max_pixels: int) -> NDArray[np.uint8]:
+    if isinstance(message, CompressedImage):
+        return decode_compressed_rgb(message, max_pixels)
+    return decode_rgb(message, max_pixels)

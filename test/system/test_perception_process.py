@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The perception node as a process of its own, as `ros2 run cast_ros perception` starts it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
+
+from ros_probe import RosProbe, ros_probe
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from tiny_student import tiny_student
+
+from cast_ros.images import decode_image
+from cast_ros.nodes.image_codec import image_message
+
+Start = Callable[..., 'subprocess.Popen[str]']
+
+
+@pytest.fixture
+def probe() -> Iterator[RosProbe]:
+    with ros_probe() as made:
+        yield made
+
+
+@pytest.fixture
+def start(project_root: Path) -> Iterator[Start]:
+    """Starts the node with these ROS arguments; whatever is left at the end is killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def started(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, '-m', 'cast_ros.nodes.perception_node', '--ros-args', *arguments]
+        process = subprocess.Popen(
+            command, cwd=project_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield started
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def answers(probe: RosProbe, image_topic: str, semantic_topic: str) -> None:
+    """Publishes red pictures until one is answered with class car."""
+    camera = probe.node.create_publisher(Image, image_topic, 1)
+    inbox = probe.listen(Image, semantic_topic)
+    red = np.zeros((480, 640, 3), np.uint8)
+    red[..., 0] = 255
+    answer = probe.publish_until(
+        lambda: camera.publish(image_message(red, 'rgb8', Header(frame_id='camera'))),
+        lambda: inbox and inbox[0],
+        'an answer',
+    )
+    assert (decode_image(answer) == 3).all()
+    assert answer.header.frame_id == 'camera'
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_process_in_peace(
+    probe: RosProbe, start: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    process = start('-p', f'model:={model}')
+    answers(probe, '/image', '/perception/semantic')
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, output
+    assert 'Traceback' not in output
+
+
+def test_the_shipped_parameter_file_and_own_names_work_from_the_command_line(
+    probe: RosProbe, start: Start, tmp_path: Path, project_root: Path
+) -> None:
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    own = tmp_path / 'robot.yaml'
+    own.write_text(f'/front/eyes:\n  ros__parameters:\n    model: {model}\n    image_topic: color\n', encoding='utf-8')
+    shipped = project_root / 'config' / 'perception.yaml'
+    start(
+        '-r', '__ns:=/front', '-r', '__node:=eyes', '--params-file', str(shipped), '--params-file', str(own),
+        '-r', '~/semantic:=/labels',
+    )  # fmt: skip
+    answers(probe, '/front/color', '/labels')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'explanation'),
+    [
+        (('-p', 'score_threshold:=1.5'), "parameter 'score_threshold' must be 0.0 to 1.0"),
+        (('-p', 'score_threshold:=1'), "parameter 'score_threshold' is a double (write 0.5, with a decimal point)"),
+        (('-p', 'output_size:=huge'), "parameter 'output_size' must be 'image' or 'network', not 'huge'"),
+        (('-p', 'image_topic:=my camera'), "parameter 'image_topic' must be a topic name"),
+        (('-p', 'model:=3'), "parameter 'model' is a string"),
+        (('--params-file', '/nowhere.yaml'), '/nowhere.yaml'),
+    ],
+)
+def test_a_bad_start_is_explained_in_one_line(start: Start, arguments: tuple[str, ...], explanation: str) -> None:
+    process = start(*arguments)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2, output
+    assert explanation in output
+    assert 'Traceback' not in output
+    assert len([line for line in output.splitlines() if line.startswith('perception: ')]) == 1
