@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Average precision as the Cityscapes benchmark defines it, in memory and for any classes.
 
-Differs from COCO: a step-wise integral of the unsmoothed curve, a true instance is matched above (not at) the overlap, true
-instances below 100 pixels are ignored, and a wrong answer is forgiven when enough of it lies on void, crowds or such small
-instances. Checked against cityscapesScripts' evalInstanceLevelSemanticLabeling in the tests.
+Differs from COCO: a step-wise integral of the unsmoothed curve, a true instance is matched above (not at) the overlap,
+true instances below 100 pixels are ignored, and a wrong answer is forgiven when enough of it lies on void, crowds or
+such small instances. Checked against cityscapesScripts' evalInstanceLevelSemanticLabeling in the tests.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class CityscapesInstanceMetrics:
     """Collects pictures, then computes Cityscapes AP once; rows of other labels or without a pixel are left out."""
 
     def __init__(self, categories: Mapping[int, str]) -> None:
-        """
+        """Start without a picture.
+
         Args:
             categories: class ids that are evaluated, and their names.
         """

@@ -73,7 +73,8 @@ class DepthMetrics:
     """Collects the errors of single pictures."""
 
     def __init__(self, cap_m: float, scaling: Scaling = 'none') -> None:
-        """
+        """Start without a picture.
+
         Args:
             cap_m: the farthest ground truth that counts.
             scaling: `none` or `median`.

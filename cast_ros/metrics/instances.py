@@ -72,7 +72,8 @@ class InstanceMetrics:
     """
 
     def __init__(self, categories: Mapping[int, str]) -> None:
-        """
+        """Start without a picture.
+
         Args:
             categories: class ids that are evaluated, and their names.
         """

@@ -49,14 +49,15 @@ class SemanticMetrics:
     """Collects pictures in a confusion matrix. A true 255 is ignored; a predicted 255 is always wrong."""
 
     def __init__(self, class_names: Sequence[str]) -> None:
-        """
+        """Start without a picture.
+
         Args:
             class_names: in the order of the class ids, which run from 0.
         """
         if not class_names:
             raise MetricError('no class to evaluate')
         if len(class_names) > IGNORE:
-            raise MetricError(f'at most {IGNORE} classes fit beside the value for unlabelled, there are {len(class_names)}')
+            raise MetricError(f'at most {IGNORE} classes fit beside unlabelled, there are {len(class_names)}')
         self._names = tuple(class_names)
         self._confusion = np.zeros((len(class_names), len(class_names) + 1), dtype=np.int64)
         self._frames = 0

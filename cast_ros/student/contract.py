@@ -210,9 +210,9 @@ def _refuse_unknown_schema(text: str | bytes) -> None:
 
 def _in_one_line(error: ValidationError) -> str:
     """The first three complaints of pydantic, each with its place."""
-    problems = [
-        f'{".".join(str(part) for part in problem["loc"]) or "document"}: {problem["msg"].removeprefix("Value error, ")}'
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        place = '.'.join(str(part) for part in problem['loc']) or 'document'
+        problems.append(f'{place}: {problem["msg"].removeprefix("Value error, ")}')
     more = f' (and {len(problems) - 3} more)' if len(problems) > 3 else ''
     return '; '.join(problems[:3]) + more

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the picture to the network's input, and exactly back.
 
-Pixel centres lie at half coordinates, as in cv2.resize: column x of n columns covers [x, x+1) and its centre is x + 0.5.
-So a picture edge at x lies at x * content_width / image_width of the input, and boxes need a factor, never an offset.
-Letterbox keeps the shape of the picture in the top left corner and pads right and bottom; stretch fills the whole input.
+Pixel centres lie at half coordinates, as in cv2.resize: column x covers [x, x+1) and its centre is x + 0.5. So an edge
+at x of the picture lies at x * content_width / image_width of the input, and boxes need a factor, never an offset.
+Letterbox keeps the shape of the picture in the top left corner and pads right and bottom; stretch fills the input.
 """
 
 from __future__ import annotations
@@ -128,9 +128,15 @@ class _Axis:
         last = self.length if stop >= self.cells else math.ceil((stop + 0.5) * self.factor) + 1
         return min(max(first, 0), self.length), max(min(last, self.length), 0)
 
-    def whole_pixel_cell(self, cell: int) -> int:
-        """The last cell at or before this one whose edge is also the edge of a pixel."""
-        return cell - cell % self.scale.denominator
+    def source(self, start: int, stop: int) -> tuple[int, int, int]:
+        """The pixel to start at, and the cells to enlarge, for everything that `reach` returns.
+
+        cv2 starts at the edge of a pixel, so the block grows back to a cell whose edge is one.
+        """
+        margin = 1 + math.ceil(2.5 / self.factor)
+        first = max(start - margin, 0)
+        first -= first % self.scale.denominator
+        return round(first * self.factor), first, min(stop + margin, self.used_cells)
 
 
 @dataclass(frozen=True)
@@ -171,15 +177,11 @@ class MapSampler:
         """
         top, bottom = self.rows.reach(*cell_rows)
         left, right = self.columns.reach(*cell_columns)
-        # cv2 starts at the edge of a pixel, so the block grows up and left to a cell whose edge is one.
-        first_row = self.rows.whole_pixel_cell(max(cell_rows[0] - 2, 0))
-        first_column = self.columns.whole_pixel_cell(max(cell_columns[0] - 2, 0))
-        last_row = min(cell_rows[1] + 2, self.rows.used_cells)
-        last_column = min(cell_columns[1] + 2, self.columns.used_cells)
-        if first_row >= last_row or first_column >= last_column:
+        if top >= bottom or left >= right:
             return top, left, np.zeros((0, 0), np.float32)
+        y, first_row, last_row = self.rows.source(*cell_rows)
+        x, first_column, last_column = self.columns.source(*cell_columns)
         part = self._enlarge(values[first_row:last_row, first_column:last_column])
-        y, x = round(first_row * self.rows.factor), round(first_column * self.columns.factor)
         return top, left, part[top - y : bottom - y, left - x : right - x]
 
     def _enlarge(self, values: FloatMap) -> FloatMap:
@@ -188,7 +190,7 @@ class MapSampler:
 
 
 def _shrink_or_grow(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Resize without aliasing: whole blocks are averaged first, which is five times faster than INTER_AREA throughout."""
+    """Resize without aliasing; averaging whole blocks first is five times faster than INTER_AREA throughout."""
     image_height, image_width = image.shape[:2]
     if (image_height, image_width) == (height, width):
         return np.ascontiguousarray(image)

@@ -53,7 +53,7 @@ def open_student(
         raise StudentError(f'{path}: threads must be 0 (one per core) or more, is {threads}')
     file = read_onnx_file(path)
     if sha256 is not None and file.sha256 != sha256.strip().lower():
-        raise StudentError(f'{path}: has sha256 {file.sha256}, expected {sha256}; it is not the file that was agreed on')
+        raise StudentError(f'{path}: has sha256 {file.sha256}, not {sha256} as asked; get the file that was meant')
     offered = _offered_providers(file.path, providers, require_provider)
     session = _create_session(file, offered, threads)
     contract = read_contract(path, session)

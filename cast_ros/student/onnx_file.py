@@ -71,7 +71,7 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise StudentError(
-                f'{path}: has {size / 2**20:.0f} MiB, a student has at most {MAX_FILE_BYTES // 2**20}; is it the right file?'
+                f'{path}: has {size / 2**20:.0f} MiB, more than any student ({MAX_FILE_BYTES // 2**20} MiB)'
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:

@@ -87,9 +87,7 @@ def _paint(
     return left + column, top + row, left + column + width, top + row + height
 
 
-def read_semantic(
-    semantic: npt.NDArray[np.uint8], sampler: MapSampler, class_count: int
-) -> npt.NDArray[np.uint8]:
+def read_semantic(semantic: npt.NDArray[np.uint8], sampler: MapSampler, class_count: int) -> npt.NDArray[np.uint8]:
     """(h, w) class ids to the size of the answer; an id that no class has becomes 255."""
     known = np.where(semantic < class_count, semantic, np.uint8(UNLABELLED))
     return np.asarray(sampler.nearest(known), dtype=np.uint8)

@@ -124,7 +124,8 @@ class Student:
         raw = self._run(self._needed_outputs(wanted), tensor)
         answered = time.perf_counter()
         fx_at_input = None if fx_px is None else geometry.fx_at_input(fx_px)
-        answer = self._answer(raw, geometry, wanted, size, score_threshold, self._depth_factor(fx_at_input) * depth_scale)
+        depth_factor = self._depth_factor(fx_at_input) * depth_scale
+        answer = self._answer(raw, geometry, wanted, size, score_threshold, depth_factor)
         finished = time.perf_counter()
         self.last_timing = Timing(
             preprocess_ms=(prepared - started) * 1e3,
@@ -210,15 +211,17 @@ class Student:
         )
 
     def _warm_up(self) -> None:
-        """Run every output once on a black picture: the first run allocates, and a broken network shows itself."""
+        """Answer one black picture: the first run allocates, and a broken network shows itself."""
         spec = self.contract.input
-        black = np.zeros((1, spec.height, spec.width, 3), dtype=np.uint8)
-        for name, array in self._run(list(self.contract.outputs), black).items():
+        black = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
+        for name, array in self._run(list(self.contract.outputs), black[np.newaxis]).items():
             if array.dtype.kind == 'f' and not np.isfinite(array).all():
                 raise StudentError(
                     f'{self.path}: output {name!r} is NaN or infinite for a black picture; '
                     'the weights are broken, export the student again'
                 )
+        self.predict(black)
+        self.last_timing = None
 
 
 def _check_picture(rgb: npt.NDArray[np.uint8]) -> None:
