@@ -76,7 +76,7 @@ class Parameter:
     def problem(self, value: Any) -> str | None:
         """Why this value cannot be used, or None."""
         if type(value) is not type(self.default):
-            return f"parameter '{self.name}' is a {self.type_name}, but {value!r} is a {type(value).__name__}"
+            return f"parameter '{self.name}' must be of type {self.type_name}, not {value!r}"
         outside = self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum
         if outside or (isinstance(value, float) and math.isnan(value)):
             return f"parameter '{self.name}' must be {self.allowed}, not {value}"
@@ -279,8 +279,8 @@ def declare(node: Node) -> Settings:
         try:
             node.declare_parameter(row.name, row.default, row.descriptor())
         except InvalidParameterTypeException as error:
-            hint = f' (write {row.default!r}, with a decimal point)' if isinstance(row.default, float) else ''
-            raise ParameterError(f"parameter '{row.name}' is a {row.type_name}{hint}: {error}") from error
+            hint = f' (write {row.default!r}, with a point)' if isinstance(row.default, float) else ''
+            raise ParameterError(f"parameter '{row.name}' must be of type {row.type_name}{hint}: {error}") from error
         except InvalidParameterValueException as error:
             raise ParameterError(f"parameter '{row.name}' must be {row.allowed}: {error}") from error
     return Settings.read(node)

@@ -97,10 +97,10 @@ def test_the_shipped_parameter_file_and_own_names_work_from_the_command_line(
     ('arguments', 'explanation'),
     [
         (('-p', 'score_threshold:=1.5'), "parameter 'score_threshold' must be 0.0 to 1.0"),
-        (('-p', 'score_threshold:=1'), "parameter 'score_threshold' is a double (write 0.5, with a decimal point)"),
+        (('-p', 'score_threshold:=1'), "parameter 'score_threshold' must be of type double (write 0.5, with a point)"),
         (('-p', 'output_size:=huge'), "parameter 'output_size' must be 'image' or 'network', not 'huge'"),
         (('-p', 'image_topic:=my camera'), "parameter 'image_topic' must be a topic name"),
-        (('-p', 'model:=3'), "parameter 'model' is a string"),
+        (('-p', 'model:=3'), "parameter 'model' must be of type string"),
         (('--params-file', '/nowhere.yaml'), '/nowhere.yaml'),
     ],
 )

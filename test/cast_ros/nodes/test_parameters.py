@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
+
+from cast_ros.nodes import parameters
+from cast_ros.nodes.outputs import OUTPUTS
+from cast_ros.nodes.parameters import BY_NAME, PARAMETERS, ParameterError, Settings
+
+DEFAULTS = {row.name: row.default for row in PARAMETERS}
+
+
+def test_settings_have_one_field_per_row_of_the_table() -> None:
+    assert [field.name for field in dataclasses.fields(Settings)] == [row.name for row in PARAMETERS]
+
+
+def test_every_default_is_allowed_by_its_own_row() -> None:
+    settings = Settings.from_values(DEFAULTS)
+    assert dataclasses.asdict(settings) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('score_threshold', 1.01, 'must be 0.0 to 1.0, not 1.01'),
+        ('score_threshold', -0.01, 'must be 0.0 to 1.0'),
+        ('score_threshold', math.nan, 'must be 0.0 to 1.0, not nan'),
+        ('score_threshold', 1, 'must be of type double, not 1'),
+        ('depth_scale', 0.0, 'must be 0.01 to 100.0'),
+        ('depth_scale', math.inf, 'must be 0.01 to 100.0'),
+        ('threads', -1, 'must be 0 to 256'),
+        ('threads', True, 'must be of type integer, not True'),
+        ('max_pixels', 0, 'must be 1 to'),
+        ('output_size', 'Image', "must be 'image' or 'network', not 'Image'"),
+        ('image_transport', '', "must be 'raw' or 'compressed', not ''"),
+        ('providers', [], 'must not be empty'),
+        ('providers', ['CPUExecutionProvider', ''], 'must not be empty'),
+        ('image_topic', '', 'must not be empty'),
+        ('image_topic', 'my camera', 'must be a topic name'),
+        ('semantic_topic', '1st', 'must be a topic name'),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_with_name_and_reason(name: str, value: Any, reason: str) -> None:
+    with pytest.raises(ParameterError, match=f"parameter '{name}' {re.escape(reason)}"):
+        Settings.from_values({**DEFAULTS, name: value})
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('score_threshold', 0.0), ('score_threshold', 1.0), ('threads', 256), ('model', ''), ('image_topic', '~/in')],
+)
+def test_values_at_the_edge_are_allowed(name: str, value: Any) -> None:
+    assert getattr(Settings.from_values({**DEFAULTS, name: value}), name) == value
+
+
+def test_descriptors_carry_range_and_read_only() -> None:
+    threshold = BY_NAME['score_threshold'].descriptor()
+    assert (threshold.floating_point_range[0].from_value, threshold.floating_point_range[0].to_value) == (0.0, 1.0)
+    assert not threshold.read_only
+    assert BY_NAME['threads'].descriptor().integer_range[0].to_value == 256
+    assert BY_NAME['image_topic'].descriptor().read_only
+    assert 'read-only' in BY_NAME['autostart'].descriptor().description
+
+
+def test_the_reference_page_is_current(project_root: Path) -> None:
+    page = (project_root / 'docs' / 'parameters.md').read_text(encoding='utf-8')
+    assert page == parameters.reference_page(), 'run: python -m cast_ros.nodes.parameters > docs/parameters.md'
+
+
+def test_the_shipped_parameter_file_holds_every_parameter_at_its_default(project_root: Path) -> None:
+    document = yaml.safe_load((project_root / 'config' / 'perception.yaml').read_text(encoding='utf-8'))
+    assert document == {'/**': {'ros__parameters': DEFAULTS}}
+
+
+def test_every_output_has_a_topic_parameter_and_a_line_in_the_topic_page(project_root: Path) -> None:
+    page = (project_root / 'docs' / 'topics.md').read_text(encoding='utf-8')
+    for output in OUTPUTS:
+        row = BY_NAME[f'{output.name}_topic']
+        line = next(line for line in page.splitlines() if line.startswith(f'| `{row.default}`'))
+        assert f'/{output.message_type.__name__}`' in line
+    for row in PARAMETERS:
+        assert not row.is_topic or f'| `{row.default}`' in page, row.name
+
+
+def test_a_model_path_is_taken_as_it_is_and_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', '/home/robot')
+    assert parameters.model_path('models/a.onnx') == Path('models/a.onnx')
+    assert parameters.model_path('~/a.onnx') == Path('/home/robot/a.onnx')
+
+
+def test_a_missing_default_student_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(parameters, '_share_folders', lambda: [tmp_path])
+    with pytest.raises(ParameterError, match=r"default student is not installed .*: set 'model' to the path"):
+        parameters.model_path('')
+    student = tmp_path / 'models' / parameters.DEFAULT_MODEL
+    student.parent.mkdir()
+    student.touch()
+    assert parameters.model_path('') == student
