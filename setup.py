@@ -11,7 +11,7 @@ from setuptools import find_packages, setup
 PACKAGE = 'cast_ros'
 HERE = Path(__file__).resolve().parent
 SHARED_FOLDERS = ('launch', 'config', 'models')
-MANIFEST = ElementTree.parse(HERE / 'package.xml').getroot()
+MANIFEST = ElementTree.parse(HERE / 'package.xml').getroot()  # noqa: S314, our own file
 
 
 def shared_files() -> list[tuple[str, list[str]]]:
@@ -48,9 +48,9 @@ setup(
         *shared_files(),
     ],
     zip_safe=False,
-    # colcon and rosdep do not read this list, they install python3-opencv and friends of package.xml. Pip users get the headless OpenCV:
-    # nothing here opens a window, and it needs no X libraries. Two OpenCV wheels in one environment overwrite each other, so who needs
-    # opencv-python or opencv-contrib-python for something else installs cast_ros with --no-deps.
+    # colcon and rosdep do not read this list: there the python3-opencv of package.xml is used. Pip users get the
+    # headless OpenCV: nothing here opens a window, and it needs no X libraries. Two OpenCV wheels in one environment
+    # overwrite each other: who needs opencv-python or opencv-contrib-python beside cast_ros installs it with --no-deps.
     install_requires=[
         'faster-coco-eval>=1.6',
         'numpy>=1.26',
@@ -83,7 +83,6 @@ setup(
             'pytest>=8',
             'pytest-timeout',
             'ruff',
-            'scipy-stubs',
             'types-PyYAML',
         ],
     },

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build the message packages of ``tools/ros/msgs`` against the ROS wheels and keep each one as a wheel in the cache.
 
-Generating and compiling needs some 400 MB of CMake packages, so it happens in an environment of its own that is deleted afterwards.
-Must run under the interpreter that the wheels are for.
+Generating and compiling needs some 400 MB of CMake packages, so it happens in an environment of its own that is deleted
+afterwards. Must run under the interpreter that the wheels are for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pack_wheel import pack_wheel, python_tag, site_packages, wheel_name
+from pip_install import pip_install
 from setup_error import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,7 @@ def message_wheels(packages: Sequence[str], cache: Path) -> list[Path]:
     wheels = {name: _cached_wheel(name, cache) for name in packages}
     missing = [name for name, wheel in wheels.items() if not wheel.exists()]
     if missing:
-        print(f'Building the message packages {", ".join(missing)} once; about 90 seconds, kept in {cache.name}/ ...', flush=True)
+        print(f'Building {", ".join(missing)} once; about 90 seconds, kept in {cache.name}/ ...', flush=True)
         _require_build_tools()
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='message-build-', dir=cache) as workspace:
@@ -67,20 +68,18 @@ def _version(package: str) -> str:
 def _require_build_tools() -> None:
     for tool in ('cmake', 'make', 'g++'):
         if shutil.which(tool) is None:
-            raise SetupError(f'{tool} is not installed, and the message packages must be compiled: sudo apt install {tool}')
+            raise SetupError(f'{tool} is missing, and message packages must be compiled: sudo apt install {tool}')
     headers = Path(sysconfig.get_path('include'))
     if not (headers / 'Python.h').exists():
-        raise SetupError(f'{headers} has no Python.h, and the message packages must be compiled: sudo apt install python3-dev')
+        raise SetupError(
+            f'{headers}/Python.h is missing, and message packages must be compiled: sudo apt install python3-dev'
+        )
 
 
 def _build(workspace: Path, folders: dict[str, Path]) -> None:
     environment = workspace / 'venv'
     venv.create(environment, with_pip=True, symlinks=True)
-    requirements = [argument for path in BUILD_REQUIREMENTS for argument in ('-r', str(path))]
-    subprocess.run(
-        [str(environment / 'bin' / 'python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check', *requirements],
-        check=True,
-    )
+    pip_install(environment, *(argument for path in BUILD_REQUIREMENTS for argument in ('-r', str(path))))
     _point_cmake_files_at(environment)
     for name, folder in folders.items():
         prefix = workspace / 'install' / name
@@ -89,7 +88,7 @@ def _build(workspace: Path, folders: dict[str, Path]) -> None:
 
 
 def _point_cmake_files_at(environment: Path) -> None:
-    # The CMake files in the ROS wheels name the Python of the machine that built them; CMake refuses folders that do not exist.
+    # The CMake files in the ROS wheels name the Python of the machine that built them; CMake refuses missing folders.
     foreign = f'/opt/python/{python_tag()}'
     for path in (environment / 'share').rglob('*.cmake'):
         text = path.read_text(encoding='utf-8')
@@ -117,6 +116,8 @@ def _compile(package: str, environment: Path, build_folder: Path, prefix: Path) 
     ]
     install = ['cmake', '--build', str(build_folder), '--parallel', str(os.cpu_count() or 1), '--target', 'install']
     for command in (configure, install):
-        done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
         if done.returncode != 0:
             raise SetupError(f'{" ".join(command)} failed while building {package}:\n{done.stdout[-4000:]}')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pack an installed ROS message package (a CMake install prefix) as a Python wheel.
 
-Python modules go to site-packages, everything under lib/, share/ and include/ goes to the same place below the environment's prefix,
-which is where the ROS wheels keep theirs, so that no environment variable is needed to find it.
+Python modules go to site-packages, everything under lib/, share/ and include/ goes to the same place below the
+environment's prefix, which is where the ROS wheels keep theirs, so that no environment variable is needed to find it.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def site_packages() -> str:
 def pack_wheel(prefix: Path, distribution: str, version: str, folder: Path) -> Path:
     """Write the wheel of everything installed under ``prefix`` into ``folder`` and return its path."""
     stem = f'{distribution.replace("-", "_")}-{version}'
-    members = {_member_name(path.relative_to(prefix).as_posix(), stem): path.read_bytes() for path in _installed_files(prefix)}
-    members[f'{stem}.dist-info/METADATA'] = f'Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n'.encode()
-    members[f'{stem}.dist-info/WHEEL'] = (
-        f'Wheel-Version: 1.0\nGenerator: cast_ros tools/pack_wheel.py\nRoot-Is-Purelib: false\nTag: {wheel_tag()}\n'.encode()
-    )
+    members = {
+        _member_name(path.relative_to(prefix).as_posix(), stem): path.read_bytes() for path in _installed_files(prefix)
+    }
+    metadata = f'Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n'
+    wheel = f'Wheel-Version: 1.0\nGenerator: cast_ros\nRoot-Is-Purelib: false\nTag: {wheel_tag()}\n'
+    members[f'{stem}.dist-info/METADATA'] = metadata.encode()
+    members[f'{stem}.dist-info/WHEEL'] = wheel.encode()
     record = ''.join(f'{name},sha256={_digest(data)},{len(data)}\n' for name, data in members.items())
     members[f'{stem}.dist-info/RECORD'] = f'{record}{stem}.dist-info/RECORD,,\n'.encode()
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ def _installed_files(prefix: Path) -> list[Path]:
 def _member_name(relative: str, stem: str) -> str:
     modules = f'{site_packages()}/'
     if relative.startswith(modules):
-        return relative[len(modules):]
+        return relative[len(modules) :]
     return f'{stem}.data/data/{relative}'
 
 

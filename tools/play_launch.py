@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""play-launch, an independent interpreter of ROS 2 launch files, for machines where ROS's own `launch` cannot be installed.
+"""play-launch, an independent interpreter of ROS 2 launch files, for machines without ROS's own `launch`.
 
 It lives in an environment of its own, since it needs another version of a parser library than the ROS wheels do.
 """
@@ -7,14 +7,14 @@ It lives in an environment of its own, since it needs another version of a parse
 from __future__ import annotations
 
 import ctypes
-import glob
 import os
 import shutil
-import subprocess
 import venv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pip_install import pip_install
 
 REQUIREMENT = 'play-launch==0.16.0'
 FOLDER = 'play-launch'
@@ -41,9 +41,8 @@ def install(cache: Path, wheels: Sequence[Path]) -> None:
         return
     print(f'Installing {REQUIREMENT}, which checks the launch files, into {cache.name}/{FOLDER} ...', flush=True)
     venv.create(environment, symlinks=True, with_pip=True, clear=True)
-    pip = [str(environment / 'bin' / 'python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
-    subprocess.run([*pip, '--no-deps', *map(str, wheels)], check=True)
-    subprocess.run([*pip, REQUIREMENT], check=True)
+    pip_install(environment, '--no-deps', *map(str, wheels))
+    pip_install(environment, REQUIREMENT)
 
 
 def locate(cache: Path, ros_environment: Path) -> PlayLaunch:
@@ -65,7 +64,7 @@ def locate(cache: Path, ros_environment: Path) -> PlayLaunch:
     except OSError as error:
         raise CannotRunError(f'{SOLVER} is not on this machine (apt install libz3-4)') from error
     libraries = [
-        program.parent / 'lib',
+        program.parent.parent / 'lib',
         environment / 'lib',
         ros_environment / 'lib',
         *sorted(ros_environment.glob('lib/python*/site-packages/ros_*.libs')),
@@ -73,7 +72,7 @@ def locate(cache: Path, ros_environment: Path) -> PlayLaunch:
     ]
     variables = {
         'LD_LIBRARY_PATH': ':'.join(str(path) for path in libraries),
-        'AMENT_PREFIX_PATH': f'{ros_environment}:{environment}',
+        'AMENT_PREFIX_PATH': f'{ros_environment}:{environment}:{program.parent.parent}',
         'ROS_DISTRO': 'jazzy',
         'NROS_PYTHON': str(ros_environment / 'bin' / 'python3'),
         # The ROS wheels start Python a second time to set LD_LIBRARY_PATH; it is complete already.
@@ -98,5 +97,5 @@ def _library_folders() -> Iterable[Path]:
     python = shutil.which('python3.10')
     if python:
         yield Path(python).resolve().parent.parent / 'lib'
-    pyenv = os.environ.get('PYENV_ROOT', str(Path.home() / '.pyenv'))
-    yield from map(Path, sorted(glob.glob(f'{pyenv}/versions/3.10.*/lib')))
+    pyenv = Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv'))
+    yield from sorted(pyenv.glob('versions/3.10.*/lib'))

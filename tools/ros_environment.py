@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Environment variables that keep our runs of ROS 2 on this machine and apart from each other.
 
-As a script it starts a command with them: ``ros_environment.py COMMAND ARGUMENT...``. They must be set before rclpy starts.
+As a script it starts a command with them: ``ros_environment.py COMMAND ARGUMENT...``. They must be set before rclpy
+starts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ LARGEST_DOMAIN_ID = 101
 
 
 def private_ros_environment(log_folder: Path) -> dict[str, str]:
-    """Variables for one run: own domain, this machine only, shared memory large enough for pictures, logs in ``log_folder``."""
+    """Variables for one run: own domain, this machine only, shared memory for pictures, logs in ``log_folder``."""
     prefixes = [sys.prefix, *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
     return {
         # So that ROS finds our models and launch files in the environment of the interpreter that runs this.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make .venv ready for a stage: ``setup_environment.py demo`` (runs the node) or ``test`` (also trains and checks).
 
-On a machine with a sourced ROS 2 the environment sees ROS's own packages. Elsewhere it holds the ROS 2 Jazzy wheels and message packages
-built from ``tools/ros/msgs``. A stamp per stage makes the second call return at once. Standard library only.
+On a machine with a sourced ROS 2 the environment sees ROS's own packages. Elsewhere it holds the ROS 2 Jazzy wheels and
+message packages built from ``tools/ros/msgs``. A stamp per stage makes the second call return at once. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import play_launch
 from message_wheels import definitions_digest, message_wheels
+from pip_install import pip_install
 from setup_error import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +45,7 @@ class Stage:
 
 STAGES = {
     'demo': Stage(('cpu',), ('vision_msgs',), 'about a minute, 600 MB, no torch'),
-    'test': Stage(('cpu', 'train', 'test'), ('vision_msgs', 'composition_interfaces'), 'some minutes, 6 GB, with torch'),
+    'test': Stage(('cpu', 'train', 'test'), ('vision_msgs', 'composition_interfaces'), 'some minutes, 6 GB with torch'),
 }
 
 
@@ -127,9 +129,9 @@ def is_ready(environment: Path, stage_name: str, digest: str) -> bool:
 
 
 def installed_files(root: Path) -> dict[str, str]:
-    """What setup.py installs besides Python modules: place below the environment -> source file, relative to the root."""
-    shared = (path for name in SHARED_FOLDERS for path in (root / name).rglob('*'))
-    sources = sorted(path.relative_to(root).as_posix() for path in shared if path.is_file() and '__pycache__' not in path.parts)
+    """What setup.py installs besides Python modules: place below the environment -> source file below the root."""
+    shared = (path for name in SHARED_FOLDERS for path in (root / name).rglob('*') if '__pycache__' not in path.parts)
+    sources = sorted(path.relative_to(root).as_posix() for path in shared if path.is_file())
     return {
         'lib/cast_ros/perception': 'scripts/perception',
         'share/ament_index/resource_index/packages/cast_ros': 'resource/cast_ros',
@@ -139,7 +141,7 @@ def installed_files(root: Path) -> dict[str, str]:
 
 
 def link_installed_files(root: Path, environment: Path) -> None:
-    """Do what pip's editable mode leaves out: put launch files, models, the marker and the ROS executable in place, as links.
+    """Do what pip's editable mode leaves out: link launch files, models, the marker and the ROS executable into place.
 
     Single files, never folders: what is deleted below a linked folder is deleted in the source tree.
     """
@@ -217,30 +219,21 @@ def _install(stage_name: str, ros: str | None) -> None:
     else:
         constraints = ['-c', str(_pin_to_installed_numpy())]
     print(f'Installing what `{stage_name}` needs into {ENVIRONMENT.name}/: {stage.cost} ...', flush=True)
-    _pip(*constraints, *packages)
+    pip_install(ENVIRONMENT, *constraints, *packages)
     if 'test' in stage.extras:
-        _pip('--no-deps', '-r', str(REQUIREMENTS / 'without-dependencies.txt'))
+        pip_install(ENVIRONMENT, '--no-deps', '-r', str(REQUIREMENTS / 'without-dependencies.txt'))
     if 'test' in stage.extras and ros is None:
         play_launch.install(CACHE, message_wheels(['composition_interfaces'], CACHE))
 
 
 def _pin_to_installed_numpy() -> Path:
-    # ROS's message packages are compiled against the numpy of the system: another major version in the environment would crash them.
+    # ROS's message packages are compiled against the numpy of the system: another major version would crash them.
     version = subprocess.run(
         [sys.executable, '-c', 'import numpy; print(numpy.__version__)'], capture_output=True, text=True, check=True
     ).stdout.strip()
     constraints = CACHE / 'ros-constraints.txt'
     constraints.write_text(f'numpy=={version}\n', encoding='utf-8')
     return constraints
-
-
-def _pip(*arguments: str) -> None:
-    python = ENVIRONMENT / 'bin' / 'python'
-    done = subprocess.run(
-        [str(python), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check', *arguments], check=False
-    )
-    if done.returncode != 0:
-        raise SetupError('pip could not install the packages (its message stands above); run the command again to continue.')
 
 
 if __name__ == '__main__':
