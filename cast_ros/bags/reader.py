@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,17 +106,21 @@ class BagReader:
             BagError: a topic is not in the bag, its type is unknown, or the bytes are damaged.
         """
         for raw in self.raw_messages(topics):
-            if raw.msgtype not in self._store.types:
-                raise BagError(
-                    f"{self.path}: the type {raw.msgtype} of topic '{raw.topic}' is unknown and not defined in the bag"
-                )
-            try:
-                message = self._store.deserialize_cdr(raw.data, raw.msgtype)
-            except (SerdeError, AssertionError, ValueError, IndexError) as error:
-                raise BagError(
-                    f"{self.path}: the message on '{raw.topic}' recorded at {raw.recorded_ns} ns is damaged"
-                ) from error
-            yield BagMessage(raw.topic, raw.recorded_ns, message)
+            yield BagMessage(raw.topic, raw.recorded_ns, self._decode(raw))
+
+    def _decode(self, raw: RawMessage) -> Any:
+        try:
+            self._store.get_msgdef(raw.msgtype)
+        except KeyError as error:
+            raise BagError(
+                f"{self.path}: the type {raw.msgtype} of topic '{raw.topic}' is unknown and not defined in the bag"
+            ) from error
+        try:
+            return self._store.deserialize_cdr(raw.data, raw.msgtype)
+        except (SerdeError, AssertionError, ValueError, IndexError, struct.error) as error:
+            raise BagError(
+                f"{self.path}: the message on '{raw.topic}' recorded at {raw.recorded_ns} ns is damaged"
+            ) from error
 
     def raw_messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """Serialized messages of these topics (default: all), in order of recording."""
@@ -177,8 +182,6 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except BagError:
-        raise
-    except MemoryError:
         raise
     except Exception as error:  # rosbags, its parsers and its storages raise a dozen unrelated types for damaged files
         reason = str(error).rstrip('.') or type(error).__name__
