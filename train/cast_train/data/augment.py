@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random views of a sample, with torchvision's transforms v2; geometry and labels always move together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transform
+
+from cast_ros.student import UNLABELLED
+from cast_train.data.sample import Sample
+
+CROWD = -1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a training view may differ from the picture.
+
+    Attributes:
+        zoom: largest enlargement; a view shows between 1/zoom of the picture's width and all of it.
+        whole: chance of a view that shows all of the picture.
+        flip: chance of mirroring.
+        brightness, contrast, saturation: largest relative change.
+        noise: largest standard deviation of added Gaussian noise, in grey levels.
+        blur: chance of a Gaussian blur of up to 1.2 pixels.
+    """
+
+    zoom: float = 2.0
+    whole: float = 0.25
+    flip: float = 0.5
+    brightness: float = 0.3
+    contrast: float = 0.3
+    saturation: float = 0.3
+    noise: float = 4.0
+    blur: float = 0.1
+
+
+@dataclass(frozen=True)
+class View:
+    """One training view; shapes as in ``Sample``, tensors, without a batch axis.
+
+    Attributes:
+        image: 3×H×W uint8.
+        instance_ids: H×W int32 or None.
+        instance_labels: class id of id k at k−1, vanished ids included; −1 for a crowd.
+        semantic: H×W uint8 or None.
+        depth_m: H×W float32 or None, metres scaled to the reference focal length; NaN where it must not be learned.
+    """
+
+    name: str
+    image: Tensor
+    instance_ids: Tensor | None
+    instance_labels: Tensor | None
+    semantic: Tensor | None
+    depth_m: Tensor | None
+
+
+def make_view(
+    sample: Sample, height: int, width: int, focal_reference_px: float, cap_m: float, augmentation: Augmentation | None, seed: list[int],
+) -> View:
+    """Crop, resize, mirror and colour a sample into a view of ``height``×``width``.
+
+    Args:
+        focal_reference_px: depth is scaled as if this focal length, in pixels of the view, had taken it: an object of
+            one size in pixels then has one depth, whatever the crop or the camera.
+        cap_m: depth beyond it, before that scaling, is not learned.
+        augmentation: None shows the whole picture as it is.
+        seed: the same seed gives the same view.
+    """
+    rng = np.random.default_rng(seed)
+    top, left, crop_height, crop_width = _crop_box(sample.image.shape[:2], height / width, augmentation, rng)
+    mirror = augmentation is not None and rng.random() < augmentation.flip
+
+    def move(array: np.ndarray | None, mode: transform.InterpolationMode) -> Tensor | None:
+        if array is None:
+            return None
+        crop = np.ascontiguousarray(array[top:top + crop_height, left:left + crop_width])
+        tensor = torch.from_numpy(crop)
+        tensor = tensor.permute(2, 0, 1) if tensor.ndim == 3 else tensor[None]
+        moved = transform.resize(tensor, [height, width], mode, antialias=mode is transform.InterpolationMode.BILINEAR)
+        return transform.horizontal_flip(moved) if mirror else moved
+
+    nearest = transform.InterpolationMode.NEAREST_EXACT
+    image = move(sample.image, transform.InterpolationMode.BILINEAR)
+    assert image is not None
+    ids = move(None if sample.instance_ids is None else sample.instance_ids.astype(np.int32), nearest)
+    semantic, depth = move(sample.semantic, nearest), move(sample.depth_m, nearest)
+    if depth is not None:
+        depth = torch.where((depth > 0) & (depth <= cap_m), depth, torch.nan)
+        if sample.fx_px is not None:
+            depth = depth * (focal_reference_px / (sample.fx_px * width / crop_width))
+    return View(
+        name=sample.name,
+        image=image if augmentation is None else _change_colours(image, augmentation, rng),
+        instance_ids=None if ids is None else ids[0],
+        instance_labels=_learnable_labels(sample),
+        semantic=None if semantic is None else semantic[0],
+        depth_m=None if depth is None else depth[0],
+    )
+
+
+def _learnable_labels(sample: Sample) -> Tensor | None:
+    if sample.instance_labels is None:
+        return None
+    crowd = sample.instance_is_crowd
+    return torch.from_numpy(sample.instance_labels if crowd is None else np.where(crowd, CROWD, sample.instance_labels))
+
+
+def _crop_box(
+    shape: tuple[int, int], aspect: float, augmentation: Augmentation | None, rng: np.random.Generator,
+) -> tuple[int, int, int, int]:
+    """Top, left, height, width of the part to show; its aspect is that of the view unless the whole picture is shown."""
+    height, width = shape
+    if augmentation is None or rng.random() < augmentation.whole:
+        return 0, 0, height, width
+    largest = min(width, height / aspect)
+    crop_width = max(1, round(largest / math.exp(rng.uniform(0, math.log(augmentation.zoom)))))
+    crop_height = min(height, max(1, round(crop_width * aspect)))
+    top, left = rng.integers(0, height - crop_height + 1), rng.integers(0, width - crop_width + 1)
+    return int(top), int(left), crop_height, crop_width
+
+
+def _change_colours(image: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
+    def factor(spread: float) -> float:
+        return float(rng.uniform(1 - spread, 1 + spread))
+
+    image = transform.adjust_brightness(image, factor(augmentation.brightness))
+    image = transform.adjust_contrast(image, factor(augmentation.contrast))
+    image = transform.adjust_saturation(image, factor(augmentation.saturation))
+    if rng.random() < augmentation.blur:
+        image = transform.gaussian_blur(image, [5, 5], [float(rng.uniform(0.3, 1.2))])
+    deviation = float(rng.uniform(0, augmentation.noise))
+    noise = torch.from_numpy(rng.standard_normal(image.shape, np.float32))
+    return (image + deviation * noise).clamp(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of one view, ready for the losses; None where the data set has no such label.
+
+    Attributes:
+        masks: M×H×W bool: one row for each visible instance and one for each stuff class present.
+        labels: (M,) int64 class ids.
+        semantic: H×W int64, 255 unlabelled.
+        depth_m: H×W float32, NaN where it must not be learned.
+    """
+
+    masks: Tensor | None
+    labels: Tensor | None
+    semantic: Tensor | None
+    depth_m: Tensor | None
+
+
+def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) -> Targets:
+    """Turn the labels of a view into mask targets; instances under ``smallest_px`` pixels are left out."""
+    masks: list[Tensor] = []
+    labels: list[int] = []
+    if view.semantic is not None and view.instance_ids is not None:
+        for label in torch.unique(view.semantic).tolist():
+            if label != UNLABELLED and label not in thing_ids:
+                masks.append(view.semantic == label)
+                labels.append(label)
+    if view.instance_ids is not None and view.instance_labels is not None:
+        ids, counts = torch.unique(view.instance_ids, return_counts=True)
+        for identity, count in zip(ids.tolist(), counts.tolist(), strict=True):
+            if identity > 0 and count >= smallest_px and view.instance_labels[identity - 1] != CROWD:
+                masks.append(view.instance_ids == identity)
+                labels.append(int(view.instance_labels[identity - 1]))
+    height, width = view.image.shape[-2:]
+    has_masks = view.instance_ids is not None
+    return Targets(
+        masks=(torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)) if has_masks else None,
+        labels=torch.tensor(labels, dtype=torch.int64) if has_masks else None,
+        semantic=None if view.semantic is None else view.semantic.long(),
+        depth_m=view.depth_m,
+    )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training picture with whatever labels it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cast_ros.student import ClassInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A picture and its labels; a label that a data set lacks is None, and every loss leaves it out.
+
+    Attributes:
+        name: unique within its data set.
+        image: H×W×3 uint8 RGB.
+        instance_ids: H×W uint16, 0 none, k belongs to ``instance_labels[k-1]``; the same form as ``Prediction``.
+        instance_labels: (N,) int64 class ids of things.
+        instance_is_crowd: (N,) bool, rows of a group that nobody separated: neither learned nor counted as missed.
+        semantic: H×W uint8 class ids, 255 unlabelled.
+        depth_m: H×W float32 metres along the optical axis; NaN unknown, +Inf sky.
+        fx_px: focal length in pixels of this picture.
+        domain: for example ``day``.
+    """
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    instance_ids: npt.NDArray[np.uint16] | None = None
+    instance_labels: npt.NDArray[np.int64] | None = None
+    instance_is_crowd: npt.NDArray[np.bool_] | None = None
+    semantic: npt.NDArray[np.uint8] | None = None
+    depth_m: npt.NDArray[np.float32] | None = None
+    fx_px: float | None = None
+    domain: str = ''
+
+
+class Dataset(Protocol):
+    """What training and evaluation need of a data set; ``scenes`` groups pictures that must stay on one side of a split."""
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]: ...
+
+    @property
+    def scenes(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...

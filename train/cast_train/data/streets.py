@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rendered street benchmark: Cityscapes folders, with depth and a camera file for every picture.
+
+    leftImg8bit/SPLIT/DOMAIN/STEM_leftImg8bit.jpg       gtFine/SPLIT/DOMAIN/STEM_gtFine_instanceIds.png (uint16)
+    depth/SPLIT/DOMAIN/STEM_depth.png (uint16, cm)      camera/SPLIT/DOMAIN/STEM_camera.json (fx, fy, cx, cy in pixels)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cast_ros.student import UNLABELLED, ClassInfo
+from cast_train.data.folders import list_pictures, read_label, read_rgb
+from cast_train.data.sample import Sample
+from cast_train.errors import DataError
+
+PICTURE_SUFFIX = '_leftImg8bit.jpg'
+TREE = 'the root must hold leftImg8bit/, gtFine/, depth/ and camera/, each with SPLIT/DOMAIN/ (see docs/training.md)'
+INSTANCE_BASE = 1000
+SKY_CM = 65535
+
+# Cityscapes labelId of each class, in the order of our class ids; names and colours are Cityscapes' own.
+LABEL_IDS = (7, 8, 11, 17, 20, 21, 22, 23, 24, 26, 27)
+CLASSES = tuple(
+    ClassInfo(id=index, name=name, is_thing=is_thing, color=color)
+    for index, (name, is_thing, color) in enumerate((
+        ('road', False, (128, 64, 128)),
+        ('sidewalk', False, (244, 35, 232)),
+        ('building', False, (70, 70, 70)),
+        ('pole', False, (153, 153, 153)),
+        ('traffic sign', False, (220, 220, 0)),
+        ('vegetation', False, (107, 142, 35)),
+        ('terrain', False, (152, 251, 152)),
+        ('sky', False, (70, 130, 180)),
+        ('person', True, (220, 20, 60)),
+        ('car', True, (0, 0, 142)),
+        ('truck', True, (0, 0, 70)),
+    ))
+)
+THING_IDS = tuple(entry.id for entry in CLASSES if entry.is_thing)
+_CLASS_OF_LABEL = np.full(256, UNLABELLED, np.uint8)
+_CLASS_OF_LABEL[list(LABEL_IDS)] = np.arange(len(LABEL_IDS))
+
+
+class Streets:
+    """Pictures of one split and domain.
+
+    Args:
+        root: folder of the benchmark. split: ``train``, ``val``, ``drive`` or ``foundation``. domain: ``day`` or ``night``.
+
+    Raises:
+        DataError: a folder or file is missing or has the wrong shape.
+    """
+
+    classes = CLASSES
+
+    def __init__(self, root: Path, split: str, domain: str) -> None:
+        self._root, self._split, self._domain = root, split, domain
+        pictures = list_pictures(root / 'leftImg8bit' / split / domain, PICTURE_SUFFIX, TREE)
+        self._stems = [picture.name.removesuffix(PICTURE_SUFFIX) for picture in pictures]
+
+    @property
+    def scenes(self) -> Sequence[str]:
+        """Scene of each picture: its stem without the frame number."""
+        return [stem.rsplit('_', 1)[0] for stem in self._stems]
+
+    def __len__(self) -> int:
+        return len(self._stems)
+
+    def __getitem__(self, index: int) -> Sample:
+        stem = self._stems[index]
+        image = read_rgb(self._path('leftImg8bit', stem + PICTURE_SUFFIX))
+        shape = image.shape[:2]
+        encoded = read_label(self._path('gtFine', f'{stem}_gtFine_instanceIds.png'), shape)
+        ids, labels, is_crowd, semantic = decode_instance_ids(encoded)
+        centimetres = read_label(self._path('depth', f'{stem}_depth.png'), shape)
+        depth_m = centimetres.astype(np.float32) / 100
+        depth_m[centimetres == SKY_CM] = np.inf
+        depth_m[centimetres == 0] = np.nan
+        return Sample(stem, image, ids, labels, is_crowd, semantic, depth_m, self._focal_length(stem), self._domain)
+
+    def _path(self, kind: str, name: str) -> Path:
+        return self._root / kind / self._split / self._domain / name
+
+    def _focal_length(self, stem: str) -> float:
+        path = self._path('camera', f'{stem}_camera.json')
+        try:
+            return float(json.loads(path.read_text())['fx'])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f'{path}: needs a JSON object with fx in pixels ({error})') from error
+
+
+def decode_instance_ids(
+    encoded: npt.NDArray[np.uint16],
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+    """Read Cityscapes instanceIds: labelId, or labelId·1000+k for instance k; a thing without k is a crowd.
+
+    Returns:
+        Ids 1…N, and for each its class id and whether it is a crowd; and the semantic map.
+    """
+    values, inverse = np.unique(encoded, return_inverse=True)
+    numbered = values >= INSTANCE_BASE
+    classes = _CLASS_OF_LABEL[np.minimum(np.where(numbered, values // INSTANCE_BASE, values), 255)]
+    things = np.isin(classes, THING_IDS)
+    ids = np.where(things, np.cumsum(things), 0).astype(np.uint16)
+    inverse = inverse.reshape(encoded.shape)
+    return ids[inverse], classes[things].astype(np.int64), ~numbered[things], classes[inverse]

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exponential moving average of a network's weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class MovingAverage:
+    """θ_ema ← a·θ_ema + (1−a)·θ with a = min(decay, 1 − 1/(n+1)): the first steps count as a plain mean.
+
+    Floating-point buffers (batch-norm statistics) are averaged too, so that they fit the averaged weights.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.updates = 0
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take one more set of weights into the average."""
+        self.updates += 1
+        decay = min(self._decay, 1 - 1 / (self.updates + 1))
+        for average, current in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(current)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run tells: a progress bar with ETA, one JSON line per report, and TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from cast_train.engine.recipe import Recipe
+
+
+class RunLog:
+    """Writes ``recipe.yaml``, ``log.jsonl`` and TensorBoard events into a run folder; use as a context manager."""
+
+    def __init__(self, run: Path, recipe: Recipe, first: int) -> None:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / 'recipe.yaml').write_text(yaml.safe_dump(recipe.model_dump(mode='json'), sort_keys=False))
+        self._recipe = recipe
+        self._file = (run / 'log.jsonl').open('a')
+        self._events = SummaryWriter(str(run / 'tensorboard'), purge_step=first)
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('ETA'),
+            TimeRemainingColumn(), TextColumn('{task.fields[status]}'), console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task(recipe.name, total=recipe.total_steps, completed=first, status='')
+        self._sums: dict[str, float] = {}
+        self._count, self._pictures, self._since = 0, 0, time.perf_counter()
+
+    def __enter__(self) -> RunLog:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+        self._events.close()
+        self._file.close()
+
+    def say(self, text: str) -> None:
+        """Print a sentence above the bar."""
+        self._console.print(text, highlight=False)
+
+    def step(self, step: int, losses: dict[str, float], learning_rate: float, pictures: int) -> None:
+        """Count one step; every ``log_every`` of them, report the means since the last report."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        self._pictures += pictures
+        self._bar.update(self._task, completed=step + 1)
+        if (step + 1) % self._recipe.run.log_every:
+            return
+        elapsed = time.perf_counter() - self._since
+        means = {name: round(value / self._count, 5) for name, value in self._sums.items()}
+        rate = self._pictures / elapsed
+        self._write({'step': step + 1, 'learning_rate': learning_rate, 'pictures_per_s': round(rate, 2), **means})
+        for name, value in means.items():
+            self._events.add_scalar(f'train/{name}', value, step + 1)
+        self._events.add_scalar('train/pictures_per_s', rate, step + 1)
+        self._bar.update(self._task, status=f'loss {means["total"]:.2f}  {rate:.1f} pictures/s')
+        if not self._console.is_terminal:
+            self.say(f'step {step + 1}/{self._recipe.total_steps}  loss {means["total"]:.2f}  {rate:.1f} pictures/s')
+        self._sums, self._count, self._pictures, self._since = {}, 0, 0, time.perf_counter()
+
+    def evaluation(self, step: int, metrics: dict[str, float]) -> None:
+        """Report metrics on the validation part."""
+        self._write({'step': step, 'validation': {name: round(value, 5) for name, value in metrics.items()}})
+        for name, value in metrics.items():
+            self._events.add_scalar(f'validation/{name}', value, step)
+        self.say(f'step {step}  validation  ' + '  '.join(f'{name} {value:.3f}' for name, value in metrics.items()))
+
+    def _write(self, record: dict[str, object]) -> None:
+        self._file.write(json.dumps(record) + '\n')
+        self._file.flush()

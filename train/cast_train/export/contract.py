@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of a student, from the recipe that trains it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cast_ros.student import ClassInfo, DepthSpec, InputSpec, InputStatistics, StudentContract
+from cast_train.engine.recipe import Recipe
+from cast_train.export.graph import OUTPUTS
+
+
+def build_contract(
+    recipe: Recipe, classes: tuple[ClassInfo, ...], provenance: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | None = None, statistics: InputStatistics | None = None,
+) -> StudentContract:
+    """State what a student trained by ``recipe`` promises; without a thing among the classes it has no instance outputs."""
+    has_things = any(entry.is_thing for entry in classes)
+    return StudentContract(
+        name=recipe.name,
+        version=recipe.version,
+        license=recipe.license,
+        input=InputSpec(height=recipe.input.height, width=recipe.input.width, resize=recipe.input.resize),
+        classes=classes,
+        outputs=OUTPUTS if has_things else OUTPUTS[3:],
+        depth=DepthSpec(cap_m=recipe.depth.cap_m, focal_reference_px=recipe.depth.focal_reference_px),
+        provenance=provenance or {},
+        metrics=metrics or {},
+        input_statistics=statistics,
+    )

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The student with its post-processing as one graph: uint8 picture in, the five tensors of the contract out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cast_ros.student import Prediction, StudentContract
+from cast_ros.student import Student as RuntimeStudent
+from cast_train.losses import compose_semantic
+from cast_train.models import Student
+
+MAX_DETECTIONS = 50
+OUTPUTS = ('scores', 'labels', 'masks', 'semantic', 'depth')
+
+
+class StudentGraph(nn.Module):
+    """What is exported; see docs/architecture.md for shapes and meaning of each tensor.
+
+    Args:
+        student: in evaluation mode. thing_ids: class ids that can be counted; empty leaves the instance outputs out.
+    """
+
+    things: Tensor
+
+    def __init__(self, student: Student, thing_ids: tuple[int, ...]) -> None:
+        super().__init__()
+        self.student = student.eval()
+        self.outputs = OUTPUTS if thing_ids else OUTPUTS[3:]
+        self.register_buffer('things', torch.tensor(thing_ids, dtype=torch.int64), persistent=False)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map 1×H×W×3 uint8 RGB to the outputs, in the order of ``outputs``."""
+        output = self.student(image.permute(0, 3, 1, 2).float())
+        final = output.levels[-1]
+        semantic = compose_semantic(final).argmax(1).to(torch.uint8)
+        dense = (semantic, output.log_depth.exp())
+        if not len(self.things):
+            return dense
+        return (*self._best_instances(final.class_logits[0], final.mask_logits[0]), *dense)
+
+    def _best_instances(self, class_logits: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The best (query, class) pairs by class probability × mean probability inside the mask (Mask2Former)."""
+        inside = (mask_logits > 0).to(mask_logits.dtype)
+        quality = (mask_logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
+        pairs = (class_logits.softmax(-1)[:, self.things] * quality[:, None]).flatten()
+        count = min(MAX_DETECTIONS, pairs.shape[0])
+        scores, order = pairs.topk(count)
+        things = len(self.things)
+        queries = torch.div(order, things, rounding_mode='floor')
+        return scores[None], self.things[order - queries * things][None], mask_logits[queries][None]
+
+
+class _TorchSession:
+    """Stands where onnxruntime's session stands, so that a network in training is judged by the robot's own code."""
+
+    def __init__(self, graph: StudentGraph, height: int, width: int) -> None:
+        self._graph, self._height, self._width = graph, height, width
+
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        with torch.no_grad():
+            outputs = dict(zip(self._graph.outputs, self._graph(torch.from_numpy(feed['image'])), strict=True))
+        return [outputs[name].numpy() for name in names]
+
+    def get_outputs(self) -> list[Any]:
+        return []
+
+    def get_providers(self) -> list[str]:
+        return ['torch']
+
+
+class TorchStudent:
+    """Predicts with a network in memory exactly as ``cast_ros.student.Student`` does with an exported one."""
+
+    def __init__(self, student: Student, contract: StudentContract) -> None:
+        from pathlib import Path
+
+        graph = StudentGraph(student, contract.thing_ids)
+        session: Any = _TorchSession(graph, contract.input.height, contract.input.width)
+        self.contract = contract
+        self._runtime = RuntimeStudent(Path('in-memory'), '', contract, session)
+
+    def predict(self, rgb: np.ndarray, fx_px: float | None = None) -> Prediction:
+        """See ``cast_ros.student.Student.predict``."""
+        return self._runtime.predict(rgb, fx_px=fx_px)

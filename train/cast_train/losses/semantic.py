@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semantic losses: on the map that the queries compose, and on the dense training aid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cast_ros.student import UNLABELLED
+from cast_train.data.augment import Targets
+from cast_train.models.heads import QueryPrediction
+
+
+def compose_semantic(prediction: QueryPrediction) -> Tensor:
+    """Return B×C×h×w: Σ over queries of class probability × mask probability, without the no-object class (Mask2Former)."""
+    classes = prediction.class_logits.float().softmax(-1)[..., :-1]
+    masks = prediction.mask_logits.float().sigmoid()
+    return (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[-2:])
+
+
+def composed_semantic_loss(prediction: QueryPrediction, targets: Sequence[Targets]) -> Tensor:
+    """Negative log-likelihood of the composed map, normalised over classes, at its own resolution."""
+    scores = compose_semantic(prediction)
+    log_share = (scores + 1e-6).log() - (scores.sum(1, keepdim=True) + 1e-5).log()
+    return _nll(log_share, targets)
+
+
+def dense_semantic_loss(logits: Tensor, targets: Sequence[Targets]) -> Tensor:
+    """Cross-entropy of B×C×h×w logits at their own resolution."""
+    return _nll(logits.float().log_softmax(1), targets)
+
+
+def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
+    """Mean over labelled pixels; zero when no picture has a semantic label."""
+    height, width = log_probabilities.shape[-2:]
+    labels = []
+    for target in targets:
+        if target.semantic is None:
+            labels.append(torch.full((height, width), UNLABELLED, device=log_probabilities.device))
+        else:
+            small = F.interpolate(target.semantic[None, None].float(), size=(height, width), mode='nearest-exact')
+            labels.append(small[0, 0].long())
+    wanted = torch.stack(labels)
+    count = (wanted != UNLABELLED).sum().clamp(min=1)
+    return F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='sum') / count

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The student: one backbone, one pyramid, a query decoder and a depth head, in several sizes behind one class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cast_train.models.backbones import make_backbone
+from cast_train.models.decoder import Pyramid
+from cast_train.models.heads import DepthHead, QueryDecoder, QueryPrediction
+
+IMAGE_MEAN = (123.675, 116.28, 103.53)
+IMAGE_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class StudentSize:
+    """Widths of one member of the family (docs/architecture.md lists them)."""
+
+    backbone: str
+    channels: int
+    fine_channels: int
+    queries: int
+    mask_channels: int
+
+
+SIZES = {
+    'nano': StudentSize('mobilenetv4_conv_small_050', channels=64, fine_channels=32, queries=64, mask_channels=16),
+    'small': StudentSize('mobilenetv4_conv_small', channels=96, fine_channels=48, queries=64, mask_channels=32),
+}
+
+
+@dataclass(frozen=True)
+class StudentOutput:
+    """What the network says about B pictures; h×w is a quarter of the input.
+
+    Attributes:
+        levels: predictions of the query decoder, the final one last; earlier ones only while training.
+        log_depth: B×h×w, natural logarithm of metres at the reference focal length.
+        dense_logits: B×C×H/8×W/8 per-pixel class logits, a training aid that is never exported; None otherwise.
+    """
+
+    levels: list[QueryPrediction]
+    log_depth: Tensor
+    dense_logits: Tensor | None
+
+
+class Student(nn.Module):
+    """Maps uint8 or float RGB pictures (0..255) to instance, semantic and depth predictions.
+
+    Args:
+        size: a key of ``SIZES``.
+        classes: number of classes, things and stuff together.
+        backbone_weights: safetensors file for the backbone, or None.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, size: str, classes: int, backbone_weights: Path | None = None) -> None:
+        super().__init__()
+        widths = SIZES[size]
+        self.size, self.classes = size, classes
+        self.backbone, counts = make_backbone(widths.backbone, backbone_weights)
+        self.pyramid = Pyramid(counts, widths.channels, widths.fine_channels)
+        self.decoder = QueryDecoder(widths.channels, widths.fine_channels, classes, widths.queries, widths.mask_channels)
+        self.depth = DepthHead(widths.fine_channels)
+        self.dense = nn.Conv2d(widths.channels, classes, 1)
+        self.register_buffer('mean', torch.tensor(IMAGE_MEAN)[:, None, None], persistent=False)
+        self.register_buffer('std', torch.tensor(IMAGE_STD)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> StudentOutput:
+        """Predict for B×3×H×W pictures in 0..255; H and W are multiples of 32."""
+        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        fine, coarse = self.pyramid(self.backbone(normalised))
+        return StudentOutput(
+            levels=self.decoder(fine, coarse, every_level=self.training),
+            log_depth=self.depth(fine),
+            dense_logits=self.dense(coarse[0]) if self.training else None,
+        )
