@@ -68,7 +68,10 @@ def read_contract(path: Path, session: InferenceSession) -> StudentContract:
     Raises:
         StudentError: there is none, or it is not valid.
     """
-    text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
+    except UnicodeDecodeError as error:
+        raise StudentError(f'{path}: the metadata is damaged ({error}); copy or export it again') from error
     if text is None:
         raise StudentError(
             f'{path}: is an ONNX model without a contract (metadata {CONTRACT_KEY!r}), so it is not a student; '
@@ -87,18 +90,23 @@ def check_graph(path: Path, session: InferenceSession, contract: StudentContract
         StudentError: lists everything that differs.
     """
     spec = contract.input
-    found = {node.name: node for node in session.get_outputs()}
-    problems = _compare_names('input', {'image'}, {node.name for node in session.get_inputs()})
-    problems += _compare_names('output', set(contract.outputs), set(found))
-    for node in (*session.get_inputs(), *session.get_outputs()):
+    try:
+        inputs = {node.name: node for node in session.get_inputs()}
+        outputs = {node.name: node for node in session.get_outputs()}
+    except UnicodeDecodeError as error:
+        raise StudentError(f'{path}: the names in the graph are damaged ({error}); copy or export it again') from error
+    problems = _compare_names('input', {'image'}, set(inputs))
+    problems += _compare_names('output', set(contract.outputs), set(outputs))
+    nodes = (*inputs.values(), *outputs.values())
+    for node in nodes:
         expected = _TENSOR_TYPES.get(node.name)
         if expected is not None and node.type != expected:
             problems.append(f'{node.name} is {node.type}, must be {expected}')
-    rows = _row_count(found.get('scores'))
+    rows = _row_count(outputs.get('scores'))
     if rows is not None and not 1 <= rows <= MAX_ROWS:
         problems.append(f'scores has {rows} rows, must have 1 to {MAX_ROWS}')
     shapes = {'image': [1, spec.height, spec.width, 3], **output_shapes(contract, rows)}
-    for node in (*session.get_inputs(), *session.get_outputs()):
+    for node in nodes:
         if node.name in shapes and list(node.shape) != shapes[node.name]:
             problems.append(f'{node.name} has shape {_shape(node.shape)}, must be {_shape(shapes[node.name])}')
     if problems:

@@ -129,6 +129,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     while position < len(message):
         key, position = _varint(message, position)
         field, wire_type = key >> 3, key & 7
+        if field == 0:
+            raise _MalformedError(f'field 0 at byte {position}')
         if wire_type == 0:
             value, position = _varint(message, position)
             yield field, value
@@ -139,7 +141,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
             length = 8 if wire_type == 1 else 4
         else:
             raise _MalformedError(f'wire type {wire_type} at byte {position}')
-        if field == 0 or position + length > len(message):
+        if position + length > len(message):
             raise _MalformedError(f'a field ends beyond byte {len(message)}')
         yield field, message[position : position + length]
         position += length

@@ -30,7 +30,13 @@ def test_stretch_fills_the_input() -> None:
 
 @pytest.mark.parametrize(
     ('size', 'content'),
-    [((480, 640), (64, 85)), ((200, 800), (32, 128)), ((64, 128), (64, 128)), ((1, 1000), (1, 128)), ((1, 1), (64, 64))],
+    [
+        ((480, 640), (64, 85)),
+        ((200, 800), (32, 128)),
+        ((64, 128), (64, 128)),
+        ((1, 1000), (1, 128)),
+        ((1, 1), (64, 64)),
+    ],
 )
 def test_letterbox_keeps_the_shape(size: tuple[int, int], content: tuple[int, int]) -> None:
     placed = geometry(size, 'letterbox')
