@@ -17,9 +17,10 @@ from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from cast_ros.bags import BagError, BagReader, RawMessage, TopicSummary
@@ -89,8 +90,8 @@ class BagPlayer:
     def play(self, spin_for: SpinFor) -> Iterator[Played]:
         """Publishes message after message and yields each one after it is out.
 
-        Whoever iterates may take their time: the player never hurries afterwards, so no interval gets shorter than it
-        was recorded (divided by the rate).
+        Whoever iterates may take their time: the player then goes on at the recorded pace, and does not hurry to make
+        up for it.
         """
         last_ns: int | None = None
         due_s = time.perf_counter()
@@ -139,7 +140,8 @@ def main(argv: list[str] | None = None) -> int:
     """0 at the end of the bag, 130 after SIGINT, 2 if it cannot be played."""
     arguments = _arguments(argv)
     try:
-        rclpy.init(args=[])
+        # Ctrl-C shall be a KeyboardInterrupt, not a context that vanishes under the publishers.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         node = Node('bag_player')
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -149,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             executor.shutdown()
             node.destroy_node()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         return 130
     except CastError as error:
         print(error, file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def main(argv: list[str] | None = None) -> int:
     """0 when every frame was answered, 2 with one sentence when not, 130 after SIGINT."""
     arguments = _arguments(argv)
     _stay_on_this_machine()
+    # Ends like Ctrl-C, so that the node is ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
         run = run_demo(

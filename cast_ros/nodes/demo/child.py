@@ -42,8 +42,7 @@ class ChildNode:
         for name, value in self._parameters.items():
             command += ['-p', f'{name}:={value}']
         self._log = self._log_path.open('wb')
-        # A session of its own: Ctrl-C reaches the demo alone, and the demo ends the node.
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True)
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
         return self
 
     def __exit__(

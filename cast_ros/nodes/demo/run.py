@@ -12,6 +12,7 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from cast_ros.bags import BagReader
 from cast_ros.bags.messages import NANOSECONDS, stamp_ns
@@ -71,7 +72,8 @@ def run_demo(options: Options) -> Run:
         contract = student.contract
     pictures = _pictures(options.bag)
     print(f'Starting the perception node with {options.model} ...', flush=True)
-    rclpy.init(args=[])
+    # Ctrl-C shall be a KeyboardInterrupt here, not a context that vanishes under the player.
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = Node('cast_demo')
     executor = SingleThreadedExecutor()
     executor.add_node(node)

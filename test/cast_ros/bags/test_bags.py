@@ -214,9 +214,13 @@ def test_a_damaged_message_is_a_bag_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', ['drive', 'drive.mcap'])
 def test_nothing_is_left_of_a_bag_whose_writing_failed(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RuntimeError, match='stop'), BagWriter(tmp_path / name) as writer:
-        writer.write('/note', 1, text('x'))
-        raise RuntimeError('stop')
+    def write_and_fail() -> None:
+        with BagWriter(tmp_path / name) as writer:
+            writer.write('/note', 1, text('x'))
+            raise RuntimeError('stop')
+
+    with pytest.raises(RuntimeError, match='stop'):
+        write_and_fail()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -113,7 +113,7 @@ def test_a_note_that_cannot_be_used_is_named(tmp_path: Path, about: str, sentenc
 def test_a_bag_without_ground_truth_says_what_it_has(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'plain.mcap') as writer:
         writer.write('/note', 1, text('x'))
-    with pytest.raises(BagError, match='no ground truth.*it has: /note'):
+    with pytest.raises(BagError, match=r'no ground truth.*it has: /note'):
         list(read_ground_truth(tmp_path / 'plain.mcap', CONTRACT))
 
 

@@ -211,6 +211,6 @@ def test_text_is_cut_at_the_border_and_smooth() -> None:
     picture = np.zeros((20, 30, 3), np.uint8)
     put_text(picture, 'person 0.87', -5, -3, 14, (255, 255, 255))
     put_text(picture, 'far away', 500, 500, 14, (255, 255, 255))
-    assert 0 < (picture > 0).sum()
+    assert (picture > 0).any()
     mask = text_mask('person', 12)
     assert ((mask > 20) & (mask < 235)).any()
