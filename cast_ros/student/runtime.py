@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 HEADS = frozenset({'instances', 'semantic', 'depth'})
+# Just below the 32 MiB where glibc stops learning.
+_LARGEST_BLOCK_BYTES = 31 << 20
 
 
 class Student:
@@ -222,6 +224,18 @@ class Student:
                 )
         self.predict(black)
         self.last_timing = None
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let the process reuse the memory of the last answer for the next one.
+
+    By default glibc returns freed maps to the kernel, and at 1280x720 every frame pays for 1600 fresh pages: 3 ms. It
+    raises its limits to the largest block that was ever freed (never touched, so this one costs nothing) and from then
+    on keeps up to twice as much. Other C libraries do as they always do.
+    """
+    block = np.empty(_LARGEST_BLOCK_BYTES, dtype=np.uint8)
+    del block
 
 
 def _check_picture(rgb: npt.NDArray[np.uint8]) -> None:
