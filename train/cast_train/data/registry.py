@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from cast_train.data.camvid import CamVid
@@ -11,7 +10,7 @@ from cast_train.data.sample import Dataset
 from cast_train.data.streets import Streets
 from cast_train.errors import DataError
 
-DATASETS: dict[str, Callable[[Path, str, str], Dataset]] = {'streets': Streets, 'camvid': CamVid}
+DATASETS: dict[str, type[Streets] | type[CamVid]] = {'streets': Streets, 'camvid': CamVid}
 
 
 def open_dataset(name: str, root: Path, split: str, domain: str) -> Dataset:

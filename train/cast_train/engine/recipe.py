@@ -104,7 +104,7 @@ class LossSection(_Section):
     bce: Weight = 5.0
     dice: Weight = 5.0
     no_object: Weight = 0.1
-    points: Positive = 768
+    points: Positive = 512
     depth: Weight = 5.0
     composed_semantic: Weight = 2.0
     dense_semantic: Weight = 2.0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,8 @@ class StudentGraph(nn.Module):
 class _TorchSession:
     """Stands where onnxruntime's session stands, so that a network in training is judged by the robot's own code."""
 
-    def __init__(self, graph: StudentGraph, height: int, width: int) -> None:
-        self._graph, self._height, self._width = graph, height, width
+    def __init__(self, graph: StudentGraph) -> None:
+        self._graph = graph
 
     def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         with torch.no_grad():
@@ -77,11 +78,10 @@ class TorchStudent:
     """Predicts with a network in memory exactly as ``cast_ros.student.Student`` does with an exported one."""
 
     def __init__(self, student: Student, contract: StudentContract) -> None:
-        from pathlib import Path
-
-        graph = StudentGraph(student, contract.thing_ids)
-        session: Any = _TorchSession(graph, contract.input.height, contract.input.width)
         self.contract = contract
+        self.network = student
+        self.graph = StudentGraph(student, contract.thing_ids)
+        session: Any = _TorchSession(self.graph)
         self._runtime = RuntimeStudent(Path('in-memory'), '', contract, session)
 
     def predict(self, rgb: np.ndarray, fx_px: float | None = None) -> Prediction:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cast_train.data.augment import Targets
-from cast_train.losses.points import boxes_of, loss_points, read_at
+from cast_train.losses.points import boxes_of, loss_points, read_at, read_nearest
 from cast_train.models.heads import QueryPrediction
 
 
@@ -27,7 +27,7 @@ class MaskSetWeights:
     bce: float = 5.0
     dice: float = 5.0
     no_object: float = 0.1
-    points: int = 768
+    points: int = 512
 
 
 def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
@@ -75,10 +75,11 @@ def mask_set_loss(levels: Sequence[QueryPrediction], targets: Sequence[Targets],
     if not labelled:
         return total
     grid = levels[-1].mask_logits.shape[-2:]
-    masks = [_masks(targets[index]).float() for index in labelled]
-    coarse = [F.adaptive_avg_pool2d(mask, grid) for mask in masks]
-    boxes = torch.cat([boxes_of(mask > 0) for mask in masks])
-    mask_count = max(1, sum(len(mask) for mask in masks))
+    masks = [_masks(targets[index]) for index in labelled]
+    coarse = [F.adaptive_avg_pool2d(mask.float(), grid) for mask in masks]
+    every_mask = torch.cat(masks)
+    boxes = boxes_of(every_mask)
+    offsets = torch.tensor([0, *[len(mask) for mask in masks][:-1]]).cumsum(0)
     for level in levels:
         pairs = [
             match(level.class_logits[index], level.mask_logits[index], _labels(targets[index]), coarse[place], weights)
@@ -90,17 +91,12 @@ def mask_set_loss(levels: Sequence[QueryPrediction], targets: Sequence[Targets],
         predicted = level.mask_logits[pictures, torch.cat([rows for rows, _ in pairs])].float()
         if not len(predicted):
             continue
-        offsets = torch.tensor([0, *[len(mask) for mask in masks][:-1]]).cumsum(0)
         order = torch.cat([columns + offset for (_, columns), offset in zip(pairs, offsets, strict=True)])
         points = loss_points(predicted, boxes[order], weights.points)
-        bounds = [0, *torch.tensor([len(rows) for rows, _ in pairs]).cumsum(0).tolist()]
-        wanted = torch.cat([
-            read_at(mask[columns], points[start:stop])
-            for mask, (_, columns), start, stop in zip(masks, pairs, bounds[:-1], bounds[1:], strict=True)
-        ])
+        wanted = read_nearest(every_mask, order, points)
         bce, dice = _mask_losses(read_at(predicted, points), wanted)
-        total['bce'] = total['bce'] + weights.bce * bce.sum() / mask_count
-        total['dice'] = total['dice'] + weights.dice * dice.sum() / mask_count
+        total['bce'] = total['bce'] + weights.bce * bce.sum() / len(every_mask)
+        total['dice'] = total['dice'] + weights.dice * dice.sum() / len(every_mask)
     return total
 
 

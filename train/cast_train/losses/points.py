@@ -14,6 +14,14 @@ def read_at(maps: Tensor, points: Tensor) -> Tensor:
     return sampled[:, 0, :, 0]
 
 
+def read_nearest(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
+    """Read R of M×H×W bool masks, named by ``rows``, at R×P×2 points and return R×P floats; nothing is copied but the answer."""
+    height, width = masks.shape[-2:]
+    columns = (points[..., 0] * width).long().clamp(0, width - 1)
+    lines = (points[..., 1] * height).long().clamp(0, height - 1)
+    return masks[rows[:, None], lines, columns].float()
+
+
 def boxes_of(masks: Tensor) -> Tensor:
     """Return M×4 normalised x0 y0 x1 y1 of M×H×W masks, none of them empty."""
     height, width = masks.shape[-2:]

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line `cast-train`: one module of this package per verb."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cast_ros.errors import CastError
+
+
+def build_app() -> typer.Typer:
+    """The application with all its verbs."""
+    from cast_train.cli.evaluate import evaluate
+    from cast_train.cli.export import export
+    from cast_train.cli.fit import fit
+
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_cast_train)
+    for verb in (fit, evaluate, export):
+        app.command()(verb)
+    return app
+
+
+def main() -> None:
+    """Entry point: an error that a person can act on is one line on stderr and exit code 2."""
+    try:
+        build_app()()
+    except CastError as error:
+        print(f'cast-train: {" ".join(str(error).split())}', file=sys.stderr)
+        sys.exit(2)
+
+
+def _cast_train() -> None:
+    """Train, judge and export students for cast_ros."""

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast-train evaluate`: judge an exported student or a run on a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cast_ros.evaluation.compare import Scores
+from cast_ros.student import Student as RuntimeStudent
+from cast_train.data import load_samples, open_dataset
+from cast_train.engine.evaluate import Predictor, headline
+from cast_train.engine.evaluate import evaluate as run_evaluate
+from cast_train.errors import DataError
+from cast_train.export.checkpoint import load_student
+
+
+def evaluate(
+    student: Annotated[Path, typer.Argument(help='An exported student (.onnx), or a run folder of `cast-train fit`.')],
+    dataset: Annotated[str, typer.Option(help='Name of the data set.')] = 'streets',
+    root: Annotated[Path, typer.Option(help='Folder of the data set.')] = Path('../shared/data/streets'),
+    split: Annotated[str, typer.Option(help='Split.')] = 'val',
+    domain: Annotated[str, typer.Option(help='Domain, for example day or night.')] = 'day',
+    as_json: Annotated[bool, typer.Option('--json', help='Print everything as JSON.')] = False,
+) -> None:
+    """Print AP, mIoU and depth errors of a student."""
+    pictures = open_dataset(dataset, root, split, domain)
+    predictor: Predictor = RuntimeStudent.load(student) if student.suffix == '.onnx' else load_student(student)[0]
+    names = [entry.name for entry in pictures.classes]
+    if list(predictor.contract.class_names) != names:
+        raise DataError(f'{student} knows {", ".join(predictor.contract.class_names)}; {dataset} has {", ".join(names)}: they must agree')
+    scores = run_evaluate(predictor, load_samples([pictures]))
+    if as_json:
+        typer.echo(json.dumps({'headline': headline(scores), **as_document(scores)}, indent=1))
+        return
+    Console().print(table_of(scores, f'{student.name} on {dataset} {split} {domain}'))
+
+
+def as_document(scores: Scores) -> dict[str, Any]:
+    """All figures, as JSON values."""
+    parts = {'instances': scores.instances, 'semantic': scores.semantic, 'depth': scores.depth}
+    return {name: part.as_dict() for name, part in parts.items() if part is not None}
+
+
+def table_of(scores: Scores, title: str) -> Table:
+    """Headline figures, then IoU and AP of each class."""
+    table = Table(title=title, caption='  '.join(f'{name} {value:.3f}' for name, value in headline(scores).items()))
+    for heading in ('class', 'IoU', 'AP', 'AP50', 'instances'):
+        table.add_column(heading, justify='left' if heading == 'class' else 'right')
+    ious = {} if scores.semantic is None else scores.semantic.per_class
+    precisions = {} if scores.instances is None else scores.instances.per_class
+    for name in [*ious, *(name for name in precisions if name not in ious)]:
+        found = precisions.get(name)
+        row = [ious.get(name)] + ([None, None] if found is None else [found.ap, found.ap50])
+        table.add_row(name, *('–' if value is None else f'{value:.3f}' for value in row), '' if found is None else str(found.true_count))
+    return table

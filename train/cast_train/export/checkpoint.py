@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run folder turned back into a student."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from cast_train.data.registry import DATASETS
+from cast_train.engine.checkpoint import load_checkpoint
+from cast_train.engine.loop import LAST
+from cast_train.engine.recipe import Recipe, parse_recipe
+from cast_train.errors import TrainingError
+from cast_train.export.contract import build_contract
+from cast_train.export.graph import TorchStudent
+from cast_train.models import Student
+
+
+def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
+    """Return the averaged weights of a run as a student, its recipe, and the whole state.
+
+    Raises:
+        TrainingError: the folder holds no checkpoint, or its weights do not fit its recipe.
+    """
+    path = run / LAST if run.is_dir() else run
+    state = load_checkpoint(path)
+    recipe = parse_recipe(state['recipe'], str(path))
+    classes = DATASETS[recipe.data.dataset].classes
+    network = Student(recipe.student.size, len(classes))
+    try:
+        network.load_state_dict(state['ema'])
+    except RuntimeError as error:
+        raise TrainingError(f'{path}: its weights do not fit its recipe ({error}); it was made by another version') from error
+    return TorchStudent(network.eval(), build_contract(recipe, classes)), recipe, state
+
+
+def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
+    """Where a student comes from: recipe, data, revision, seed, versions and steps."""
+    return {
+        'recipe': recipe.name,
+        'data': ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.train),
+        'seed': recipe.seed,
+        'steps': state['step'],
+        'git_revision': _git_revision(),
+        'trained': datetime.fromtimestamp(state['saved'], timezone.utc).isoformat(timespec='seconds'),
+        'torch': torch.__version__,
+        'onnx': onnx.__version__,
+    }
+
+
+def _git_revision() -> str:
+    """The revision of the checkout this code runs from; ``unknown`` for an installed package."""
+    folder = Path(__file__).parent
+    found = subprocess.run(['git', 'rev-parse', '--short=12', 'HEAD'], cwd=folder, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else 'unknown'

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the exported file says what the network in memory says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from cast_ros.student import InputGeometry
+from cast_ros.student import Student as RuntimeStudent
+from cast_train.data import Sample
+from cast_train.engine.evaluate import evaluate, headline
+from cast_train.errors import ExportError
+from cast_train.export.graph import StudentGraph, TorchStudent
+
+LARGEST_RELATIVE_ERROR = 1e-3
+LARGEST_AP_GAP = 0.002
+
+Tensors = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the file is from the network.
+
+    Attributes:
+        relative_error: over all pictures and floating-point outputs, the largest difference divided by the largest
+            magnitude of that output.
+        semantic_agreement: share of pixels with the same class.
+        ap_gap: largest difference in AP and AP50, fraction of 1; None without instances.
+        metrics: headline metrics of the file.
+    """
+
+    relative_error: float
+    semantic_agreement: float
+    ap_gap: float | None
+    metrics: dict[str, float]
+
+    def require(self, path: Path) -> None:
+        """Raise ``ExportError`` when a limit is broken."""
+        if self.relative_error > LARGEST_RELATIVE_ERROR:
+            raise ExportError(f'{path}: outputs differ from the network by {self.relative_error:.2e} (limit {LARGEST_RELATIVE_ERROR:.0e}); '
+                              'do not use this file')
+        if self.ap_gap is not None and self.ap_gap > LARGEST_AP_GAP:
+            raise ExportError(f'{path}: AP differs from the network by {100 * self.ap_gap:.2f} points (limit {100 * LARGEST_AP_GAP:.1f}); '
+                              'do not use this file')
+
+
+def check_parity(path: Path, network: TorchStudent, samples: Sequence[Sample]) -> Parity:
+    """Compare an exported student with the network it came from, raw outputs and metrics, on real pictures."""
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    errors, agreement = [0.0], []
+    for sample in samples:
+        geometry = InputGeometry.for_image(*sample.image.shape[:2], network.contract.input)
+        picture = geometry.to_network(sample.image)[None]
+        file = dict(zip(network.graph.outputs, session.run(list(network.graph.outputs), {'image': picture}), strict=True))
+        memory = raw_outputs(network.graph, picture)
+        errors.append(relative_error(memory, file))
+        agreement.append(float((memory['semantic'] == file['semantic']).mean()))
+    with RuntimeStudent.load(path) as exported:
+        ours, theirs = headline(evaluate(exported, samples)), headline(evaluate(network, samples))
+    gaps = [abs(ours[name] - theirs[name]) for name in ('ap', 'ap50') if name in ours and name in theirs]
+    return Parity(max(errors), float(np.mean(agreement)), max(gaps) if gaps else None, ours)
+
+
+def raw_outputs(graph: StudentGraph, picture: npt.NDArray[np.uint8]) -> Tensors:
+    """Run the graph in torch."""
+    with torch.no_grad():
+        outputs = graph(torch.from_numpy(picture))
+    return {name: tensor.numpy() for name, tensor in zip(graph.outputs, outputs, strict=True)}
+
+
+def relative_error(network: Tensors, file: Tensors) -> float:
+    """Largest |difference| / largest |value| over the floating-point outputs.
+
+    Rows of ``masks`` are compared with the row of the same class and nearly the same score that fits best: two
+    detections of almost equal score may swap places, or the last place, without any error.
+    """
+    def error(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic], scale: float) -> float:
+        return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0.0) / max(scale, 1e-12))
+
+    found = [error(network[name], file[name], float(np.abs(network[name]).max())) for name in ('scores', 'depth') if name in network]
+    if 'masks' in network:
+        scale = float(np.abs(network['masks']).max())
+        scores, labels = network['scores'][0].astype(np.float64), network['labels'][0]
+        tie = LARGEST_RELATIVE_ERROR * float(scores[0])
+        for row, score in enumerate(file['scores'][0].astype(np.float64)):
+            rows = np.flatnonzero((np.abs(scores - score) <= tie) & (labels == file['labels'][0, row]))
+            missing = 0.0 if score <= scores[-1] + tie else np.inf
+            found.append(min((error(network['masks'][0, other], file['masks'][0, row], scale) for other in rows), default=missing))
+    return max(found)
