@@ -4,8 +4,6 @@ PYTEST_ARGUMENTS ?=
 
 ENVIRONMENT := .venv/bin
 ROS := $(ENVIRONMENT)/python tools/ros_environment.py
-# One thread per library call: the machine's few cores are shared by several processes of a test or a demo.
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: help demo test lint format docs setup clean
 

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arrows of docs/architecture.md: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TRAINING_LIBRARIES = {'torch', 'torchvision', 'timm', 'transformers', 'onnxscript', 'tensorboard', 'scipy'}
+ROS_SUFFIXES = ('_msgs', '_interfaces')
+ROS_PACKAGES = {'rclpy', 'ament_index_python', 'launch', 'launch_ros', 'cv_bridge'}
+
+
+def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and top-level package of every absolute import, also of those inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.lineno, node.module
+
+
+def is_ros(module: str) -> bool:
+    package = module.partition('.')[0]
+    return package in ROS_PACKAGES or package.endswith(ROS_SUFFIXES)
+
+
+def offences(folder: Path, forbidden: set[str] | None = None, *, ros: bool = False, below: str = '') -> list[str]:
+    """Imports of forbidden packages, or of ROS, under a folder; files below ``below`` are exempt."""
+    return [
+        f'{path.relative_to(folder)}:{line} imports {module}'
+        for path in sorted(folder.rglob('*.py'))
+        if not (below and path.relative_to(folder).parts[0] == below)
+        for line, module in imported_modules(path)
+        if module.partition('.')[0] in (forbidden or ()) or (ros and is_ros(module))
+    ]
+
+
+def test_the_robot_side_never_imports_the_training_side_or_its_libraries(project_root: Path) -> None:
+    assert offences(project_root / 'cast_ros', {'cast_train', *TRAINING_LIBRARIES}) == []
+
+
+def test_ros_is_imported_by_the_nodes_alone(project_root: Path) -> None:
+    assert offences(project_root / 'cast_ros', ros=True, below='nodes') == []
+    assert offences(project_root / 'train', ros=True) == []
+
+
+def test_only_the_command_line_reaches_for_the_nodes(project_root: Path) -> None:
+    folder = project_root / 'cast_ros'
+    found = [
+        f'{path.relative_to(folder)}:{line}'
+        for path in folder.rglob('*.py')
+        if path.relative_to(folder).parts[0] not in ('nodes', 'cli')
+        for line, module in imported_modules(path)
+        if module.startswith('cast_ros.nodes')
+    ]
+    assert found == []
+
+
+def test_the_search_sees_what_it_forbids(tmp_path: Path) -> None:
+    (tmp_path / 'nodes').mkdir()
+    (tmp_path / 'nodes' / 'allowed.py').write_text('import rclpy\n')
+    (tmp_path / 'late.py').write_text('def f():\n    from torch.nn import Module\n    import sensor_msgs.msg\n')
+    assert offences(tmp_path, {'torch'}, ros=True, below='nodes') == [
+        'late.py:2 imports torch.nn',
+        'late.py:3 imports sensor_msgs.msg',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('modules', 'absent'),
+    [
+        ('cast_ros.student, cast_ros.metrics, cast_ros.bags', ('torch', 'rclpy')),
+        ('cast_ros.images, cast_ros.overlay, cast_ros.evaluation, cast_ros.cli', ('torch', 'rclpy')),
+        ('cast_ros.nodes.perception_node', ('torch', 'cast_train')),
+    ],
+)
+def test_importing_loads_nothing_forbidden(modules: str, absent: tuple[str, ...]) -> None:
+    program = f'import {modules}, sys; print(*sorted({set(absent)!r} & set(sys.modules)))'
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ''), done.stderr

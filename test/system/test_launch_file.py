@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""launch/perception.launch.py, read and run by play-launch, and by ROS's own launch where that is installed.
+
+play-launch is an independent interpreter of launch files; it needs no ROS on the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import play_launch
+import pytest
+import yaml
+from ros_probe import RosProbe, ros_probe
+from tiny_student import tiny_student
+
+LAUNCH_FILE = 'perception.launch.py'
+START_DEADLINE_S = 40.0
+STOP_DEADLINE_S = 20.0
+
+
+@pytest.fixture(scope='module')
+def launcher(project_root: Path) -> play_launch.PlayLaunch:
+    try:
+        return play_launch.locate(project_root / '.cache', Path(sys.prefix))
+    except play_launch.CannotRunError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope='module')
+def probe() -> Iterator[RosProbe]:
+    with ros_probe() as made:
+        yield made
+
+
+def resolve(launcher: play_launch.PlayLaunch, folder: Path, **arguments: str) -> dict[str, Any]:
+    """What the launch file makes of its arguments: node path -> node."""
+    given = [f'{name}:={value}' for name, value in arguments.items()]
+    command = [str(launcher.program), 'dump', 'launch', 'cast_ros', LAUNCH_FILE, *given]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **launcher.variables}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    model = yaml.safe_load((folder / 'system_model.yaml').read_text(encoding='utf-8'))
+    return dict(model['structure']['nodes'])
+
+
+def test_without_arguments_the_shipped_parameter_file_decides_everything(
+    launcher: play_launch.PlayLaunch, tmp_path: Path, project_root: Path
+) -> None:
+    nodes = resolve(launcher, tmp_path)
+    assert list(nodes) == ['/perception']
+    node = nodes['/perception']
+    assert (node['pkg'], node['exec'], node['node_name']) == ('cast_ros', 'perception', 'perception')
+    assert node.get('params', {}) == {}
+    assert node['params_files'] == [(project_root / 'config' / 'perception.yaml').read_text(encoding='utf-8')]
+
+
+@pytest.mark.parametrize(
+    ('argument', 'value', 'parameter', 'expected'),
+    [
+        ('model', '/models/mine.onnx', 'model', '/models/mine.onnx'),
+        ('image_transport', 'compressed', 'image_transport', 'compressed'),
+        ('use_sim_time', 'true', 'use_sim_time', True),
+        ('use_sim_time', 'false', 'use_sim_time', False),
+        ('image', '/front/image_raw', 'image_topic', '/front/image_raw'),
+        ('camera_info', '/front/camera_info', 'camera_info_topic', '/front/camera_info'),
+        ('detections', 'objects', 'detections_topic', 'objects'),
+        ('instances', 'ids', 'instances_topic', 'ids'),
+        ('semantic', 'classes', 'semantic_topic', 'classes'),
+        ('label_info', 'names', 'label_info_topic', 'names'),
+        ('depth', 'metres', 'depth_topic', 'metres'),
+        ('depth_raw', 'millimetres', 'depth_raw_topic', 'millimetres'),
+        ('depth_camera_info', 'metres_info', 'depth_camera_info_topic', 'metres_info'),
+        ('overlay', 'picture', 'overlay_topic', 'picture'),
+        ('diagnostics', '/health', 'diagnostics_topic', '/health'),
+    ],
+)
+def test_an_argument_becomes_exactly_one_parameter(
+    launcher: play_launch.PlayLaunch, tmp_path: Path, argument: str, value: str, parameter: str, expected: object
+) -> None:
+    node = resolve(launcher, tmp_path, **{argument: value})['/perception']
+    assert node['params'] == {parameter: expected}
+
+
+def test_namespace_log_level_and_parameter_file_are_passed_on(launcher: play_launch.PlayLaunch, tmp_path: Path) -> None:
+    mine = tmp_path / 'mine.yaml'
+    mine.write_text('/**:\n  ros__parameters:\n    score_threshold: 0.9\n', encoding='utf-8')
+    nodes = resolve(launcher, tmp_path, namespace='left', log_level='debug', params_file=str(mine))
+    assert list(nodes) == ['/left/perception']
+    assert nodes['/left/perception']['args'] == ['--ros-args', '--log-level', 'debug']
+    assert nodes['/left/perception']['params_files'] == [mine.read_text(encoding='utf-8')]
+
+
+def test_a_launched_node_becomes_active_on_the_topics_it_was_given(
+    launcher: play_launch.PlayLaunch, probe: RosProbe, tmp_path: Path
+) -> None:
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    arguments = ['namespace:=launched', 'image:=/launched/camera', f'model:={model}', 'detections:=/launched/objects']
+    command = [str(launcher.program), 'launch', '--disable-all', 'cast_ros', LAUNCH_FILE, *arguments]
+    with running(command, tmp_path, {**os.environ, **launcher.variables}):
+        wait_until_it_works(probe, '/launched')
+
+
+def test_ros_own_launch_brings_the_node_up_as_well(probe: RosProbe, tmp_path: Path, project_root: Path) -> None:
+    pytest.importorskip('launch_ros', reason='needs an installed ROS 2: launch_ros is in no package registry')
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    launch_file = project_root / 'launch' / LAUNCH_FILE
+    arguments = ['namespace:=native', 'image:=/native/camera', f'model:={model}', 'detections:=/native/objects']
+    command = ['ros2', 'launch', str(launch_file), *arguments]
+    with running(command, tmp_path, dict(os.environ)):
+        wait_until_it_works(probe, '/native')
+
+
+def wait_until_it_works(probe: RosProbe, namespace: str) -> None:
+    """The node of this namespace is active, listens to its camera topic and publishes its detections."""
+    node, camera, objects = probe.node, f'{namespace}/camera', f'{namespace}/objects'
+    get_state = f'{namespace}/perception/get_state'
+    probe.until(lambda: get_state in dict(node.get_service_names_and_types()), 'the launched node', START_DEADLINE_S)
+    probe.until_state(f'{namespace}/perception', 'active')
+    probe.until(lambda: node.count_subscribers(camera) == 1, f'a subscriber of {camera}')
+    probe.until(lambda: node.count_publishers(objects) == 1, f'a publisher of {objects}')
+
+
+@contextmanager
+def running(command: list[str], folder: Path, variables: dict[str, str]) -> Iterator[None]:
+    """Run a launcher, then end it as Ctrl-C does; it and its node must leave in time."""
+    log = folder / 'launch.log'
+    with log.open('w') as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            yield
+        except AssertionError as error:
+            raise AssertionError(f'{error}\n{log.read_text()}') from error
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(STOP_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
