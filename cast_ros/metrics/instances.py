@@ -104,8 +104,10 @@ class InstanceMetrics:
             if int(frame.labels[row]) in self._categories:
                 self._answers.append(
                     {
+                        'id': len(self._answers) + 1,
                         'image_id': image_id,
                         'category_id': int(frame.labels[row]),
+                        'iscrowd': 0,
                         'score': float(frame.scores[row]),
                         **mask,
                     }
@@ -147,16 +149,12 @@ class InstanceMetrics:
         """Precision (IoU, recall step, class, area) and recall (IoU, class, area); -1 where undefined."""
         from faster_coco_eval import COCO, COCOeval_faster
 
-        truth = COCO(
-            {
-                'images': self._images,
-                'annotations': self._truth,
-                'categories': [{'id': key, 'name': name} for key, name in sorted(self._categories.items())],
-            },
-            use_deepcopy=True,
+        categories = [{'id': key, 'name': name} for key, name in sorted(self._categories.items())]
+        truth, answers = (
+            COCO({'images': self._images, 'annotations': rows, 'categories': categories}, use_deepcopy=True)
+            for rows in (self._truth, self._answers)
         )
-        answers = truth.loadRes(self._answers)
-        evaluation = COCOeval_faster(truth, answers, 'segm', print_function=_silent, rle_iou_max_workers=1)
+        evaluation = COCOeval_faster(truth, answers, 'segm', print_function=_silent)
         evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.evaluate()
         evaluation.accumulate()

@@ -76,7 +76,7 @@ def test_says_in_one_line_why_a_file_is_no_student(tmp_path: Path, content: byte
     assert 'Traceback' not in done.stderr
 
 
-@pytest.mark.parametrize('arguments', [(), ('inspect',), ('nonsense',), ('inspect', 'a', 'b')])
+@pytest.mark.parametrize('arguments', [('inspect',), ('nonsense',), ('inspect', 'a', 'b')])
 def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     done = cast(*arguments)
     assert done.returncode == 2
