@@ -29,14 +29,13 @@ def instance_colors(labels: NDArray[np.int64], boxes: NDArray[np.float32], contr
 
     The order from left to right changes less from frame to frame than the order of scores, so a moving picture is calm.
     """
-    things = [entry.id for entry in contract.classes if entry.is_thing]
+    families = {number: _FAMILIES[place % len(_FAMILIES)] for place, number in enumerate(contract.thing_ids)}
     order = np.argsort(boxes[:, 0] + boxes[:, 2], kind='stable')
     rank = np.argsort(order, kind='stable')
     colors = []
     for label, place in zip(labels, rank, strict=True):
-        family = _FAMILIES[things.index(int(label)) % len(_FAMILIES)]
         shift, saturation, value = _TONES[int(place) % len(_TONES)]
-        colors.append(_bgr(family + shift, saturation, value))
+        colors.append(_bgr(families[int(label)] + shift, saturation, value))
     return colors
 
 

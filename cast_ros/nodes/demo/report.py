@@ -113,7 +113,7 @@ def _sheet(run: Run, predictions: dict[int, Prediction], metrics: dict[str, Any]
         rows.append(_row(run, run.pictures[stamp], predictions[stamp]))
     return contact_sheet(
         rows,
-        title=f'cast_ros: one camera, one network ({run.contract.name})',
+        title=f'cast_ros: one camera, one network, {run.contract.name}',
         columns=('camera', 'instances and semantic map', 'depth')[: len(rows[0])],
         figures=_figures(run, metrics),
         width_px=_SHEET_WIDTH_PX,
@@ -136,8 +136,8 @@ def _row(run: Run, rgb: NDArray[np.uint8], prediction: Prediction) -> list[NDArr
 
 def _figures(run: Run, metrics: dict[str, Any]) -> list[str]:
     figures = [
-        f'{metrics["frames_answered"]} of {metrics["frames_sent"]} frames answered at {run.frame_rate_hz:.3g} Hz',
-        f'publish to receive {metrics["latency_ms"]["p50"]:.0f} ms (p95 {metrics["latency_ms"]["p95"]:.0f} ms)',
+        f'{metrics["frames_answered"]} of {metrics["frames_sent"]} frames answered at {run.frame_rate_hz:.1f} Hz',
+        f'publish to receive {metrics["latency_ms"]["p50"]:.0f} ms, p95 {metrics["latency_ms"]["p95"]:.0f} ms',
     ]
     for label, value in (
         ('AP50', metrics['instances']['ap50']),
