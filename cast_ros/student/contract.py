@@ -61,8 +61,8 @@ class DepthSpec(_Document):
 class InputStatistics(_Document):
     """What the training pictures looked like, for noticing a domain shift.
 
-    Luminance is 0.299 R + 0.587 G + 0.114 B over 0..1; its histogram has 16 bins of equal width that sum to 1.
-    Entropy is the binary entropy of the scores, in nats, averaged over the rows of a frame.
+    Luminance is 0.299 R + 0.587 G + 0.114 B over 0..1; its histogram has 16 bins of equal width that sum to 1. Entropy
+    is the binary entropy of the scores of a frame, in nats. Mean and std are over the frames, of each frame's mean.
     """
 
     luminance_mean: Annotated[float, Field(ge=0.0, le=1.0)]
