@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 from cast_ros.images import (
     ENCODINGS,
     ImageError,
+    ImageFields,
     decode_compressed,
     decode_image,
     encode_jpeg,
@@ -27,7 +28,7 @@ from cast_ros.images import (
     to_rgb,
 )
 
-__all__ = ['CvBridge', 'ImageError', 'image_message']
+__all__ = ['CvBridge', 'ImageError', 'image_message', 'image_message_to_publish']
 
 _FROM_RGB = {
     'rgb8': None,
@@ -82,29 +83,47 @@ class CvBridge:
         if dst_format not in encoders:
             raise ImageError(f"compressed format '{dst_format}' is not known; known are: {', '.join(encoders)}")
         is_bgr = cvim.ndim == 3 and cvim.shape[2] == 3
-        pixels = np.asarray(cv2.cvtColor(cvim, cv2.COLOR_BGR2RGB)) if is_bgr else cvim
+        pixels: NDArray[Any] = np.asarray(cv2.cvtColor(cvim, cv2.COLOR_BGR2RGB)) if is_bgr else cvim
         message = CompressedImage(format='jpeg' if dst_format == 'jpg' else dst_format)
         _fill(message, np.frombuffer(encoders[dst_format](pixels), np.uint8))
         return message
 
 
 def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
-    """An Image with this header; the array's type and shape must be what the encoding says.
+    """An Image with this header and a copy of the pixels.
 
     Raises:
-        ImageError: they are not.
+        ImageError: the array's type or shape is not what the encoding says.
     """
     fields = image_fields(pixels, encoding)
-    message = Image(
+    message = _without_data(fields, header)
+    _fill(message, fields.data)
+    return message
+
+
+def image_message_to_publish(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
+    """As `image_message`, but the message borrows the array: publish it, and do not read or keep it.
+
+    Publishing takes any buffer that is in `data`; the copy into an array.array would cost more than all the rest of it.
+    """
+    fields = image_fields(pixels, encoding)
+    message = _without_data(fields, header)
+    if '_data' in message.__slots__:
+        message._data = fields.data
+    else:
+        _fill(message, fields.data)
+    return message
+
+
+def _without_data(fields: ImageFields, header: Header) -> Image:
+    return Image(
         header=header,
         height=fields.height,
         width=fields.width,
-        encoding=encoding,
+        encoding=fields.encoding,
         is_bigendian=fields.is_bigendian,
         step=fields.step,
     )
-    _fill(message, fields.data)
-    return message
 
 
 def _fill(message: Image | CompressedImage, flat: NDArray[np.uint8]) -> None:

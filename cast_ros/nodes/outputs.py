@@ -27,7 +27,7 @@ from vision_msgs.msg import (
 )
 
 from cast_ros.nodes.camera_info import scaled_camera_info
-from cast_ros.nodes.image_codec import image_message
+from cast_ros.nodes.image_codec import image_message_to_publish
 from cast_ros.nodes.parameters import Settings
 from cast_ros.overlay import draw_overlay
 from cast_ros.student import Prediction, StudentContract
@@ -86,22 +86,22 @@ def _detection(header: Header, instance_id: int, box: list[float], class_name: s
 
 def instances_message(answer: Answer) -> Image:
     """16UC1: 0 background, k = detections[k - 1]."""
-    return image_message(_present(answer.prediction.instance_ids), '16UC1', answer.header)
+    return image_message_to_publish(_present(answer.prediction.instance_ids), '16UC1', answer.header)
 
 
 def semantic_message(answer: Answer) -> Image:
     """mono8: class ids, 255 unlabelled."""
-    return image_message(_present(answer.prediction.semantic), 'mono8', answer.header)
+    return image_message_to_publish(_present(answer.prediction.semantic), 'mono8', answer.header)
 
 
 def depth_message(answer: Answer) -> Image:
     """32FC1 metres along Z (REP 118); NaN invalid, +Inf nothing in range (REP 117)."""
-    return image_message(_present(answer.prediction.depth), '32FC1', answer.header)
+    return image_message_to_publish(_present(answer.prediction.depth), '32FC1', answer.header)
 
 
 def depth_raw_message(answer: Answer) -> Image:
     """16UC1 millimetres, 0 invalid (REP 118)."""
-    return image_message(depth_to_millimetres(_present(answer.prediction.depth)), '16UC1', answer.header)
+    return image_message_to_publish(depth_to_millimetres(_present(answer.prediction.depth)), '16UC1', answer.header)
 
 
 def depth_camera_info_message(answer: Answer) -> CameraInfo | None:
@@ -114,7 +114,7 @@ def depth_camera_info_message(answer: Answer) -> CameraInfo | None:
 
 def overlay_message(answer: Answer) -> Image:
     """bgr8 at the size of the picture."""
-    return image_message(
+    return image_message_to_publish(
         draw_overlay(answer.rgb, answer.prediction, answer.contract, answer.overlay_alpha), 'bgr8', answer.header
     )
 

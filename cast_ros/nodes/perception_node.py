@@ -227,6 +227,19 @@ class PerceptionNode(LifecycleNode):
         return facts
 
 
+def main(args: list[str] | None = None) -> int:
+    """`ros2 run cast_ros perception`: 0 after SIGINT or SIGTERM, 2 if an argument or a parameter cannot be used."""
+    try:
+        _init(args)
+        _run()
+    except CastError as error:
+        sys.stderr.write(f'perception: {error}\n')
+        return 2
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
 def _init(args: list[str] | None) -> None:
     """Raises ParameterError if rcl cannot read the arguments or a parameter file."""
     try:
@@ -235,33 +248,29 @@ def _init(args: list[str] | None) -> None:
         raise ParameterError(' '.join(str(error).split())) from error
 
 
-def main(args: list[str] | None = None) -> int:
-    """`ros2 run cast_ros perception`: 0 after SIGINT or SIGTERM, 2 if a parameter cannot be used."""
+def _run() -> None:
+    """Runs the node until a signal comes."""
     node: PerceptionNode | None = None
-    executor: SingleThreadedExecutor | None = None
+    executor = SingleThreadedExecutor()
     try:
-        _init(args)
         node = PerceptionNode()
-        executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except CastError as error:
-        sys.stderr.write(f'perception: {error}\n')
-        return 2
+    except Exception:
+        # A signal ends the context at once: whatever ROS call a callback is about to make then fails.
+        if rclpy.ok():
+            raise
     finally:
         # A launch system and a terminal both send SIGINT: the second one must not interrupt the way out.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.close()
-        if executor is not None:
-            executor.shutdown()
+        executor.shutdown()
         if node is not None:
             node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
 
 
 if __name__ == '__main__':

@@ -58,7 +58,7 @@ def transition_to(goal: str) -> Callable[[Body], Callback]:
 def survive_impossible_transitions(node: Any) -> None:
     """Lets `change_state` answer false to a transition that the state does not have.
 
-    rclpy raises in that case, which ends the executor and with it the process: `activate` twice would be enough.
+    Jazzy's rclpy raises in that case, which ends the executor and with it the process: `activate` twice is enough.
 
     Args:
         node: a LifecycleNode that has a state.

@@ -28,6 +28,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from cast_ros.images import decode_image
 from cast_ros.nodes.image_codec import CvBridge, image_message
+from cast_ros.nodes.parameters import PARAMETERS
 from cast_ros.nodes.perception_node import PerceptionNode
 
 HEIGHT, WIDTH = 128, 256
@@ -370,6 +371,27 @@ def test_a_bad_model_path_is_explained_and_can_be_corrected(case: Case, model: P
     assert status[-1]['level'] != 'ERROR'
 
 
+def test_a_provider_that_is_not_there_is_an_error_or_a_warning_as_asked(case: Case) -> None:
+    case.start(providers=['CUDAExecutionProvider', 'CPUExecutionProvider'])
+    status = case.probe.diagnostics(case.name)
+    case.probe.until(lambda: status and status[-1]['level'] == 'ERROR', 'an error in /diagnostics')
+    assert 'CUDAExecutionProvider' in status[-1]['message']
+    assert case.probe.set_parameter(case.name, 'require_provider', False) == (True, '')
+    assert case.probe.change_state(case.name, 'configure')
+    assert case.probe.change_state(case.name, 'activate')
+    case.probe.until(lambda: status[-1]['level'] == 'WARN', 'a warning in /diagnostics')
+    assert status[-1]['message'] == 'running on CPUExecutionProvider instead of CUDAExecutionProvider'
+    assert status[-1]['provider'] == 'CPUExecutionProvider'
+
+
+def test_threads_reach_the_runtime(case: Case) -> None:
+    node = case.start(threads=3)
+    case.probe.until_state(case.name, 'active')
+    assert node._student is not None
+    assert node._student._session is not None
+    assert node._student._session.get_session_options().intra_op_num_threads == 3
+
+
 def test_the_lifecycle_can_go_round_and_refuses_what_its_state_does_not_have(case: Case) -> None:
     case.start(autostart=False)
     inbox = case.listen(Detection2DArray, 'detections')
@@ -402,6 +424,20 @@ def test_topics_can_be_set_by_parameter_file(case: Case, tmp_path: Path) -> None
 def test_topics_can_be_set_by_remapping(case: Case) -> None:
     case.start('-r', 'image:=/cameras/right/color', '-r', '~/semantic:=/labels/right')
     _assert_semantic_between(case, '/cameras/right/color', '/labels/right')
+
+
+def test_every_topic_has_a_parameter(case: Case) -> None:
+    names = {row.name: f'{case.namespace}/mine/{row.name}' for row in PARAMETERS if row.is_topic}
+    case.start(**names)
+    case.probe.until_state(case.name, 'active')
+    graph = case.probe.node
+    for parameter, topic in names.items():
+        is_input = parameter in ('image_topic', 'camera_info_topic')
+        count = graph.count_subscribers if is_input else graph.count_publishers
+        case.probe.until(lambda topic=topic, count=count: count(topic) == 1, topic)
+    status = case.probe.diagnostics(case.name, names['diagnostics_topic'])
+    case.probe.until(lambda: status, 'diagnostics on their own topic')
+    assert status[-1]['image topic'] == names['image_topic']
 
 
 def _assert_semantic_between(case: Case, image_topic: str, semantic_topic: str) -> None:
