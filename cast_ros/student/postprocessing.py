@@ -102,7 +102,7 @@ def read_depth(
         depth: (h, w) float32, metres for the reference camera; not finite or not positive means invalid.
         sampler: reads maps of h x w at the pixels of the answer.
         scale: factor from the reference camera to this one.
-        cap_m: the network's own cap, before the factor; from there on the answer is +Inf.
+        cap_m: from there on the answer is +Inf.
         sky: (H, W) bool at the size of the answer, +Inf there; None when unknown.
 
     Returns:
@@ -112,10 +112,11 @@ def read_depth(
     if invalid.any():
         depth = np.where(invalid, np.float32(np.nan), depth)
     farthest_m = cap_m * (1.0 - _CAP_TOLERANCE)
-    reaches_cap = bool((depth >= farthest_m).any())
-    metres = sampler.linear(depth * np.float32(scale))
+    scaled = depth * np.float32(scale)
+    reaches_cap = bool((scaled >= farthest_m).any())
+    metres = sampler.linear(scaled)
     if reaches_cap:
-        np.copyto(metres, np.float32(np.inf), where=metres >= farthest_m * scale)
+        np.copyto(metres, np.float32(np.inf), where=metres >= farthest_m)
     if sky is not None:
         np.copyto(metres, np.float32(np.inf), where=sky)
     return metres

@@ -173,11 +173,11 @@ def test_depth_that_is_no_distance_becomes_nan(value: float) -> None:
 
 
 @pytest.mark.parametrize('scale', [0.3, 1.0, 1.7])
-def test_depth_from_the_cap_of_the_network_on_is_infinite(scale: float) -> None:
-    cells = depth_cells(80.0)
-    cells[:, :8] = 79.0
+def test_metres_from_the_cap_on_are_infinite_whatever_the_camera(scale: float) -> None:
+    cells = depth_cells(80.0 / scale)
+    cells[:, :8] = 79.0 / scale
     metres = read_depth(cells, sampler(720, 1280), scale, 80.0, None)
-    assert metres[360, 4] == pytest.approx(79.0 * scale)
+    assert metres[360, 4] == pytest.approx(79.0)
     assert np.isposinf(metres[:, 400:]).all()
 
 

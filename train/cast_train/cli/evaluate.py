@@ -33,7 +33,10 @@ def evaluate(
     predictor: Predictor = RuntimeStudent.load(student) if student.suffix == '.onnx' else load_student(student)[0]
     names = [entry.name for entry in pictures.classes]
     if list(predictor.contract.class_names) != names:
-        raise DataError(f'{student} knows {", ".join(predictor.contract.class_names)}; {dataset} has {", ".join(names)}: they must agree')
+        raise DataError(
+            f'{student} knows {", ".join(predictor.contract.class_names)}; '
+            f'{dataset} has {", ".join(names)}: they must agree'
+        )
     scores = run_evaluate(predictor, load_samples([pictures]))
     if as_json:
         typer.echo(json.dumps({'headline': headline(scores), **as_document(scores)}, indent=1))
@@ -57,5 +60,9 @@ def table_of(scores: Scores, title: str) -> Table:
     for name in [*ious, *(name for name in precisions if name not in ious)]:
         found = precisions.get(name)
         row = [ious.get(name)] + ([None, None] if found is None else [found.ap, found.ap50])
-        table.add_row(name, *('–' if value is None else f'{value:.3f}' for value in row), '' if found is None else str(found.true_count))
+        table.add_row(
+            name,
+            *('–' if value is None else f'{value:.3f}' for value in row),
+            '' if found is None else str(found.true_count),
+        )
     return table

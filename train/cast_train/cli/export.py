@@ -35,15 +35,21 @@ def export(
         parity.require(out)
         where = ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.validation)
         contract = build_contract(
-            recipe, classes, provenance_of(recipe, state), {'data': where, 'pictures': len(validation), **parity.metrics},
-            measure_statistics(student, train[:200]))
+            recipe,
+            classes,
+            provenance_of(recipe, state),
+            {'data': where, 'pictures': len(validation), **parity.metrics},
+            measure_statistics(student, train[:200]),
+        )
         export_onnx(student.network, contract, out)
     finally:
         unchecked.unlink(missing_ok=True)
     size_mb = out.stat().st_size / 1e6
     if not size_mb:
         raise ExportError(f'{out}: came out empty')
-    typer.echo(f'{out}: {size_mb:.1f} MB, relative error {parity.relative_error:.1e}, '
-               f'AP gap {"none" if parity.ap_gap is None else f"{100 * parity.ap_gap:.3f} points"}, '
-               f'semantic agreement {100 * parity.semantic_agreement:.2f} %')
+    typer.echo(
+        f'{out}: {size_mb:.1f} MB, relative error {parity.relative_error:.1e}, '
+        f'AP gap {"none" if parity.ap_gap is None else f"{100 * parity.ap_gap:.3f} points"}, '
+        f'semantic agreement {100 * parity.semantic_agreement:.2f} %'
+    )
     typer.echo('  '.join(f'{name} {value:.4f}' for name, value in parity.metrics.items()))

@@ -15,7 +15,9 @@ from cast_train.engine.recipe import load_recipe
 def fit(
     recipe: Annotated[Path, typer.Argument(help='Recipe (YAML), for example config/recipes/streets-small.yaml.')],
     out: Annotated[Path | None, typer.Option(help='Run folder; runs/NAME by default.')] = None,
-    overrides: Annotated[list[str] | None, typer.Option('--set', help='Change a value: key.sub=value; may be repeated.')] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option('--set', help='Change a value: key.sub=value; may be repeated.')
+    ] = None,
     resume: Annotated[bool, typer.Option('--resume', help='Go on where the run folder stopped.')] = False,
 ) -> None:
     """Train a student and print its metrics on the validation pictures."""

@@ -7,6 +7,17 @@ from cast_train.data.registry import DATASETS, open_dataset
 from cast_train.data.sample import Dataset, Sample
 
 __all__ = [
-    'DATASETS', 'Augmentation', 'Batch', 'Dataset', 'Sample', 'Targets', 'View', 'ViewRules', 'batches', 'load_samples',
-    'make_targets', 'make_view', 'open_dataset',
+    'DATASETS',
+    'Augmentation',
+    'Batch',
+    'Dataset',
+    'Sample',
+    'Targets',
+    'View',
+    'ViewRules',
+    'batches',
+    'load_samples',
+    'make_targets',
+    'make_view',
+    'open_dataset',
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
@@ -61,11 +63,20 @@ class View:
 
 
 def make_view(
-    sample: Sample, height: int, width: int, focal_reference_px: float, cap_m: float, augmentation: Augmentation | None, seed: list[int],
+    sample: Sample,
+    height: int,
+    width: int,
+    focal_reference_px: float,
+    cap_m: float,
+    augmentation: Augmentation | None,
+    seed: list[int],
 ) -> View:
     """Crop, resize, mirror and colour a sample into a view of ``height``×``width``.
 
     Args:
+        sample: picture and labels.
+        height: rows of the view.
+        width: columns of the view.
         focal_reference_px: depth is scaled as if this focal length, in pixels of the view, had taken it: an object of
             one size in pixels then has one depth, whatever the crop or the camera.
         cap_m: depth beyond it, before that scaling, is not learned.
@@ -76,14 +87,15 @@ def make_view(
     top, left, crop_height, crop_width = _crop_box(sample.image.shape[:2], height / width, augmentation, rng)
     mirror = augmentation is not None and rng.random() < augmentation.flip
 
-    def move(array: np.ndarray | None, mode: transform.InterpolationMode) -> Tensor | None:
+    def move(array: npt.NDArray[Any] | None, mode: transform.InterpolationMode) -> Tensor | None:
         if array is None:
             return None
-        crop = np.ascontiguousarray(array[top:top + crop_height, left:left + crop_width])
+        crop = np.ascontiguousarray(array[top : top + crop_height, left : left + crop_width])
         tensor = torch.from_numpy(crop)
         tensor = tensor.permute(2, 0, 1) if tensor.ndim == 3 else tensor[None]
-        moved = transform.resize(tensor, [height, width], mode, antialias=mode is transform.InterpolationMode.BILINEAR)
-        return transform.horizontal_flip(moved) if mirror else moved
+        smooth = mode is transform.InterpolationMode.BILINEAR
+        moved: Tensor = transform.resize(tensor, [height, width], mode, antialias=smooth)
+        return torch.flip(moved, [-1]) if mirror else moved
 
     nearest = transform.InterpolationMode.NEAREST_EXACT
     image = move(sample.image, transform.InterpolationMode.BILINEAR)
@@ -112,9 +124,12 @@ def _learnable_labels(sample: Sample) -> Tensor | None:
 
 
 def _crop_box(
-    shape: tuple[int, int], aspect: float, augmentation: Augmentation | None, rng: np.random.Generator,
+    shape: tuple[int, int],
+    aspect: float,
+    augmentation: Augmentation | None,
+    rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-    """Top, left, height, width of the part to show; its aspect is that of the view unless the whole picture is shown."""
+    """Top, left, height, width of the part to show; it has the aspect of the view unless all is shown."""
     height, width = shape
     if augmentation is None or rng.random() < augmentation.whole:
         return 0, 0, height, width

@@ -39,7 +39,9 @@ class ViewRules:
 class _Steps(TorchDataset[Batch]):
     """Item n is the batch of step ``first + n``: a resumed run needs no sampler state, only its step number."""
 
-    def __init__(self, samples: Sequence[Sample], rules: ViewRules, batch: int, seed: int, first: int, last: int) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], rules: ViewRules, batch: int, seed: int, first: int, last: int
+    ) -> None:
         self._samples, self._rules, self._batch, self._seed = samples, rules, batch, seed
         self._first, self._last = first, last
 
@@ -53,8 +55,17 @@ class _Steps(TorchDataset[Batch]):
             position = step * self._batch + slot
             sample = self._samples[pick(position, len(self._samples), self._seed)]
             rules = self._rules
-            views.append(make_view(sample, rules.height, rules.width, rules.focal_reference_px, rules.cap_m,
-                                   rules.augmentation, [self._seed, step, slot]))
+            views.append(
+                make_view(
+                    sample,
+                    rules.height,
+                    rules.width,
+                    rules.focal_reference_px,
+                    rules.cap_m,
+                    rules.augmentation,
+                    [self._seed, step, slot],
+                )
+            )
         targets = [make_targets(view, self._rules.thing_ids) for view in views]
         return Batch(torch.stack([view.image for view in views]), targets)
 
@@ -66,16 +77,26 @@ def pick(position: int, count: int, seed: int) -> int:
 
 
 def load_samples(datasets: Sequence[Dataset]) -> list[Sample]:
-    """Read every sample once; street-sized sets fit in memory, and decoding again each epoch costs more than training."""
+    """Read every sample once: street-sized sets fit in memory, and decoding each epoch anew would cost more."""
     return [dataset[index] for dataset in datasets for index in range(len(dataset))]
 
 
 def batches(
-    samples: Sequence[Sample], rules: ViewRules, batch: int, seed: int, first: int, last: int, workers: int,
+    samples: Sequence[Sample],
+    rules: ViewRules,
+    batch: int,
+    seed: int,
+    first: int,
+    last: int,
+    workers: int,
 ) -> Iterator[Batch]:
     """Yield the batches of steps ``first`` to ``last`` (exclusive), prepared by ``workers`` processes ahead of time."""
     steps = _Steps(samples, rules, batch, seed, first, last)
-    yield from DataLoader(steps, batch_size=None, shuffle=False, num_workers=workers, worker_init_fn=_one_thread)
+    # A generator of its own: a loader draws a number when it starts, and a resumed run starts one more of them.
+    generator = torch.Generator().manual_seed(seed)
+    yield from DataLoader(
+        steps, batch_size=None, shuffle=False, num_workers=workers, worker_init_fn=_one_thread, generator=generator
+    )
 
 
 def _one_thread(_: int) -> None:

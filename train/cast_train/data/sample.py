@@ -41,13 +41,15 @@ class Sample:
 
 
 class Dataset(Protocol):
-    """What training and evaluation need of a data set; ``scenes`` groups pictures that must stay on one side of a split."""
+    """What training and evaluation need of a data set."""
 
     @property
-    def classes(self) -> tuple[ClassInfo, ...]: ...
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Classes in the order of their ids."""
 
     @property
-    def scenes(self) -> Sequence[str]: ...
+    def scenes(self) -> Sequence[str]:
+        """Scene of each picture; a split must never divide one."""
 
     def __len__(self) -> int: ...
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rendered street benchmark: Cityscapes folders, with depth and a camera file for every picture.
 
-    leftImg8bit/SPLIT/DOMAIN/STEM_leftImg8bit.jpg       gtFine/SPLIT/DOMAIN/STEM_gtFine_instanceIds.png (uint16)
-    depth/SPLIT/DOMAIN/STEM_depth.png (uint16, cm)      camera/SPLIT/DOMAIN/STEM_camera.json (fx, fy, cx, cy in pixels)
+leftImg8bit/SPLIT/DOMAIN/STEM_leftImg8bit.jpg       gtFine/SPLIT/DOMAIN/STEM_gtFine_instanceIds.png (uint16)
+depth/SPLIT/DOMAIN/STEM_depth.png (uint16, cm)      camera/SPLIT/DOMAIN/STEM_camera.json (fx, fy, cx, cy in pixels)
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ SKY_CM = 65535
 LABEL_IDS = (7, 8, 11, 17, 20, 21, 22, 23, 24, 26, 27)
 CLASSES = tuple(
     ClassInfo(id=index, name=name, is_thing=is_thing, color=color)
-    for index, (name, is_thing, color) in enumerate((
-        ('road', False, (128, 64, 128)),
-        ('sidewalk', False, (244, 35, 232)),
-        ('building', False, (70, 70, 70)),
-        ('pole', False, (153, 153, 153)),
-        ('traffic sign', False, (220, 220, 0)),
-        ('vegetation', False, (107, 142, 35)),
-        ('terrain', False, (152, 251, 152)),
-        ('sky', False, (70, 130, 180)),
-        ('person', True, (220, 20, 60)),
-        ('car', True, (0, 0, 142)),
-        ('truck', True, (0, 0, 70)),
-    ))
+    for index, (name, is_thing, color) in enumerate(
+        (
+            ('road', False, (128, 64, 128)),
+            ('sidewalk', False, (244, 35, 232)),
+            ('building', False, (70, 70, 70)),
+            ('pole', False, (153, 153, 153)),
+            ('traffic sign', False, (220, 220, 0)),
+            ('vegetation', False, (107, 142, 35)),
+            ('terrain', False, (152, 251, 152)),
+            ('sky', False, (70, 130, 180)),
+            ('person', True, (220, 20, 60)),
+            ('car', True, (0, 0, 142)),
+            ('truck', True, (0, 0, 70)),
+        )
+    )
 )
 THING_IDS = tuple(entry.id for entry in CLASSES if entry.is_thing)
 _CLASS_OF_LABEL = np.full(256, UNLABELLED, np.uint8)
@@ -51,7 +53,9 @@ class Streets:
     """Pictures of one split and domain.
 
     Args:
-        root: folder of the benchmark. split: ``train``, ``val``, ``drive`` or ``foundation``. domain: ``day`` or ``night``.
+        root: folder of the benchmark.
+        split: ``train``, ``val``, ``drive`` or ``foundation``.
+        domain: ``day`` or ``night``.
 
     Raises:
         DataError: a folder or file is missing or has the wrong shape.
@@ -79,7 +83,7 @@ class Streets:
         encoded = read_label(self._path('gtFine', f'{stem}_gtFine_instanceIds.png'), shape)
         ids, labels, is_crowd, semantic = decode_instance_ids(encoded)
         centimetres = read_label(self._path('depth', f'{stem}_depth.png'), shape)
-        depth_m = centimetres.astype(np.float32) / 100
+        depth_m = (centimetres / 100).astype(np.float32)
         depth_m[centimetres == SKY_CM] = np.inf
         depth_m[centimetres == 0] = np.nan
         return Sample(stem, image, ids, labels, is_crowd, semantic, depth_m, self._focal_length(stem), self._domain)

@@ -30,7 +30,9 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
         _flush_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
         temporary.unlink(missing_ok=True)
-        raise TrainingError(f'{path}: cannot write the checkpoint ({error}); the last good one is kept, free some space') from error
+        raise TrainingError(
+            f'{path}: cannot write the checkpoint ({error}); the last good one is kept, free some space'
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

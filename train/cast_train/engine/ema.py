@@ -4,24 +4,28 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+Network = TypeVar('Network', bound=nn.Module)
 
-class MovingAverage:
+
+class MovingAverage(Generic[Network]):
     """θ_ema ← a·θ_ema + (1−a)·θ with a = min(decay, 1 − 1/(n+1)): the first steps count as a plain mean.
 
     Floating-point buffers (batch-norm statistics) are averaged too, so that they fit the averaged weights.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+    def __init__(self, network: Network, decay: float) -> None:
+        self.network = copy.deepcopy(network)
+        self.network.eval().requires_grad_(False)
         self.updates = 0
         self._decay = decay
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self, network: Network) -> None:
         """Take one more set of weights into the average."""
         self.updates += 1
         decay = min(self._decay, 1 - 1 / (self.updates + 1))

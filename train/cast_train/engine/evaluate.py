@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from cast_ros.evaluation.compare import Comparison, Scores
 from cast_ros.evaluation.ground_truth import GroundTruth
@@ -19,7 +20,8 @@ class Predictor(Protocol):
 
     contract: StudentContract
 
-    def predict(self, rgb: np.ndarray, fx_px: float | None = None) -> Prediction: ...
+    def predict(self, rgb: npt.NDArray[np.uint8], fx_px: float | None = None) -> Prediction:
+        """Say what is in an H×W×3 RGB picture; ``fx_px`` is the camera's focal length in its pixels."""
 
 
 def evaluate(student: Predictor, samples: Iterable[Sample]) -> Scores:
@@ -33,7 +35,8 @@ def evaluate(student: Predictor, samples: Iterable[Sample]) -> Scores:
 def ground_truth_of(sample: Sample) -> GroundTruth:
     """The labels of a sample in the form of the robot side."""
     return GroundTruth(
-        0, sample.instance_ids, sample.instance_labels, sample.instance_is_crowd, sample.semantic, sample.depth_m)
+        0, sample.instance_ids, sample.instance_labels, sample.instance_is_crowd, sample.semantic, sample.depth_m
+    )
 
 
 def headline(scores: Scores) -> dict[str, float]:

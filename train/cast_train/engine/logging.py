@@ -27,8 +27,16 @@ class RunLog:
         self._events = SummaryWriter(str(run / 'tensorboard'), purge_step=first)
         self._console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('ETA'),
-            TimeRemainingColumn(), TextColumn('{task.fields[status]}'), console=self._console, disable=not self._console.is_terminal)
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn('ETA'),
+            TimeRemainingColumn(),
+            TextColumn('{task.fields[status]}'),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
         self._task = self._bar.add_task(recipe.name, total=recipe.total_steps, completed=first, status='')
         self._sums: dict[str, float] = {}
         self._count, self._pictures, self._since = 0, 0, time.perf_counter()
@@ -37,7 +45,9 @@ class RunLog:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
         self._events.close()
         self._file.close()

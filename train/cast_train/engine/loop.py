@@ -32,7 +32,9 @@ def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
     """Train a student from a recipe; the run folder ends up with ``last.pt``, ``log.jsonl`` and TensorBoard events.
 
     Args:
-        run: output folder. resume: go on from ``last.pt`` there; otherwise the folder must not hold one.
+        recipe: what to do.
+        run: output folder.
+        resume: go on from ``last.pt`` there; otherwise the folder must not hold one.
 
     Returns:
         The headline metrics of the averaged weights on the validation part.
@@ -46,13 +48,18 @@ def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
     train, classes = read_parts(recipe, recipe.data.train)
     validation, _ = read_parts(recipe, recipe.data.validation)
     contract = build_contract(recipe, classes)
-    network = Student(recipe.student.size, len(classes), recipe.student.backbone_weights).to(memory_format=torch.channels_last)
+    network = Student(recipe.student.size, len(classes), recipe.student.backbone_weights).to(
+        memory_format=torch.channels_last
+    )
     optimizer = make_optimizer(network, recipe)
     average = MovingAverage(network, recipe.optimizer.ema_decay)
     first = restore(run / LAST, recipe, network, optimizer, average, resume)
     with RunLog(run, recipe, first) as log:
-        log.say(f'{len(train)} training and {len(validation)} validation pictures, '
-                f'{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, step {first} of {recipe.total_steps}')
+        log.say(
+            f'{len(train)} training and {len(validation)} validation pictures, '
+            f'{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, '
+            f'step {first} of {recipe.total_steps}'
+        )
         for step, batch in enumerate(stream(recipe, train, contract, first), first):
             losses = train_step(network, optimizer, average, batch, recipe, step)
             log.step(step, losses, optimizer.param_groups[-1]['lr'], len(batch.images))
@@ -70,7 +77,7 @@ def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[list[Sample], t
     """Read the pictures of some parts of the recipe's data set, and its classes."""
     opened = [open_dataset(recipe.data.dataset, recipe.data.root, part.split, part.domain) for part in parts]
     samples = load_samples(opened)
-    return samples[:recipe.data.limit], opened[0].classes
+    return samples[: recipe.data.limit], opened[0].classes
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -78,11 +85,16 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     settings = recipe.optimizer
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        groups.setdefault((name.startswith('backbone.'), parameter.ndim > 1 and 'embedding' not in name), []).append(parameter)
+        groups.setdefault((name.startswith('backbone.'), parameter.ndim > 1 and 'embedding' not in name), []).append(
+            parameter
+        )
     return torch.optim.AdamW(
         [
-            {'params': parameters, 'weight_decay': settings.weight_decay if decays else 0.0,
-             'factor': settings.backbone_factor if is_backbone else 1.0}
+            {
+                'params': parameters,
+                'weight_decay': settings.weight_decay if decays else 0.0,
+                'factor': settings.backbone_factor if is_backbone else 1.0,
+            }
             for (is_backbone, decays), parameters in sorted(groups.items(), reverse=True)
         ],
         lr=settings.learning_rate,
@@ -105,8 +117,13 @@ def stream(recipe: Recipe, samples: list[Sample], contract: StudentContract, fir
         end = start + phase.steps
         if first < end:
             rules = ViewRules(
-                phase.height, phase.width, recipe.depth.focal_reference_px, recipe.depth.cap_m, contract.thing_ids,
-                Augmentation(**recipe.augmentation.model_dump()))
+                phase.height,
+                phase.width,
+                recipe.depth.focal_reference_px,
+                recipe.depth.cap_m,
+                contract.thing_ids,
+                Augmentation(**recipe.augmentation.model_dump()),
+            )
             yield from batches(samples, rules, phase.batch, recipe.seed, max(first, start), end, recipe.run.workers)
         start = end
 
@@ -114,8 +131,11 @@ def stream(recipe: Recipe, samples: list[Sample], contract: StudentContract, fir
 def losses_of(output: StudentOutput, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
     """All weighted terms of the supervised objective."""
     weights = recipe.losses
-    terms = mask_set_loss(output.levels, batch.targets, MaskSetWeights(
-        weights.classification, weights.bce, weights.dice, weights.no_object, weights.points))
+    terms = mask_set_loss(
+        output.levels,
+        batch.targets,
+        MaskSetWeights(weights.classification, weights.bce, weights.dice, weights.no_object, weights.points),
+    )
     terms['depth'] = weights.depth * depth_loss(output.log_depth, batch.targets)
     terms['composed_semantic'] = weights.composed_semantic * composed_semantic_loss(output.levels[-1], batch.targets)
     if output.dense_logits is not None:
@@ -124,7 +144,12 @@ def losses_of(output: StudentOutput, batch: Batch, recipe: Recipe) -> dict[str, 
 
 
 def train_step(
-    network: Student, optimizer: torch.optim.Optimizer, average: MovingAverage, batch: Batch, recipe: Recipe, step: int,
+    network: Student,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage[Student],
+    batch: Batch,
+    recipe: Recipe,
+    step: int,
 ) -> dict[str, float]:
     """One update of weights and average; returns the terms and the gradient norm.
 
@@ -144,21 +169,40 @@ def train_step(
     norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
     optimizer.step()
     average.update(network)
-    return {**{name: value.item() for name, value in terms.items()}, 'total': total.item(), 'gradient_norm': norm.item()}
+    return {
+        **{name: value.item() for name, value in terms.items()},
+        'total': total.item(),
+        'gradient_norm': norm.item(),
+    }
 
 
 def state_of(
-    recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage, step: int,
+    recipe: Recipe,
+    network: Student,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage[Student],
+    step: int,
 ) -> dict[str, Any]:
     """Everything that a run needs to go on as if it had never stopped."""
     return {
-        'recipe': recipe.model_dump(mode='json'), 'step': step, 'network': network.state_dict(), 'optimizer': optimizer.state_dict(),
-        'ema': average.network.state_dict(), 'ema_updates': average.updates, 'random': torch.get_rng_state(), 'saved': time.time(),
+        'recipe': recipe.model_dump(mode='json'),
+        'step': step,
+        'network': network.state_dict(),
+        'optimizer': optimizer.state_dict(),
+        'ema': average.network.state_dict(),
+        'ema_updates': average.updates,
+        'random': torch.get_rng_state(),
+        'saved': time.time(),
     }
 
 
 def restore(
-    path: Path, recipe: Recipe, network: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage, resume: bool,
+    path: Path,
+    recipe: Recipe,
+    network: Student,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage[Student],
+    resume: bool,
 ) -> int:
     """Load the state in ``path`` if there is one, and return the step to go on with.
 
@@ -172,7 +216,9 @@ def restore(
     state = load_checkpoint(path)
     changed = changed_keys(state['recipe'], recipe.model_dump(mode='json'))
     if changed:
-        raise TrainingError(f'{path}: was made with other values of {", ".join(changed)}; use the same recipe, or another --out')
+        raise TrainingError(
+            f'{path}: was made with other values of {", ".join(changed)}; use the same recipe, or another --out'
+        )
     network.load_state_dict(state['network'])
     optimizer.load_state_dict(state['optimizer'])
     average.network.load_state_dict(state['ema'])
@@ -183,6 +229,7 @@ def restore(
 
 def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Top-level keys in which two recipes differ; how a run proceeds (``run``) and where the data lies may change."""
+
     def relevant(document: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in document.items() if key != 'run'}
         return {**kept, 'data': {key: value for key, value in document['data'].items() if key != 'root'}}

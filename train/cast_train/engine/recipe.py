@@ -211,7 +211,9 @@ def _explain(problem: Any) -> str:
     section: Any = Recipe
     for part in problem['loc'][:-1]:
         annotation = section.model_fields[part].annotation if isinstance(part, str) else section
-        section = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else _inner(annotation)
+        section = (
+            annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else _inner(annotation)
+        )
     near = difflib.get_close_matches(str(problem['loc'][-1]), section.model_fields, 1, 0.5)
     hint = f'did you mean {near[0]!r}?' if near else f'known keys are {", ".join(section.model_fields)}'
     return f'{where}: unknown key; {hint}'

@@ -35,7 +35,9 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
     try:
         network.load_state_dict(state['ema'])
     except RuntimeError as error:
-        raise TrainingError(f'{path}: its weights do not fit its recipe ({error}); it was made by another version') from error
+        raise TrainingError(
+            f'{path}: its weights do not fit its recipe ({error}); it was made by another version'
+        ) from error
     return TorchStudent(network.eval(), build_contract(recipe, classes)), recipe, state
 
 
@@ -56,5 +58,7 @@ def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
 def _git_revision() -> str:
     """The revision of the checkout this code runs from; ``unknown`` for an installed package."""
     folder = Path(__file__).parent
-    found = subprocess.run(['git', 'rev-parse', '--short=12', 'HEAD'], cwd=folder, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ['git', 'rev-parse', '--short=12', 'HEAD'], cwd=folder, capture_output=True, text=True, check=False
+    )
     return found.stdout.strip() if found.returncode == 0 else 'unknown'

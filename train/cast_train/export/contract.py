@@ -11,10 +11,13 @@ from cast_train.export.graph import OUTPUTS
 
 
 def build_contract(
-    recipe: Recipe, classes: tuple[ClassInfo, ...], provenance: dict[str, Any] | None = None,
-    metrics: dict[str, Any] | None = None, statistics: InputStatistics | None = None,
+    recipe: Recipe,
+    classes: tuple[ClassInfo, ...],
+    provenance: dict[str, Any] | None = None,
+    metrics: dict[str, Any] | None = None,
+    statistics: InputStatistics | None = None,
 ) -> StudentContract:
-    """State what a student trained by ``recipe`` promises; without a thing among the classes it has no instance outputs."""
+    """State what a student of ``recipe`` promises; without a thing among the classes it has no instance outputs."""
     has_things = any(entry.is_thing for entry in classes)
     return StudentContract(
         name=recipe.name,

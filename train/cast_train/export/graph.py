@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from cast_ros.student import Prediction, StudentContract
 from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student.contract import OutputName
 from cast_train.losses import compose_semantic
 from cast_train.models import Student
 
 MAX_DETECTIONS = 50
-OUTPUTS = ('scores', 'labels', 'masks', 'semantic', 'depth')
+OUTPUTS: tuple[OutputName, ...] = ('scores', 'labels', 'masks', 'semantic', 'depth')
 
 
 class StudentGraph(nn.Module):
@@ -30,9 +31,11 @@ class StudentGraph(nn.Module):
 
     def __init__(self, student: Student, thing_ids: tuple[int, ...]) -> None:
         super().__init__()
-        self.student = student.eval()
+        self.student = student
         self.outputs = OUTPUTS if thing_ids else OUTPUTS[3:]
         self.register_buffer('things', torch.tensor(thing_ids, dtype=torch.int64), persistent=False)
+        # The whole module: the exporter puts back the mode that it found outermost.
+        self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map 1×H×W×3 uint8 RGB to the outputs, in the order of ``outputs``."""

@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -27,14 +28,21 @@ def export_onnx(student: Student, contract: StudentContract, path: Path) -> None
     """
     graph = StudentGraph(student.to(memory_format=torch.contiguous_format), contract.thing_ids)
     picture = torch.zeros(1, contract.input.height, contract.input.width, 3, dtype=torch.uint8)
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # torch's annotation knows only paths, its code takes both
     with warnings.catch_warnings():
         # The tracer warns of every shape it turns into a constant; static shapes are what the contract promises.
         warnings.simplefilter('ignore')
         try:
             torch.onnx.export(
-                graph, (picture,), buffer, input_names=['image'], output_names=list(graph.outputs), opset_version=OPSET,
-                dynamo=False, do_constant_folding=True)
+                graph,
+                (picture,),
+                buffer,
+                input_names=['image'],
+                output_names=list(graph.outputs),
+                opset_version=OPSET,
+                dynamo=False,
+                do_constant_folding=True,
+            )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             raise ExportError(f'{path}: the student does not export to opset {OPSET}: {error}') from error
     model = onnx.load_from_string(buffer.getvalue())
@@ -52,7 +60,10 @@ def _state_shapes(model: onnx.ModelProto, contract: StudentContract) -> None:
     known = {value.name: value.type for value in inferred.graph.output}
     count = known['scores'].tensor_type.shape.dim[1].dim_value if 'scores' in known else 0
     shapes = {
-        'scores': (1, count), 'labels': (1, count), 'masks': (1, count, height, width), 'semantic': (1, height, width),
+        'scores': (1, count),
+        'labels': (1, count),
+        'masks': (1, count, height, width),
+        'semantic': (1, height, width),
         'depth': (1, height, width),
     }
     for output in model.graph.output:

@@ -16,9 +16,11 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def measure_statistics(student: Predictor, samples: Sequence[Sample], confident: float = 0.4) -> InputStatistics:
-    """Luminance over 0…1, and entropy and number of detections of the student; ``confident`` is the score that counts."""
+    """Luminance over 0…1, entropy and number of detections; ``confident`` is the score that counts."""
     luminance = [sample.image @ LUMA / 255 for sample in samples]
-    histogram = sum(np.histogram(picture, HISTOGRAM_BINS, (0, 1))[0] / picture.size for picture in luminance) / len(samples)
+    histogram = sum(np.histogram(picture, HISTOGRAM_BINS, (0, 1))[0] / picture.size for picture in luminance) / len(
+        samples
+    )
     means = [float(picture.mean()) for picture in luminance]
     entropies, counts = [], []
     for sample in samples:
@@ -28,7 +30,8 @@ def measure_statistics(student: Predictor, samples: Sequence[Sample], confident:
             entropies.append(float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()))
             counts.append(int((scores >= confident).sum()))
     return InputStatistics(
-        luminance_mean=float(np.mean(means)), luminance_std=float(np.std(means)),
+        luminance_mean=float(np.mean(means)),
+        luminance_std=float(np.std(means)),
         luminance_histogram=tuple(float(value) for value in np.asarray(histogram)),
         entropy_mean=float(np.mean(entropies)) if entropies else None,
         entropy_std=float(np.std(entropies)) if entropies else None,

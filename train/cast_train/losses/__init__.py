@@ -6,6 +6,12 @@ from cast_train.losses.mask_set import MaskSetWeights, mask_set_loss, match
 from cast_train.losses.semantic import compose_semantic, composed_semantic_loss, dense_semantic_loss
 
 __all__ = [
-    'MaskSetWeights', 'compose_semantic', 'composed_semantic_loss', 'dense_semantic_loss', 'depth_loss', 'mask_set_loss', 'match',
+    'MaskSetWeights',
+    'compose_semantic',
+    'composed_semantic_loss',
+    'dense_semantic_loss',
+    'depth_loss',
+    'mask_set_loss',
+    'match',
     'silog_loss',
 ]

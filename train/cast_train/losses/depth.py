@@ -29,11 +29,13 @@ def silog_loss(log_depth: Tensor, depth_m: Tensor, variance_focus: float = 0.5) 
 
 
 def depth_loss(log_depth: Tensor, targets: Sequence[Targets]) -> Tensor:
-    """SILog of B×h×w predictions, enlarged to the targets' size, over the pictures that have depth; zero if none has."""
+    """SILog of B×h×w predictions, enlarged to the targets' size, over the pictures that have depth; else zero."""
     losses = []
     for predicted, target in zip(log_depth, targets, strict=True):
         if target.depth_m is not None:
             shape = target.depth_m.shape
-            enlarged = F.interpolate(predicted[None, None].float(), size=shape, mode='bilinear', align_corners=False)[0, 0]
+            enlarged = F.interpolate(predicted[None, None].float(), size=shape, mode='bilinear', align_corners=False)[
+                0, 0
+            ]
             losses.append(silog_loss(enlarged, target.depth_m))
     return torch.stack(losses).mean() if losses else log_depth.sum() * 0

@@ -21,7 +21,7 @@ from cast_train.models.heads import QueryPrediction
 
 @dataclass(frozen=True)
 class MaskSetWeights:
-    """Weights of the three terms, in the matching cost and in the loss alike; ``points`` is the number P a mask is judged at."""
+    """Weights of the terms, in matching and loss alike; ``points`` is the number P at which a mask is judged."""
 
     classification: float = 2.0
     bce: float = 5.0
@@ -43,11 +43,17 @@ def dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
     return 1 - (2 * p @ targets.T + 1) / (p.sum(1)[:, None] + targets.sum(1)[None] + 1)
 
 
-def match(class_logits: Tensor, mask_logits: Tensor, labels: Tensor, coarse_masks: Tensor, weights: MaskSetWeights) -> tuple[Tensor, Tensor]:
+def match(
+    class_logits: Tensor, mask_logits: Tensor, labels: Tensor, coarse_masks: Tensor, weights: MaskSetWeights
+) -> tuple[Tensor, Tensor]:
     """Hungarian matching for one picture.
 
     Args:
-        class_logits: N×(C+1). mask_logits: N×h×w. labels: (M,). coarse_masks: M×h×w targets averaged to the same grid.
+        class_logits: N×(C+1).
+        mask_logits: N×h×w.
+        labels: (M,) class ids of the targets.
+        coarse_masks: M×h×w targets, averaged to the grid of the logits.
+        weights: of the three costs.
 
     Returns:
         Rows of the predictions and of the targets, in pairs.
@@ -60,7 +66,9 @@ def match(class_logits: Tensor, mask_logits: Tensor, labels: Tensor, coarse_mask
     return torch.as_tensor(rows), torch.as_tensor(columns)
 
 
-def mask_set_loss(levels: Sequence[QueryPrediction], targets: Sequence[Targets], weights: MaskSetWeights) -> dict[str, Tensor]:
+def mask_set_loss(
+    levels: Sequence[QueryPrediction], targets: Sequence[Targets], weights: MaskSetWeights
+) -> dict[str, Tensor]:
     """Sum over decoder levels of the set loss over B pictures; pictures without mask labels are left out.
 
     The masks of a level are judged at sampled points (``losses.points``) with targets read at full resolution;
@@ -74,7 +82,7 @@ def mask_set_loss(levels: Sequence[QueryPrediction], targets: Sequence[Targets],
     total = {name: torch.zeros((), device=device) for name in ('classification', 'bce', 'dice')}
     if not labelled:
         return total
-    grid = levels[-1].mask_logits.shape[-2:]
+    grid = (levels[-1].mask_logits.shape[-2], levels[-1].mask_logits.shape[-1])
     masks = [_masks(targets[index]) for index in labelled]
     coarse = [F.adaptive_avg_pool2d(mask.float(), grid) for mask in masks]
     every_mask = torch.cat(masks)
@@ -86,7 +94,7 @@ def mask_set_loss(levels: Sequence[QueryPrediction], targets: Sequence[Targets],
             for place, index in enumerate(labelled)
         ]
         total['classification'] = total['classification'] + _class_loss(level, targets, labelled, pairs, weights)
-        # One gather for all pictures: taking them one by one makes the backward pass fill a whole batch of zeros for each.
+        # One gather for all pictures: one by one, the backward pass would fill a whole batch of zeros for each.
         pictures = torch.cat([torch.full_like(rows, index) for index, (rows, _) in zip(labelled, pairs, strict=True)])
         predicted = level.mask_logits[pictures, torch.cat([rows for rows, _ in pairs])].float()
         if not len(predicted):
@@ -108,7 +116,11 @@ def _mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _class_loss(
-    level: QueryPrediction, targets: Sequence[Targets], labelled: list[int], pairs: list[tuple[Tensor, Tensor]], weights: MaskSetWeights,
+    level: QueryPrediction,
+    targets: Sequence[Targets],
+    labelled: list[int],
+    pairs: list[tuple[Tensor, Tensor]],
+    weights: MaskSetWeights,
 ) -> Tensor:
     no_object = level.class_logits.shape[-1] - 1
     wanted = torch.full((len(labelled), level.class_logits.shape[1]), no_object, device=level.class_logits.device)

@@ -10,12 +10,14 @@ from torch.nn import functional as F
 
 def read_at(maps: Tensor, points: Tensor) -> Tensor:
     """Read M×h×w maps bilinearly at M×P×2 points (x, y in 0…1 over the map) and return M×P."""
-    sampled = F.grid_sample(maps[:, None], 2 * points[:, :, None] - 1, mode='bilinear', padding_mode='border', align_corners=False)
+    sampled = F.grid_sample(
+        maps[:, None], 2 * points[:, :, None] - 1, mode='bilinear', padding_mode='border', align_corners=False
+    )
     return sampled[:, 0, :, 0]
 
 
 def read_nearest(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
-    """Read R of M×H×W bool masks, named by ``rows``, at R×P×2 points and return R×P floats; nothing is copied but the answer."""
+    """Read R of M×H×W bool masks, named by ``rows``, at R×P×2 points: R×P floats, without a copy of the masks."""
     height, width = masks.shape[-2:]
     columns = (points[..., 0] * width).long().clamp(0, width - 1)
     lines = (points[..., 1] * height).long().clamp(0, height - 1)
@@ -41,8 +43,11 @@ def loss_points(logits: Tensor, boxes: Tensor, count: int, oversample: float = 2
     otherwise meet a point or two, and its Dice would be noise.
 
     Args:
-        logits: M×h×w predicted masks. boxes: M×4 normalised boxes of their targets.
-        count: P. oversample: candidates for each uncertain point. importance: share of uncertain points.
+        logits: M×h×w predicted masks.
+        boxes: M×4 normalised boxes of their targets.
+        count: P.
+        oversample: candidates for each uncertain point.
+        importance: share of uncertain points.
     """
     rows = len(logits)
     uncertain = int(count * importance)

@@ -15,10 +15,11 @@ from cast_train.models.heads import QueryPrediction
 
 
 def compose_semantic(prediction: QueryPrediction) -> Tensor:
-    """Return B×C×h×w: Σ over queries of class probability × mask probability, without the no-object class (Mask2Former)."""
+    """Return B×C×h×w: Σ over queries of class probability × mask probability, without no-object (Mask2Former)."""
     classes = prediction.class_logits.float().softmax(-1)[..., :-1]
     masks = prediction.mask_logits.float().sigmoid()
-    return (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[-2:])
+    composed: Tensor = (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[-2:])
+    return composed
 
 
 def composed_semantic_loss(prediction: QueryPrediction, targets: Sequence[Targets]) -> Tensor:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import timm
 from safetensors.torch import load_file
@@ -29,14 +30,18 @@ def make_backbone(name: str, weights: Path | None = None) -> tuple[nn.Module, li
     Raises:
         TrainingError: the file is missing or is not of this network.
     """
-    network = timm.create_model(BACKBONES[name], pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+    network: Any = timm.create_model(BACKBONES[name], pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
     if tuple(network.feature_info.reduction()) != STRIDES:
-        raise TrainingError(f'backbone {name} has strides {network.feature_info.reduction()}, the decoder needs {STRIDES}')
+        raise TrainingError(
+            f'backbone {name} has strides {network.feature_info.reduction()}, the decoder needs {STRIDES}'
+        )
     if weights is not None:
         if not weights.is_file():
             raise TrainingError(f'{weights}: no such file; backbone {name} expects its safetensors weights there')
         missing, unexpected = network.load_state_dict(load_file(weights), strict=False)
         if missing:
-            raise TrainingError(f'{weights}: not the weights of {name}: {len(missing)} tensors are missing, first {missing[0]}; '
-                                f'{len(unexpected)} are unknown')
+            raise TrainingError(
+                f'{weights}: not the weights of {name}: {len(missing)} tensors are missing, first {missing[0]}; '
+                f'{len(unexpected)} are unknown'
+            )
     return network, list(network.feature_info.channels())

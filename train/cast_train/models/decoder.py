@@ -25,7 +25,9 @@ class SeparableConv(nn.Sequential):
     """Depthwise k×k, then 1×1 with norm and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
-        super().__init__(ConvNormAct(inputs, inputs, kernel, groups=inputs, activation=False), ConvNormAct(inputs, outputs))
+        super().__init__(
+            ConvNormAct(inputs, inputs, kernel, groups=inputs, activation=False), ConvNormAct(inputs, outputs)
+        )
 
 
 class Pyramid(nn.Module):
@@ -58,8 +60,9 @@ class Pyramid(nn.Module):
         return self.fine_smooth(F.relu(fine + lifted)), [eighth, sixteenth, coarse]
 
 
-def coordinates(height: int, width: int, like: Tensor) -> Tensor:
-    """Return 1×16×H×W: sines and cosines of the normalised column and row at four frequencies."""
+def coordinates(like: Tensor) -> Tensor:
+    """Return 1×16×H×W, the size of ``like``: sines and cosines of normalised row and column, four frequencies."""
+    height, width = like.shape[-2:]
     rows = (torch.arange(height, dtype=like.dtype, device=like.device) + 0.5) / height
     columns = (torch.arange(width, dtype=like.dtype, device=like.device) + 0.5) / width
     waves = []

@@ -43,7 +43,8 @@ class Attention(nn.Module):
         if bias is not None:
             scores = scores + bias[:, None]
         mixed = scores.softmax(-1) @ v
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        attended: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return attended
 
 
 class DecoderLayer(nn.Module):
@@ -52,7 +53,9 @@ class DecoderLayer(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.cross, self.own = Attention(channels), Attention(channels)
-        self.feed = nn.Sequential(nn.Linear(channels, 4 * channels), nn.ReLU(inplace=True), nn.Linear(4 * channels, channels))
+        self.feed = nn.Sequential(
+            nn.Linear(channels, 4 * channels), nn.ReLU(inplace=True), nn.Linear(4 * channels, channels)
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
 
     def forward(self, queries: Tensor, embedding: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
@@ -60,7 +63,8 @@ class DecoderLayer(nn.Module):
         queries = self.norms[0](queries + self.cross(queries + embedding, keys, values, bias))
         placed = queries + embedding
         queries = self.norms[1](queries + self.own(placed, placed, queries))
-        return self.norms[2](queries + self.feed(queries))
+        refined: Tensor = self.norms[2](queries + self.feed(queries))
+        return refined
 
 
 class QueryDecoder(nn.Module):
@@ -73,7 +77,9 @@ class QueryDecoder(nn.Module):
 
     def __init__(self, channels: int, fine_channels: int, classes: int, queries: int, mask_channels: int) -> None:
         super().__init__()
-        self.activation = nn.Sequential(ConvNormAct(channels, channels, 5, groups=channels), nn.Conv2d(channels, queries, 1))
+        self.activation = nn.Sequential(
+            ConvNormAct(channels, channels, 5, groups=channels), nn.Conv2d(channels, queries, 1)
+        )
         self.place = nn.ModuleList(nn.Conv2d(COORDINATE_CHANNELS, channels, 1) for _ in range(3))
         self.level = nn.Parameter(torch.zeros(3, channels))
         self.embedding = nn.Parameter(torch.randn(queries, channels) * 0.02)
@@ -82,16 +88,19 @@ class QueryDecoder(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.classify = nn.Linear(channels, classes + 1)
         self.kernel = nn.Sequential(
-            nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, mask_channels + 1))
+            nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, mask_channels + 1)
+        )
         self.fine_place = nn.Conv2d(COORDINATE_CHANNELS, fine_channels, 1)
-        self.mask_features = nn.Sequential(SeparableConv(fine_channels, fine_channels), nn.Conv2d(fine_channels, mask_channels, 1))
+        self.mask_features = nn.Sequential(
+            SeparableConv(fine_channels, fine_channels), nn.Conv2d(fine_channels, mask_channels, 1)
+        )
 
     def forward(self, fine: Tensor, coarse: list[Tensor], every_level: bool) -> list[QueryPrediction]:
         """Return the predictions of the start and of each layer, or only of the last."""
-        features = self.mask_features(fine + self.fine_place(coordinates(*fine.shape[-2:], fine)))
+        features = self.mask_features(fine + self.fine_place(coordinates(fine)))
         values = [x.flatten(2).transpose(1, 2) for x in coarse]
         keys = [
-            (x + place(coordinates(*x.shape[-2:], x)) + level[:, None, None]).flatten(2).transpose(1, 2)
+            (x + place(coordinates(x)) + level[:, None, None]).flatten(2).transpose(1, 2)
             for x, place, level in zip(coarse, self.place, self.level, strict=True)
         ]
         attention = self.activation(coarse[0]).sigmoid().flatten(2)
@@ -115,7 +124,8 @@ class QueryDecoder(nn.Module):
     def _masks(kernels: Tensor, features: Tensor) -> Tensor:
         height, width = features.shape[-2:]
         masks = kernels[..., :-1] @ features.flatten(2) + kernels[..., -1:]
-        return masks.unflatten(-1, (height, width))
+        unflattened: Tensor = masks.unflatten(-1, (height, width))
+        return unflattened
 
     def _predict(self, queries: Tensor, features: Tensor) -> QueryPrediction:
         return QueryPrediction(self.classify(self.norm(queries)), self._masks(self._kernels(queries), features))
@@ -131,7 +141,7 @@ class DepthHead(nn.Module):
         self.body = nn.Sequential(SeparableConv(fine_channels, fine_channels), ConvNormAct(fine_channels, 16, 3))
         self.out = nn.Conv2d(16, 1, 3, padding=1)
         nn.init.normal_(self.out.weight, std=0.01)
-        nn.init.constant_(self.out.bias, self.START_LOG_DEPTH)
+        self.out.bias = nn.Parameter(torch.full((1,), self.START_LOG_DEPTH))
 
     def forward(self, fine: Tensor) -> Tensor:
         """Return B×h×w natural logarithms of metres, within 0.1 m to 1 km so that the exponential stays finite."""

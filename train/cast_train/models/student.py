@@ -67,7 +67,9 @@ class Student(nn.Module):
         self.size, self.classes = size, classes
         self.backbone, counts = make_backbone(widths.backbone, backbone_weights)
         self.pyramid = Pyramid(counts, widths.channels, widths.fine_channels)
-        self.decoder = QueryDecoder(widths.channels, widths.fine_channels, classes, widths.queries, widths.mask_channels)
+        self.decoder = QueryDecoder(
+            widths.channels, widths.fine_channels, classes, widths.queries, widths.mask_channels
+        )
         self.depth = DepthHead(widths.fine_channels)
         self.dense = nn.Conv2d(widths.channels, classes, 1)
         self.register_buffer('mean', torch.tensor(IMAGE_MEAN)[:, None, None], persistent=False)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast-train` as a user runs it: fit, evaluate, export, and one sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from drawn_streets import draw_streets
+from tiny_recipe import recipe_document
+
+from cast_ros.student import Student
+from cast_train.cli import main
+
+
+def cast_train(*arguments: str | Path) -> int:
+    """Run the command line in this process and return its exit code."""
+    sys.argv = ['cast-train', *map(str, arguments)]
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    draw_streets(tmp_path / 'streets', 'train', 'day', frames=2)
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(
+        yaml.safe_dump(
+            recipe_document(
+                tmp_path / 'streets', steps=50, optimizer={'warmup_steps': 5, 'ema_decay': 0.5, 'learning_rate': 3e-3}
+            )
+        )
+    )
+    return path
+
+
+def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, student = tmp_path / 'run', tmp_path / 'models' / 'tiny.onnx'
+    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=20') == 0
+    assert 'miou' in capsys.readouterr().out
+    assert {'last.pt', 'log.jsonl', 'recipe.yaml', 'tensorboard'} <= {path.name for path in run.iterdir()}
+    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=20', '--resume') == 0
+    capsys.readouterr()
+    assert cast_train('export', run, '--out', student) == 0
+    assert 'relative error' in capsys.readouterr().out
+    with Student.load(student) as loaded:
+        assert loaded.contract.metrics['data'] == 'streets train day'
+        assert loaded.contract.provenance['seed'] == 3
+        assert loaded.contract.input_statistics is not None
+    where = ('--root', tmp_path / 'streets', '--split', 'train')
+    assert cast_train('evaluate', student, *where, '--json') == 0
+    exported = json.loads(capsys.readouterr().out)['headline']
+    assert cast_train('evaluate', run, *where, '--json') == 0
+    assert json.loads(capsys.readouterr().out)['headline'] == pytest.approx(exported, abs=2e-3)
+    assert cast_train('evaluate', student, *where) == 0
+    assert 'road' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('fit', 'absent.yaml'), 'absent.yaml: cannot be read'),
+        (('export', 'absent', '--out', 'x.onnx'), 'no such checkpoint'),
+        (('evaluate', 'absent.onnx', '--root', 'nowhere'), 'nowhere: no such folder'),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cast_train(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count('\n') == 1
+    assert 'Traceback' not in error

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views: picture and labels move together, depth follows the focal length, and a seed decides everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cast_train.data import Augmentation, Sample, make_targets, make_view
+from cast_train.data.augment import CROWD
+
+PLAIN = Augmentation(zoom=3.0, whole=0.0, flip=0.5, brightness=0, contrast=0, saturation=0, noise=0, blur=0)
+
+
+def sample_with_a_red_car() -> Sample:
+    image = np.zeros((64, 128, 3), np.uint8)
+    ids = np.zeros((64, 128), np.uint16)
+    image[20:44, 30:90, 0] = 255
+    ids[20:44, 30:90] = 1
+    semantic = np.where(ids > 0, 9, 0).astype(np.uint8)
+    return Sample('a', image, ids, np.array([9]), None, semantic, np.full((64, 128), 10, np.float32), fx_px=100.0)
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_labels_stay_on_their_pixels(seed: int) -> None:
+    view = make_view(sample_with_a_red_car(), 64, 128, 100.0, 80.0, PLAIN, [seed])
+    assert view.instance_ids is not None
+    assert view.semantic is not None
+    red = view.image[0] > 127
+    assert ((view.instance_ids == 1) == red).float().mean() > 0.98
+    assert torch.equal(view.instance_ids == 1, view.semantic == 9)
+
+
+def test_depth_is_scaled_to_the_reference_focal_length_of_the_view() -> None:
+    whole = make_view(sample_with_a_red_car(), 32, 64, 100.0, 80.0, None, [0])
+    assert whole.depth_m is not None
+    # fx at half the size is 50 px, so a camera of 100 px would see the same picture from twice as far.
+    assert torch.allclose(whole.depth_m, torch.tensor(20.0))
+    crop = make_view(sample_with_a_red_car(), 64, 128, 100.0, 80.0, PLAIN, [3])
+    assert crop.depth_m is not None
+    assert float(crop.depth_m.max()) <= 10.0
+    assert float(crop.depth_m.min()) >= 10.0 / PLAIN.zoom - 0.1
+
+
+def test_depth_beyond_the_cap_is_not_learned_whatever_the_scale() -> None:
+    view = make_view(sample_with_a_red_car(), 64, 128, 1000.0, 9.0, None, [0])
+    assert view.depth_m is not None
+    assert view.depth_m.isnan().all()
+    kept = make_view(sample_with_a_red_car(), 64, 128, 1000.0, 11.0, None, [0])
+    assert kept.depth_m is not None
+    assert torch.allclose(kept.depth_m, torch.tensor(100.0))
+
+
+def test_the_same_seed_gives_the_same_view_and_another_seed_another() -> None:
+    first, again, other = (
+        make_view(sample_with_a_red_car(), 32, 64, 1.0, 80.0, Augmentation(whole=0.0), seed)
+        for seed in ([1, 2], [1, 2], [1, 3])
+    )
+    assert torch.equal(first.image, again.image)
+    assert not torch.equal(first.image, other.image)
+
+
+def test_targets_have_a_row_for_each_instance_and_stuff_class() -> None:
+    view = make_view(sample_with_a_red_car(), 64, 128, 100.0, 80.0, None, [0])
+    targets = make_targets(view, thing_ids=(9,))
+    assert targets.labels is not None
+    assert targets.masks is not None
+    assert targets.labels.tolist() == [0, 9]
+    assert int(targets.masks[1].sum()) == 24 * 60
+    assert int(targets.masks[0].sum()) == 64 * 128 - 24 * 60
+
+
+def test_crowds_and_specks_are_not_learned() -> None:
+    sample = sample_with_a_red_car()
+    crowd = Sample('c', sample.image, sample.instance_ids, np.array([9]), np.array([True]), sample.semantic)
+    view = make_view(crowd, 64, 128, 1.0, 80.0, None, [0])
+    assert view.instance_labels is not None
+    assert view.instance_labels.tolist() == [CROWD]
+    assert make_targets(view, (9,)).labels is not None
+    assert 9 not in make_targets(view, (9,)).labels.tolist()  # type: ignore[union-attr]
+    speck = make_view(sample, 64, 128, 1.0, 80.0, None, [0])
+    assert 9 not in make_targets(speck, (9,), smallest_px=24 * 60 + 1).labels.tolist()  # type: ignore[union-attr]
+
+
+def test_missing_labels_stay_missing() -> None:
+    view = make_view(Sample('bare', np.zeros((40, 60, 3), np.uint8)), 32, 64, 1.0, 80.0, Augmentation(), [0])
+    targets = make_targets(view, (0,))
+    assert view.image.shape == (3, 32, 64)
+    assert (targets.masks, targets.labels, targets.semantic, targets.depth_m) == (None, None, None, None)
+
+
+def test_a_semantic_map_alone_gives_no_mask_targets() -> None:
+    only_semantic = Sample('s', np.zeros((32, 64, 3), np.uint8), semantic=np.ones((32, 64), np.uint8))
+    targets = make_targets(make_view(only_semantic, 32, 64, 1.0, 80.0, None, [0]), ())
+    assert targets.masks is None
+    assert targets.semantic is not None

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: everything wrong in one is named before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_recipe import recipe_document
+
+from cast_train.engine.recipe import load_recipe, parse_recipe
+from cast_train.errors import RecipeError
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(yaml.safe_dump(recipe_document(tmp_path, steps=4)))
+    return path
+
+
+def test_every_shipped_recipe_is_valid(project_root: Path) -> None:
+    recipes = sorted((project_root / 'config' / 'recipes').glob('*.yaml'))
+    assert [load_recipe(path).name for path in recipes] == [path.stem for path in recipes]
+
+
+def test_overrides_reach_sections_and_lists(recipe_file: Path) -> None:
+    recipe = load_recipe(
+        recipe_file, ('seed=9', 'optimizer.learning_rate=0.5', 'phases.0.steps=7', 'data.root=/elsewhere')
+    )
+    assert (recipe.seed, recipe.optimizer.learning_rate, recipe.total_steps) == (9, 0.5, 7)
+    assert recipe.data.root == Path('/elsewhere')
+
+
+@pytest.mark.parametrize(
+    ('override', 'message'),
+    [
+        ('seed', 'write it as key=value'),
+        ('optimiser.learning_rate=1', "optimiser: unknown key; did you mean 'optimizer'"),
+        ('optimizer.learning_rte=1', "learning_rte: unknown key; did you mean 'learning_rate'"),
+        ('phases.0.stepps=1', "stepps: unknown key; did you mean 'steps'"),
+        ('phases.3.steps=1', 'not an index of a list of 1'),
+        ('seed.deeper=1', 'there is no|has no'),
+        ('optimizer.learning_rate=-1', 'learning_rate: Input should be greater than 0'),
+        ('input.height=100', 'multiple of 32'),
+        ('student.size=huge', 'known are nano, small'),
+        ('data.dataset=os.system', 'known are camvid, streets'),
+    ],
+)
+def test_a_wrong_override_is_named(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe_file, (override,))
+
+
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'x.yaml'
+    with pytest.raises(RecipeError, match='cannot be read as YAML'):
+        load_recipe(path)
+    path.write_text('a: [')
+    with pytest.raises(RecipeError, match='cannot be read as YAML'):
+        load_recipe(path)
+    path.write_text('- 1')
+    with pytest.raises(RecipeError, match='mapping of keys'):
+        load_recipe(path)
+    path.write_text('a: !!python/object/apply:os.getcwd []')
+    with pytest.raises(RecipeError, match='cannot be read as YAML'):
+        load_recipe(path)
+
+
+def test_a_recipe_survives_the_checkpoint(tmp_path: Path) -> None:
+    recipe = parse_recipe(recipe_document(tmp_path, 4), 'a')
+    assert parse_recipe(recipe.model_dump(mode='json'), 'b') == recipe
