@@ -12,8 +12,10 @@ from ros_environment import private_ros_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
+ROS_HOME = tempfile.TemporaryDirectory(prefix='cast_ros-test-', ignore_cleanup_errors=True)
+
 # At import, so before any test module imports rclpy, and so that child processes of tests inherit it.
-os.environ.update(private_ros_environment(Path(tempfile.mkdtemp(prefix='cast_ros-test-'))))
+os.environ.update(private_ros_environment(Path(ROS_HOME.name)))
 
 
 @pytest.fixture(scope='session')
