@@ -40,13 +40,25 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, student = tmp_path / 'run', tmp_path / 'models' / 'tiny.onnx'
-    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=20') == 0
+    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=60') == 0
     assert 'miou' in capsys.readouterr().out
     assert {'last.pt', 'log.jsonl', 'recipe.yaml', 'tensorboard'} <= {path.name for path in run.iterdir()}
-    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=20', '--resume') == 0
+    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=60', '--resume') == 0
     capsys.readouterr()
     assert cast_train('export', run, '--out', student) == 0
     assert 'relative error' in capsys.readouterr().out
+    card = student.with_suffix('.md')
+    assert {path.name for path in student.parent.iterdir()} == {
+        'tiny.onnx',
+        'tiny.md',
+        'tiny.recipe.yaml',
+        'tiny.log.jsonl',
+    }
+    assert 'Nobody has looked yet' in card.read_text()
+    card.write_text(card.read_text().replace('Nobody has looked yet.', 'Cars are found.'))
+    assert cast_train('export', run, '--out', student) == 0
+    assert 'Cars are found.' in card.read_text()
+    assert card.read_text().count('| road |') == 1
     with Student.load(student) as loaded:
         assert loaded.contract.metrics['data'] == 'streets train day'
         assert loaded.contract.provenance['seed'] == 3

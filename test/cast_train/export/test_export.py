@@ -12,6 +12,7 @@ import torch
 from drawn_streets import draw_streets
 from tiny_recipe import tiny_recipe
 
+from cast_ros.evaluation.compare import Scores
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.data.camvid import CLASSES
@@ -146,7 +147,7 @@ def test_a_disagreeing_file_is_found(run: Path, samples: list[Sample], tmp_path:
 
 def test_an_ap_gap_is_found_and_swapped_equal_rows_are_no_error() -> None:
     with pytest.raises(ExportError, match=r'differs from the network by 1\.00 points'):
-        Parity(0.0, 1.0, 0.01, {}).require(Path('x.onnx'))
+        Parity(0.0, 1.0, 0.01, Scores(None, None, None)).require(Path('x.onnx'))
     masks = np.random.default_rng(0).normal(size=(1, 3, 4, 4)).astype(np.float32)
     one = {
         'scores': np.array([[0.9, 0.5, 0.5]]),

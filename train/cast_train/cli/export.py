@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from cast_train.engine.evaluate import headline
 from cast_train.engine.loop import read_parts
-from cast_train.errors import ExportError
+from cast_train.export.card import write_card
 from cast_train.export.checkpoint import load_student, provenance_of
 from cast_train.export.contract import build_contract
 from cast_train.export.onnx import export_onnx
@@ -33,23 +34,22 @@ def export(
         export_onnx(student.network, student.contract, unchecked)
         parity = check_parity(unchecked, student, validation)
         parity.require(out)
+        metrics = headline(parity.scores)
         where = ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.validation)
         contract = build_contract(
             recipe,
             classes,
             provenance_of(recipe, state),
-            {'data': where, 'pictures': len(validation), **parity.metrics},
+            {'data': where, 'pictures': len(validation), **metrics},
             measure_statistics(student, train[:200]),
         )
         export_onnx(student.network, contract, out)
     finally:
         unchecked.unlink(missing_ok=True)
-    size_mb = out.stat().st_size / 1e6
-    if not size_mb:
-        raise ExportError(f'{out}: came out empty')
+    card = write_card(out, run if run.is_dir() else run.parent, contract, parity.scores, parity)
     typer.echo(
-        f'{out}: {size_mb:.1f} MB, relative error {parity.relative_error:.1e}, '
+        f'{out} ({out.stat().st_size / 1e6:.1f} MB) and {card.name}: relative error {parity.relative_error:.1e}, '
         f'AP gap {"none" if parity.ap_gap is None else f"{100 * parity.ap_gap:.3f} points"}, '
         f'semantic agreement {100 * parity.semantic_agreement:.2f} %'
     )
-    typer.echo('  '.join(f'{name} {value:.4f}' for name, value in parity.metrics.items()))
+    typer.echo('  '.join(f'{name} {value:.4f}' for name, value in metrics.items()))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
+from cast_ros.evaluation.compare import Scores
 from cast_ros.student import InputGeometry
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample
@@ -34,13 +35,13 @@ class Parity:
             magnitude of that output.
         semantic_agreement: share of pixels with the same class.
         ap_gap: largest difference in AP and AP50, fraction of 1; None without instances.
-        metrics: headline metrics of the file.
+        scores: all metrics of the file.
     """
 
     relative_error: float
     semantic_agreement: float
     ap_gap: float | None
-    metrics: dict[str, float]
+    scores: Scores
 
     def require(self, path: Path) -> None:
         """Raise ``ExportError`` when a limit is broken."""
@@ -72,9 +73,10 @@ def check_parity(path: Path, network: TorchStudent, samples: Sequence[Sample]) -
         errors.append(relative_error(memory, file))
         agreement.append(float((memory['semantic'] == file['semantic']).mean()))
     with RuntimeStudent.load(path) as exported:
-        ours, theirs = headline(evaluate(exported, samples)), headline(evaluate(network, samples))
+        scores = evaluate(exported, samples)
+    ours, theirs = headline(scores), headline(evaluate(network, samples))
     gaps = [abs(ours[name] - theirs[name]) for name in ('ap', 'ap50') if name in ours and name in theirs]
-    return Parity(max(errors), float(np.mean(agreement)), max(gaps) if gaps else None, ours)
+    return Parity(max(errors), float(np.mean(agreement)), max(gaps) if gaps else None, scores)
 
 
 def raw_outputs(graph: StudentGraph, picture: npt.NDArray[np.uint8]) -> Tensors:
