@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Any
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -250,6 +251,8 @@ def _init(args: list[str] | None) -> None:
 
 def _run() -> None:
     """Runs the node until a signal comes."""
+    # Pictures are small for a pool of threads: on busy cores waking them costs more than the resizing itself.
+    cv2.setNumThreads(1)
     node: PerceptionNode | None = None
     executor = SingleThreadedExecutor()
     try:

@@ -17,16 +17,16 @@ from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.data.camvid import CLASSES
 from cast_train.engine.checkpoint import save_checkpoint
+from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.loop import make_optimizer, state_of
 from cast_train.errors import ExportError, TrainingError
 from cast_train.export.checkpoint import load_student, provenance_of
-from cast_train.export.contract import build_contract
-from cast_train.export.graph import StudentGraph, TorchStudent
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import Parity, check_parity, relative_error
 from cast_train.export.statistics import measure_statistics
 from cast_train.models import Student
+from cast_train.models.graph import StudentGraph, TorchStudent
 
 
 @pytest.fixture(scope='module')

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from cast_train.data import Targets
-from cast_train.losses import compose_semantic, composed_semantic_loss, dense_semantic_loss
-from cast_train.models import QueryPrediction
+from cast_train.losses import composed_semantic_loss, dense_semantic_loss
+from cast_train.models import QueryPrediction, compose_semantic
 
 
 def labels(rows: list[list[int]]) -> Targets:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import headline
 from cast_train.engine.loop import read_parts
 from cast_train.export.card import write_card
 from cast_train.export.checkpoint import load_student, provenance_of
-from cast_train.export.contract import build_contract
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
 from cast_train.export.statistics import measure_statistics

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from cast_ros.student import StudentContract
 from cast_train.data import Augmentation, Batch, Sample, ViewRules, batches, load_samples, open_dataset
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
+from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.logging import RunLog
 from cast_train.engine.recipe import Part, Recipe
 from cast_train.errors import TrainingError
-from cast_train.export.contract import build_contract
-from cast_train.export.graph import TorchStudent
 from cast_train.losses import MaskSetWeights, composed_semantic_loss, dense_semantic_loss, depth_loss, mask_set_loss
 from cast_train.models import Student, StudentOutput
+from cast_train.models.graph import TorchStudent
 
 LAST = 'last.pt'
 

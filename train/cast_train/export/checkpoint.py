@@ -13,12 +13,12 @@ import torch
 
 from cast_train.data.registry import DATASETS
 from cast_train.engine.checkpoint import load_checkpoint
+from cast_train.engine.contract import build_contract
 from cast_train.engine.loop import LAST
 from cast_train.engine.recipe import Recipe, parse_recipe
 from cast_train.errors import TrainingError
-from cast_train.export.contract import build_contract
-from cast_train.export.graph import TorchStudent
 from cast_train.models import Student
+from cast_train.models.graph import TorchStudent
 
 
 def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:

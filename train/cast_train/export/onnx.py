@@ -14,8 +14,8 @@ import torch
 
 from cast_ros.student import CONTRACT_KEY, StudentContract
 from cast_train.errors import ExportError
-from cast_train.export.graph import StudentGraph
 from cast_train.models import Student
+from cast_train.models.graph import StudentGraph
 
 OPSET = 17  # onnxruntime 1.23, the last for Python 3.10, runs it
 

@@ -18,7 +18,7 @@ from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.errors import ExportError
-from cast_train.export.graph import StudentGraph, TorchStudent
+from cast_train.models.graph import StudentGraph, TorchStudent
 
 LARGEST_RELATIVE_ERROR = 1e-3
 LARGEST_AP_GAP = 0.002

@@ -3,11 +3,10 @@
 
 from cast_train.losses.depth import depth_loss, silog_loss
 from cast_train.losses.mask_set import MaskSetWeights, mask_set_loss, match
-from cast_train.losses.semantic import compose_semantic, composed_semantic_loss, dense_semantic_loss
+from cast_train.losses.semantic import composed_semantic_loss, dense_semantic_loss
 
 __all__ = [
     'MaskSetWeights',
-    'compose_semantic',
     'composed_semantic_loss',
     'dense_semantic_loss',
     'depth_loss',

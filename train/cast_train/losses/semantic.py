@@ -11,15 +11,7 @@ from torch.nn import functional as F
 
 from cast_ros.student import UNLABELLED
 from cast_train.data.augment import Targets
-from cast_train.models.heads import QueryPrediction
-
-
-def compose_semantic(prediction: QueryPrediction) -> Tensor:
-    """Return B×C×h×w: Σ over queries of class probability × mask probability, without no-object (Mask2Former)."""
-    classes = prediction.class_logits.float().softmax(-1)[..., :-1]
-    masks = prediction.mask_logits.float().sigmoid()
-    composed: Tensor = (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[-2:])
-    return composed
+from cast_train.models.heads import QueryPrediction, compose_semantic
 
 
 def composed_semantic_loss(prediction: QueryPrediction, targets: Sequence[Targets]) -> Tensor:

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks."""
 
-from cast_train.models.heads import QueryPrediction
+from cast_train.models.graph import StudentGraph, TorchStudent
+from cast_train.models.heads import QueryPrediction, compose_semantic
 from cast_train.models.student import SIZES, Student, StudentOutput, StudentSize
 
-__all__ = ['SIZES', 'QueryPrediction', 'Student', 'StudentOutput', 'StudentSize']
+__all__ = [
+    'SIZES',
+    'QueryPrediction',
+    'Student',
+    'StudentGraph',
+    'StudentOutput',
+    'StudentSize',
+    'TorchStudent',
+    'compose_semantic',
+]

@@ -24,6 +24,14 @@ class QueryPrediction(NamedTuple):
     mask_logits: Tensor
 
 
+def compose_semantic(prediction: QueryPrediction) -> Tensor:
+    """Return B×C×h×w: Σ over queries of class probability × mask probability, without no-object (Mask2Former)."""
+    classes = prediction.class_logits.float().softmax(-1)[..., :-1]
+    masks = prediction.mask_logits.float().sigmoid()
+    composed: Tensor = (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[-2:])
+    return composed
+
+
 class Attention(nn.Module):
     """Multi-head attention in plain operators, with an optional additive bias B×N×L."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cast_ros.student import ClassInfo, DepthSpec, InputSpec, InputStatistics, StudentContract
 from cast_train.engine.recipe import Recipe
-from cast_train.export.graph import OUTPUTS
+from cast_train.models.graph import OUTPUTS
 
 
 def build_contract(

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from cast_ros.student import Prediction, StudentContract
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student.contract import OutputName
-from cast_train.losses import compose_semantic
-from cast_train.models import Student
+from cast_train.models.heads import compose_semantic
+from cast_train.models.student import Student
 
 MAX_DETECTIONS = 50
 OUTPUTS: tuple[OutputName, ...] = ('scores', 'labels', 'masks', 'semantic', 'depth')
