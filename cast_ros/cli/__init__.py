@@ -27,11 +27,16 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point: an error that a person can act on is one line on stderr and exit code 2."""
+    """Entry point of `cast`."""
+    run('cast', build_app())
+
+
+def run(program: str, app: typer.Typer) -> None:
+    """Run a command line; an error that a person can act on is one line on stderr and exit code 2."""
     try:
-        build_app()()
+        app()
     except CastError as error:
-        print(f'cast: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'{program}: {" ".join(str(error).split())}', file=sys.stderr)
         sys.exit(2)
 
 

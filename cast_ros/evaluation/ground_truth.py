@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,7 +95,7 @@ def decode_ground_truth(at_ns: int, instances: Any | None, depth: Any | None, ke
     metres = None if depth is None else decode_depth(decode_compressed(depth), key.about)
     if instances is None:
         return GroundTruth(at_ns, depth=metres)
-    parts = decode_instances(decode_compressed(instances), key)
+    parts = decode_instances(decode_compressed(instances), key.class_ids, key.thing_ids)
     return GroundTruth(at_ns, parts.ids, parts.labels, parts.is_crowd, parts.semantic, metres)
 
 
@@ -108,14 +108,20 @@ class InstanceParts(NamedTuple):
     semantic: NDArray[np.uint8]
 
 
-def decode_instances(raw: NDArray[Any], key: LabelKey) -> InstanceParts:
-    """Instances and semantic map from a picture of class id or class id * 1000 + k; a thing without k is a crowd."""
+def decode_instances(raw: NDArray[Any], class_ids: Mapping[int, int], thing_ids: Collection[int]) -> InstanceParts:
+    """Instances and semantic map from a picture of ids as Cityscapes has them; a thing without a number is a crowd.
+
+    Args:
+        raw: (H, W) integer, label or label * 1000 + k for instance k.
+        class_ids: label to class id; other labels are unlabelled.
+        thing_ids: labels whose instances are told apart.
+    """
     values, flat = np.unique(raw, return_inverse=True)
     inverse = flat.reshape(raw.shape)
     numbered = values >= topics.INSTANCES_PER_CLASS
     class_of = np.where(numbered, values // topics.INSTANCES_PER_CLASS, values)
-    semantic = np.array([key.class_ids.get(int(number), UNLABELLED) for number in class_of], dtype=np.uint8)
-    things = np.isin(class_of, list(key.thing_ids))
+    semantic = np.array([class_ids.get(int(number), UNLABELLED) for number in class_of], dtype=np.uint8)
+    things = np.isin(class_of, list(thing_ids))
     rows = np.where(things, np.cumsum(things), 0).astype(np.uint16)
     return InstanceParts(rows[inverse], semantic[things].astype(np.int64), ~numbered[things], semantic[inverse])
 

@@ -48,20 +48,20 @@ RAW = np.array([[7, 7, 24001, 24001], [7, 26000, 26002, 26], [23, 27001, 99, 0]]
 
 
 def test_classes_meet_by_name() -> None:
-    parts = decode_instances(RAW, KEY)
+    parts = decode_instances(RAW, KEY.class_ids, KEY.thing_ids)
     assert parts.semantic.tolist() == [[3, 3, 2, 2], [3, 0, 0, 0], [1, 255, 255, 255]]
     assert parts.semantic.dtype == np.uint8
 
 
 def test_each_numbered_thing_is_an_instance_and_an_unnumbered_one_a_crowd() -> None:
-    parts = decode_instances(RAW, KEY)
+    parts = decode_instances(RAW, KEY.class_ids, KEY.thing_ids)
     assert parts.ids.tolist() == [[0, 0, 2, 2], [0, 3, 4, 1], [0, 0, 0, 0]]
     assert parts.labels.tolist() == [0, 2, 0, 0]
     assert parts.is_crowd.tolist() == [True, False, False, False]
 
 
 def test_a_picture_without_things_has_no_instance() -> None:
-    parts = decode_instances(np.full((2, 2), 7, np.uint16), KEY)
+    parts = decode_instances(np.full((2, 2), 7, np.uint16), KEY.class_ids, KEY.thing_ids)
     assert parts.labels.shape == (0,)
     assert not parts.ids.any()
 

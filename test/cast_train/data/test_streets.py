@@ -11,7 +11,7 @@ import pytest
 from drawn_streets import draw_streets
 
 from cast_train.data import open_dataset
-from cast_train.data.streets import CLASSES, decode_instance_ids
+from cast_train.data.streets import CLASSES
 from cast_train.errors import DataError
 
 CAR, PERSON, ROAD, SKY = (next(c.id for c in CLASSES if c.name == name) for name in ('car', 'person', 'road', 'sky'))
@@ -54,13 +54,20 @@ def test_views_of_one_scene_share_its_name(tree: Path) -> None:
     assert list(open_dataset('streets', tree, 'train', 'day').scenes) == ['day_000000', 'day_000000']
 
 
-def test_a_thing_without_a_number_is_a_crowd() -> None:
-    encoded = np.array([[7, 26, 26001, 24000, 4, 26002]], np.uint16)
-    ids, labels, crowd, semantic = decode_instance_ids(encoded)
-    assert ids.tolist() == [[0, 1, 3, 2, 0, 4]]
-    assert labels.tolist() == [CAR, PERSON, CAR, CAR]
-    assert crowd.tolist() == [True, False, False, False]
-    assert semantic.tolist() == [[ROAD, CAR, CAR, PERSON, 255, CAR]]
+def test_a_thing_without_a_number_is_a_crowd(tree: Path) -> None:
+    path = tree / 'gtFine/train/day/day_000000_000000_gtFine_instanceIds.png'
+    codes = np.full((128, 256), 7, np.uint16)
+    codes[0, :5] = 26, 26001, 24000, 4, 26002
+    cv2.imwrite(str(path), codes)
+    sample = open_dataset('streets', tree, 'train', 'day')[0]
+    assert sample.instance_ids is not None
+    assert sample.instance_labels is not None
+    assert sample.instance_is_crowd is not None
+    assert sample.semantic is not None
+    assert sample.instance_ids[0, :6].tolist() == [1, 3, 2, 0, 4, 0]
+    assert sample.instance_labels.tolist() == [CAR, PERSON, CAR, CAR]
+    assert sample.instance_is_crowd.tolist() == [True, False, False, False]
+    assert sample.semantic[0, :6].tolist() == [CAR, CAR, PERSON, 255, CAR, ROAD]
 
 
 @pytest.mark.parametrize(

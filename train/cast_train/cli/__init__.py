@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from cast_ros.errors import CastError
+from cast_ros.cli import run
 
 
 def build_app() -> typer.Typer:
@@ -24,12 +22,8 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point: an error that a person can act on is one line on stderr and exit code 2."""
-    try:
-        build_app()()
-    except CastError as error:
-        print(f'cast-train: {" ".join(str(error).split())}', file=sys.stderr)
-        sys.exit(2)
+    """Entry point of `cast-train`."""
+    run('cast-train', build_app())
 
 
 def _cast_train() -> None:

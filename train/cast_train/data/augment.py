@@ -5,22 +5,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
 from cast_ros.student import UNLABELLED
 from cast_train.data.sample import Sample
+from cast_train.settings import Settings, Share, Weight
 
 CROWD = -1
 
 
-@dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Settings):
     """How far a training view may differ from the picture.
 
     Attributes:
@@ -32,14 +33,14 @@ class Augmentation:
         blur: chance of a Gaussian blur of up to 1.2 pixels.
     """
 
-    zoom: float = 2.0
-    whole: float = 0.25
-    flip: float = 0.5
-    brightness: float = 0.3
-    contrast: float = 0.3
-    saturation: float = 0.3
-    noise: float = 4.0
-    blur: float = 0.1
+    zoom: Annotated[float, Field(ge=1, le=8)] = 2.0
+    whole: Share = 0.25
+    flip: Share = 0.5
+    brightness: Share = 0.3
+    contrast: Share = 0.3
+    saturation: Share = 0.3
+    noise: Weight = 4.0
+    blur: Share = 0.1
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from cast_ros.student import UNLABELLED, ClassInfo
+from cast_ros.evaluation.ground_truth import decode_instances
+from cast_ros.student import ClassInfo
 from cast_train.data.folders import list_pictures, read_label, read_rgb
 from cast_train.data.sample import Sample
 from cast_train.errors import DataError
 
 PICTURE_SUFFIX = '_leftImg8bit.jpg'
 TREE = 'the root must hold leftImg8bit/, gtFine/, depth/ and camera/, each with SPLIT/DOMAIN/ (see docs/training.md)'
-INSTANCE_BASE = 1000
 SKY_CM = 65535
 
 # Cityscapes labelId of each class, in the order of our class ids; names and colours are Cityscapes' own.
@@ -44,9 +43,8 @@ CLASSES = tuple(
         )
     )
 )
-THING_IDS = tuple(entry.id for entry in CLASSES if entry.is_thing)
-_CLASS_OF_LABEL = np.full(256, UNLABELLED, np.uint8)
-_CLASS_OF_LABEL[list(LABEL_IDS)] = np.arange(len(LABEL_IDS))
+CLASS_OF_LABEL = dict(zip(LABEL_IDS, range(len(CLASSES)), strict=True))
+THING_LABELS = tuple(label for label, entry in zip(LABEL_IDS, CLASSES, strict=True) if entry.is_thing)
 
 
 class Streets:
@@ -81,7 +79,7 @@ class Streets:
         image = read_rgb(self._path('leftImg8bit', stem + PICTURE_SUFFIX))
         shape = image.shape[:2]
         encoded = read_label(self._path('gtFine', f'{stem}_gtFine_instanceIds.png'), shape)
-        ids, labels, is_crowd, semantic = decode_instance_ids(encoded)
+        ids, labels, is_crowd, semantic = decode_instances(encoded, CLASS_OF_LABEL, THING_LABELS)
         centimetres = read_label(self._path('depth', f'{stem}_depth.png'), shape)
         depth_m = (centimetres / 100).astype(np.float32)
         depth_m[centimetres == SKY_CM] = np.inf
@@ -97,20 +95,3 @@ class Streets:
             return float(json.loads(path.read_text())['fx'])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f'{path}: needs a JSON object with fx in pixels ({error})') from error
-
-
-def decode_instance_ids(
-    encoded: npt.NDArray[np.uint16],
-) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
-    """Read Cityscapes instanceIds: labelId, or labelId·1000+k for instance k; a thing without k is a crowd.
-
-    Returns:
-        Ids 1…N, and for each its class id and whether it is a crowd; and the semantic map.
-    """
-    values, inverse = np.unique(encoded, return_inverse=True)
-    numbered = values >= INSTANCE_BASE
-    classes = _CLASS_OF_LABEL[np.minimum(np.where(numbered, values // INSTANCE_BASE, values), 255)]
-    things = np.isin(classes, THING_IDS)
-    ids = np.where(things, np.cumsum(things), 0).astype(np.uint16)
-    inverse = inverse.reshape(encoded.shape)
-    return ids[inverse], classes[things].astype(np.int64), ~numbered[things], classes[inverse]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cast_ros.student import StudentContract
-from cast_train.data import Augmentation, Batch, Sample, ViewRules, batches, load_samples, open_dataset
+from cast_train.data import Batch, Sample, ViewRules, batches, load_samples, open_dataset
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
@@ -21,7 +21,7 @@ from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.logging import RunLog
 from cast_train.engine.recipe import Part, Recipe
 from cast_train.errors import TrainingError
-from cast_train.losses import MaskSetWeights, composed_semantic_loss, dense_semantic_loss, depth_loss, mask_set_loss
+from cast_train.losses import composed_semantic_loss, dense_semantic_loss, depth_loss, mask_set_loss
 from cast_train.models import Student, StudentOutput
 from cast_train.models.graph import TorchStudent
 
@@ -122,7 +122,7 @@ def stream(recipe: Recipe, samples: list[Sample], contract: StudentContract, fir
                 recipe.depth.focal_reference_px,
                 recipe.depth.cap_m,
                 contract.thing_ids,
-                Augmentation(**recipe.augmentation.model_dump()),
+                recipe.augmentation,
             )
             yield from batches(samples, rules, phase.batch, recipe.seed, max(first, start), end, recipe.run.workers)
         start = end
@@ -134,7 +134,7 @@ def losses_of(output: StudentOutput, batch: Batch, recipe: Recipe) -> dict[str, 
     terms = mask_set_loss(
         output.levels,
         batch.targets,
-        MaskSetWeights(weights.classification, weights.bce, weights.dice, weights.no_object, weights.points),
+        weights,
     )
     terms['depth'] = weights.depth * depth_loss(output.log_depth, batch.targets)
     terms['composed_semantic'] = weights.composed_semantic * composed_semantic_loss(output.levels[-1], batch.targets)

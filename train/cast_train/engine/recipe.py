@@ -8,30 +8,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from cast_train.data import DATASETS
+from cast_train.data import DATASETS, Augmentation
 from cast_train.errors import RecipeError
+from cast_train.losses import MaskSetWeights
 from cast_train.models import SIZES
+from cast_train.settings import Positive, Settings, Share, Weight
 
-Positive = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(gt=0, multiple_of=32)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra='forbid')
-
-
-class StudentSection(_Section):
+class StudentSection(Settings):
     """``size`` is a member of the family; ``backbone_weights`` a safetensors file, or null for random weights."""
 
     size: str
     backbone_weights: Path | None = None
 
 
-class InputSection(_Section):
+class InputSection(Settings):
     """The input of the exported student, in pixels, and how a picture gets there."""
 
     height: Side
@@ -39,21 +34,21 @@ class InputSection(_Section):
     resize: Literal['stretch', 'letterbox'] = 'stretch'
 
 
-class DepthSection(_Section):
+class DepthSection(Settings):
     """Depth beyond ``cap_m`` metres is not learned; ``focal_reference_px`` is fx at the input size."""
 
     cap_m: Annotated[float, Field(gt=0)] = 80.0
     focal_reference_px: Annotated[float, Field(gt=0)]
 
 
-class Part(_Section):
+class Part(Settings):
     """One split and domain of the data set."""
 
     split: str
     domain: str
 
 
-class DataSection(_Section):
+class DataSection(Settings):
     """Where the pictures are; ``smallest_px`` drops instances too small to learn from."""
 
     dataset: str
@@ -63,20 +58,7 @@ class DataSection(_Section):
     limit: Positive | None = None
 
 
-class AugmentationSection(_Section):
-    """See ``cast_train.data.Augmentation``."""
-
-    zoom: Annotated[float, Field(ge=1, le=8)] = 2.0
-    whole: Share = 0.25
-    flip: Share = 0.5
-    brightness: Share = 0.3
-    contrast: Share = 0.3
-    saturation: Share = 0.3
-    noise: Weight = 4.0
-    blur: Share = 0.1
-
-
-class Phase(_Section):
+class Phase(Settings):
     """A stretch of training at one view size: small views first learn fast, large views last learn detail."""
 
     height: Side
@@ -85,7 +67,7 @@ class Phase(_Section):
     steps: Positive
 
 
-class OptimizerSection(_Section):
+class OptimizerSection(Settings):
     """AdamW with linear warm-up and polynomial decay to zero, and an exponential moving average of the weights."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -97,20 +79,15 @@ class OptimizerSection(_Section):
     ema_decay: Share = 0.998
 
 
-class LossSection(_Section):
+class LossSection(MaskSetWeights):
     """Weights of the losses; zero switches one off."""
 
-    classification: Weight = 2.0
-    bce: Weight = 5.0
-    dice: Weight = 5.0
-    no_object: Weight = 0.1
-    points: Positive = 512
     depth: Weight = 5.0
     composed_semantic: Weight = 2.0
     dense_semantic: Weight = 2.0
 
 
-class RunSection(_Section):
+class RunSection(Settings):
     """How a run proceeds; none of it changes what is learned."""
 
     log_every: Positive = 20
@@ -120,7 +97,7 @@ class RunSection(_Section):
     threads: Positive = 1
 
 
-class Recipe(_Section):
+class Recipe(Settings):
     """The whole recipe."""
 
     name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
@@ -131,7 +108,7 @@ class Recipe(_Section):
     input: InputSection
     depth: DepthSection
     data: DataSection
-    augmentation: AugmentationSection = AugmentationSection()
+    augmentation: Augmentation = Augmentation()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     optimizer: OptimizerSection = OptimizerSection()
     losses: LossSection = LossSection()

@@ -7,7 +7,6 @@ Weights 2, 5, 5, no-object weight 0.1, every decoder level alike (CAST's L_sup, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -17,17 +16,17 @@ from torch.nn import functional as F
 from cast_train.data.augment import Targets
 from cast_train.losses.points import boxes_of, loss_points, read_at, read_nearest
 from cast_train.models.heads import QueryPrediction
+from cast_train.settings import Positive, Settings, Weight
 
 
-@dataclass(frozen=True)
-class MaskSetWeights:
+class MaskSetWeights(Settings):
     """Weights of the terms, in matching and loss alike; ``points`` is the number P at which a mask is judged."""
 
-    classification: float = 2.0
-    bce: float = 5.0
-    dice: float = 5.0
-    no_object: float = 0.1
-    points: int = 512
+    classification: Weight = 2.0
+    bce: Weight = 5.0
+    dice: Weight = 5.0
+    no_object: Weight = 0.1
+    points: Positive = 512
 
 
 def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
