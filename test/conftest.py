@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ ROS_HOME = tempfile.TemporaryDirectory(prefix='cast_ros-test-', ignore_cleanup_e
 
 # At import, so before any test module imports rclpy, and so that child processes of tests inherit it.
 os.environ.update(private_ros_environment(Path(ROS_HOME.name)))
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: what tests interrupt would never end.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session')
