@@ -19,10 +19,12 @@ from cast_ros.errors import CastError
 def build_app() -> typer.Typer:
     """The application with all its verbs."""
     from cast_ros.cli.inspect import inspect
+    from cast_ros.cli.overlay import overlay
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast)
-    app.command()(inspect)
+    for verb in (inspect, overlay):
+        app.command()(verb)
     return app
 
 
