@@ -105,7 +105,7 @@ def test_the_learning_rate_rises_then_falls_to_zero(streets: Path) -> None:
 
 
 def test_norms_biases_and_embeddings_do_not_decay(streets: Path) -> None:
-    network = Student('nano', classes=3)
+    network = Student('nano', classes=3, thing_ids=(2,))
     recipe = tiny_recipe(streets, steps=1, optimizer={'weight_decay': 0.1, 'backbone_factor': 0.5})
     groups = make_optimizer(network, recipe).param_groups
     where = {id(p): (group['weight_decay'], group['factor']) for group in groups for p in group['params']}

@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]) -> Path
     folder: Path = tmp_path_factory.mktemp('run')
     recipe = tiny_recipe(folder, steps=20)
     torch.manual_seed(0)
-    network = Student('nano', classes=11).train()
+    network = Student('nano', classes=11, thing_ids=(8, 9, 10)).train()
     pictures = torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1) for sample in samples])
     for _ in range(30):
         network(pictures)
@@ -124,7 +124,7 @@ def test_a_student_without_things_has_no_instance_outputs(tmp_path: Path, sample
     )
     contract = build_contract(recipe, CLASSES)
     assert contract.outputs == ('semantic', 'depth')
-    student = TorchStudent(Student('nano', len(CLASSES)).eval(), contract)
+    student = TorchStudent(Student('nano', len(CLASSES), ()).eval(), contract)
     export_onnx(student.network, contract, tmp_path / 'x.onnx')
     with RuntimeStudent.load(tmp_path / 'x.onnx') as exported:
         answer = exported.predict(samples[0].image)

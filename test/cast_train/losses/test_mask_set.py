@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cast_train.data import Targets
 from cast_train.losses import MaskSetWeights, mask_set_loss, match
-from cast_train.losses.mask_set import bce_cost, dice_cost
+from cast_train.losses.mask_set import bce_cost, box_cost, dice_cost
 from cast_train.losses.points import boxes_of, loss_points, read_at, read_nearest
 from cast_train.models import QueryPrediction
 
@@ -36,7 +36,10 @@ def perfect(targets: Targets, queries: int = 5, classes: int = 3, strength: floa
         class_logits[0, queries - 1 - row] = -strength
         class_logits[0, queries - 1 - row, label] = strength
         mask_logits[0, queries - 1 - row][mask] = strength
-    return QueryPrediction(class_logits, mask_logits)
+    boxes = torch.full((1, queries, 4), 0.5)
+    for row, (x0, y0, x1, y1) in enumerate(boxes_of(targets.masks).tolist()):
+        boxes[0, queries - 1 - row] = torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0])
+    return QueryPrediction(class_logits, mask_logits, boxes)
 
 
 def test_pairwise_costs_agree_with_loops() -> None:
@@ -51,17 +54,28 @@ def test_pairwise_costs_agree_with_loops() -> None:
         assert dice_cost(logits, targets)[n, m] == pytest.approx(dice, rel=1e-5)
 
 
+def test_the_box_cost_is_distance_and_generalised_overlap() -> None:
+    boxes = torch.tensor([[0.25, 0.25, 0.5, 0.5]])
+    targets = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    same, apart = box_cost(boxes, targets)[0].tolist()
+    assert same == pytest.approx(0.0, abs=1e-6)
+    # Half a picture away in x and y; no overlap, and half of the hull is empty.
+    assert apart == pytest.approx(2.5 * 1.0 + 1 - (0 - 0.5), rel=1e-5)
+
+
 def test_matching_finds_the_cheapest_assignment_of_all() -> None:
     torch.manual_seed(1)
-    class_logits, mask_logits = torch.randn(4, 4), torch.randn(4, 6, 6)
+    class_logits, mask_logits, boxes = torch.randn(4, 4), torch.randn(4, 6, 6), torch.rand(4, 4) / 2 + 0.2
     labels, masks = torch.tensor([0, 1, 2]), torch.rand(3, 6, 6)
+    corners = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.0, 1.0, 0.5], [0.2, 0.2, 0.9, 0.9]])
     cost = (
         -2 * class_logits.softmax(-1)[:, labels]
         + 5 * bce_cost(mask_logits.flatten(1), masks.flatten(1))
         + 5 * dice_cost(mask_logits.flatten(1), masks.flatten(1))
+        + 2 * box_cost(boxes, corners)
     )
     best = min(itertools.permutations(range(4), 3), key=lambda rows: sum(float(cost[r, c]) for c, r in enumerate(rows)))
-    rows, columns = match(class_logits, mask_logits, labels, masks, WEIGHTS)
+    rows, columns = match(QueryPrediction(class_logits, mask_logits, boxes), labels, masks, corners, WEIGHTS)
     assert {c: r for r, c in zip(rows.tolist(), columns.tolist(), strict=True)} == dict(enumerate(best))
 
 
@@ -72,8 +86,11 @@ def test_a_perfect_prediction_costs_next_to_nothing_and_a_wrong_one_does_not() -
     swapped = perfect(targets)
     swapped.class_logits[0, 3:] = swapped.class_logits[0, 3:].flip(0)
     assert mask_set_loss([swapped], [targets], WEIGHTS)['classification'].item() > 1.0
-    shifted = QueryPrediction(perfect(targets).class_logits, perfect(targets).mask_logits.roll(12, -1))
+    shifted = perfect(targets)._replace(mask_logits=perfect(targets).mask_logits.roll(12, -1))
     assert mask_set_loss([shifted], [targets], WEIGHTS)['dice'].item() > 2.0
+    enlarged = perfect(targets)._replace(boxes=perfect(targets).boxes * 1.5)
+    assert good['box'].item() == pytest.approx(0.0, abs=1e-4)
+    assert mask_set_loss([enlarged], [targets], WEIGHTS)['box'].item() > 1.0
 
 
 def test_the_class_term_is_the_weighted_cross_entropy_of_matched_and_unmatched_queries() -> None:
@@ -96,10 +113,15 @@ def test_gradients_reach_masks_and_classes_and_pull_the_right_way() -> None:
     targets = two_squares()
     masks = torch.zeros(1, 5, 32, 64, requires_grad=True)
     classes = torch.zeros(1, 5, 4, requires_grad=True)
+    boxes = torch.full((1, 5, 4), 0.4, requires_grad=True)
     torch.manual_seed(0)
-    torch.stack(list(mask_set_loss([QueryPrediction(classes, masks)], [targets], WEIGHTS).values())).sum().backward()
+    torch.stack(
+        list(mask_set_loss([QueryPrediction(classes, masks, boxes)], [targets], WEIGHTS).values())
+    ).sum().backward()
     assert classes.grad is not None
     assert masks.grad is not None
+    assert boxes.grad is not None
+    assert boxes.grad.abs().sum() > 0
     assert classes.grad.abs().sum() > 0
     assert targets.masks is not None
     row = next(r for r in range(5) if masks.grad[0, r].abs().sum() > 0)
@@ -116,7 +138,7 @@ def test_pictures_without_mask_labels_or_without_objects_are_survived() -> None:
     only_background = mask_set_loss([prediction], [empty], WEIGHTS)
     assert only_background['dice'].item() == 0
     assert only_background['classification'].item() > 0
-    both = QueryPrediction(prediction.class_logits.repeat(2, 1, 1), prediction.mask_logits.repeat(2, 1, 1, 1))
+    both = QueryPrediction(*(torch.cat([part, part]) for part in prediction))
     assert math.isfinite(sum(t.item() for t in mask_set_loss([both], [two_squares(), bare], WEIGHTS).values()))
 
 

@@ -19,7 +19,7 @@ def labels(rows: list[list[int]]) -> Targets:
 
 def test_the_composed_map_agrees_with_loops() -> None:
     torch.manual_seed(0)
-    prediction = QueryPrediction(torch.randn(1, 3, 5), torch.randn(1, 3, 2, 2))
+    prediction = QueryPrediction(torch.randn(1, 3, 5), torch.randn(1, 3, 2, 2), torch.zeros(1, 3, 4))
     classes, masks = prediction.class_logits.softmax(-1), prediction.mask_logits.sigmoid()
     found = compose_semantic(prediction)
     assert found.shape == (1, 4, 2, 2)
@@ -32,7 +32,7 @@ def test_the_composed_loss_is_the_log_share_of_the_right_class() -> None:
     class_logits = torch.tensor([[[9.0, -9.0, -9.0], [-9.0, 9.0, -9.0]]])
     masks = torch.tensor([[[[2.0, -2.0]], [[-2.0, 2.0]]]])
     p = 1 / (1 + math.exp(-2.0))
-    loss = composed_semantic_loss(QueryPrediction(class_logits, masks), [labels([[0, 1]])])
+    loss = composed_semantic_loss(QueryPrediction(class_logits, masks, torch.zeros(1, 2, 4)), [labels([[0, 1]])])
     assert loss.item() == pytest.approx(-math.log(p), abs=1e-3)
 
 
@@ -55,5 +55,7 @@ def test_gradients_of_the_composed_loss_are_right() -> None:
         return (scores / scores.sum(1, keepdim=True)).log()[:, 1].mean()
 
     assert torch.autograd.gradcheck(loss, (classes, masks))
-    ours = composed_semantic_loss(QueryPrediction(classes.float(), masks.float()), [labels([[1, 1], [1, 1]])])
+    ours = composed_semantic_loss(
+        QueryPrediction(classes.float(), masks.float(), torch.zeros(1, 2, 4)), [labels([[1, 1], [1, 1]])]
+    )
     assert ours.item() == pytest.approx(-loss(classes, masks).item(), rel=1e-3)

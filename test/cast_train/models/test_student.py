@@ -11,14 +11,15 @@ from safetensors.torch import save_file
 
 from cast_train.errors import TrainingError
 from cast_train.models import SIZES, Student
+from cast_train.models.attention import Attention
 from cast_train.models.backbones import make_backbone
-from cast_train.models.heads import BLOCKED, Attention
+from cast_train.models.queries import BLOCKED
 
 
 @pytest.fixture(scope='module')
 def nano() -> Student:
     torch.manual_seed(0)
-    return Student('nano', classes=5)
+    return Student('nano', classes=5, thing_ids=(3, 4))
 
 
 def test_training_gives_every_level_and_the_dense_aid(nano: Student) -> None:
@@ -26,6 +27,8 @@ def test_training_gives_every_level_and_the_dense_aid(nano: Student) -> None:
     assert len(output.levels) == 4
     assert output.levels[-1].class_logits.shape == (2, 64, 6)
     assert output.levels[0].mask_logits.shape == (2, 64, 16, 32)
+    assert output.levels[1].boxes.shape == (2, 64, 4)
+    assert output.heat.shape == (2, 2, 8, 16)
     assert output.log_depth.shape == (2, 16, 32)
     assert output.dense_logits is not None
     assert output.dense_logits.shape == (2, 5, 8, 16)
@@ -41,18 +44,23 @@ def test_use_gives_the_last_level_alone_and_the_same_as_training_would(nano: Stu
 
 def test_every_parameter_learns() -> None:
     torch.manual_seed(0)
-    network = Student('nano', classes=3).train()
+    network = Student('nano', classes=3, thing_ids=(2,)).train()
     output = network(torch.randint(0, 255, (2, 3, 64, 128), dtype=torch.uint8))
     assert output.dense_logits is not None
     parts = [part for level in output.levels for part in level]
-    torch.stack([part.square().mean() for part in (*parts, output.log_depth, output.dense_logits)]).sum().backward()
+    torch.stack(
+        [part.square().mean() for part in (*parts, output.heat, output.log_depth, output.dense_logits)]
+    ).sum().backward()
     silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # A key's bias shifts all scores of a query alike, so the softmax forgets it.
     assert [name for name in silent if not name.endswith('key.bias')] == []
 
 
 def test_small_stays_small() -> None:
-    counts = {size: sum(p.numel() for p in Student(size, classes=11).parameters()) / 1e6 for size in SIZES}
+    counts = {
+        size: sum(p.numel() for p in Student(size, classes=11, thing_ids=(8, 9, 10)).parameters()) / 1e6
+        for size in SIZES
+    }
     assert counts['nano'] < 0.75
     assert counts['small'] < 2.1
 

@@ -21,7 +21,7 @@ from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.logging import RunLog
 from cast_train.engine.recipe import Part, Recipe
 from cast_train.errors import TrainingError
-from cast_train.losses import composed_semantic_loss, dense_semantic_loss, depth_loss, mask_set_loss
+from cast_train.losses import centre_loss, composed_semantic_loss, dense_semantic_loss, depth_loss, mask_set_loss
 from cast_train.models import Student, StudentOutput
 from cast_train.models.graph import TorchStudent
 
@@ -48,9 +48,11 @@ def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
     train, classes = read_parts(recipe, recipe.data.train)
     validation, _ = read_parts(recipe, recipe.data.validation)
     contract = build_contract(recipe, classes)
-    network = Student(recipe.student.size, len(classes), recipe.student.backbone_weights).to(
+    network = Student(recipe.student.size, len(classes), contract.thing_ids, recipe.student.backbone_weights).to(
         memory_format=torch.channels_last
     )
+    if recipe.student.initial is not None:
+        take_over(network, recipe.student.initial)
     optimizer = make_optimizer(network, recipe)
     average = MovingAverage(network, recipe.optimizer.ema_decay)
     first = restore(run / LAST, recipe, network, optimizer, average, resume)
@@ -78,6 +80,24 @@ def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[list[Sample], t
     opened = [open_dataset(recipe.data.dataset, recipe.data.root, part.split, part.domain) for part in parts]
     samples = load_samples(opened)
     return samples[: recipe.data.limit], opened[0].classes
+
+
+def take_over(network: Student, path: Path) -> int:
+    """Load the averaged weights of an earlier run where name and shape agree, and return how many tensors did.
+
+    Raises:
+        TrainingError: the file is missing, is no checkpoint, or shares nothing with this network.
+    """
+    own = network.state_dict()
+    shared = {
+        name: tensor
+        for name, tensor in load_checkpoint(path)['ema'].items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if not shared:
+        raise TrainingError(f'{path}: no tensor of it fits this student; start from a run of the same family')
+    network.load_state_dict({**own, **shared})
+    return len(shared)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -128,14 +148,11 @@ def stream(recipe: Recipe, samples: list[Sample], contract: StudentContract, fir
         start = end
 
 
-def losses_of(output: StudentOutput, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
+def losses_of(output: StudentOutput, batch: Batch, recipe: Recipe, thing_ids: tuple[int, ...]) -> dict[str, Tensor]:
     """All weighted terms of the supervised objective."""
     weights = recipe.losses
-    terms = mask_set_loss(
-        output.levels,
-        batch.targets,
-        weights,
-    )
+    terms = mask_set_loss(output.levels, batch.targets, weights)
+    terms['centre'] = weights.centre * centre_loss(output.heat, batch.targets, thing_ids)
     terms['depth'] = weights.depth * depth_loss(output.log_depth, batch.targets)
     terms['composed_semantic'] = weights.composed_semantic * composed_semantic_loss(output.levels[-1], batch.targets)
     if output.dense_logits is not None:
@@ -159,7 +176,7 @@ def train_step(
     for group in optimizer.param_groups:
         group['lr'] = learning_rate_at(step, recipe) * group['factor']
     network.train()
-    terms = losses_of(network(batch.images), batch, recipe)
+    terms = losses_of(network(batch.images), batch, recipe, network.thing_ids)
     total = torch.stack(list(terms.values())).sum()
     if not math.isfinite(total.item()):
         found = {name: round(value.item(), 4) for name, value in terms.items()}

@@ -20,10 +20,14 @@ Side = Annotated[int, Field(gt=0, multiple_of=32)]
 
 
 class StudentSection(Settings):
-    """``size`` is a member of the family; ``backbone_weights`` a safetensors file, or null for random weights."""
+    """``size`` is a member of the family; ``backbone_weights`` a safetensors file or null.
+
+    ``initial`` is a checkpoint of an earlier run; weights of the same name and shape are taken over from it.
+    """
 
     size: str
     backbone_weights: Path | None = None
+    initial: Path | None = None
 
 
 class InputSection(Settings):
@@ -82,6 +86,7 @@ class OptimizerSection(Settings):
 class LossSection(MaskSetWeights):
     """Weights of the losses; zero switches one off."""
 
+    centre: Weight = 2.0
     depth: Weight = 5.0
     composed_semantic: Weight = 2.0
     dense_semantic: Weight = 2.0

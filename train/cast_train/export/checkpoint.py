@@ -31,14 +31,15 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
     state = load_checkpoint(path)
     recipe = parse_recipe(state['recipe'], str(path))
     classes = DATASETS[recipe.data.dataset].classes
-    network = Student(recipe.student.size, len(classes))
+    contract = build_contract(recipe, classes)
+    network = Student(recipe.student.size, len(classes), contract.thing_ids)
     try:
         network.load_state_dict(state['ema'])
     except RuntimeError as error:
         raise TrainingError(
             f'{path}: its weights do not fit its recipe ({error}); it was made by another version'
         ) from error
-    return TorchStudent(network.eval(), build_contract(recipe, classes)), recipe, state
+    return TorchStudent(network.eval(), contract), recipe, state
 
 
 def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses; each works with any subset of the labels."""
 
+from cast_train.losses.centre import centre_loss
 from cast_train.losses.depth import depth_loss, silog_loss
 from cast_train.losses.mask_set import MaskSetWeights, mask_set_loss, match
 from cast_train.losses.semantic import composed_semantic_loss, dense_semantic_loss
 
 __all__ = [
     'MaskSetWeights',
+    'centre_loss',
     'composed_semantic_loss',
     'dense_semantic_loss',
     'depth_loss',

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mask set loss of Mask2Former: match predictions to targets one to one, then class, BCE and Dice.
+"""The mask set loss of Mask2Former: match predictions to targets one to one, then class, BCE, Dice, and here a box.
 
-Weights 2, 5, 5, no-object weight 0.1, every decoder level alike (CAST's L_sup, docs of the papers §1.3).
+Weights 2, 5, 5, no-object weight 0.1, every decoder level alike, as CAST's supervised loss has them. The box terms (L1
+and generalised IoU, as in DETR) are ours: our decoder bounds each mask by its box.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
 
 from cast_train.data.augment import Targets
 from cast_train.losses.points import boxes_of, loss_points, read_at, read_nearest
-from cast_train.models.heads import QueryPrediction
+from cast_train.models.queries import QueryPrediction
 from cast_train.settings import Positive, Settings, Weight
 
 
@@ -25,6 +27,7 @@ class MaskSetWeights(Settings):
     classification: Weight = 2.0
     bce: Weight = 5.0
     dice: Weight = 5.0
+    box: Weight = 2.0
     no_object: Weight = 0.1
     points: Positive = 512
 
@@ -42,25 +45,39 @@ def dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
     return 1 - (2 * p @ targets.T + 1) / (p.sum(1)[:, None] + targets.sum(1)[None] + 1)
 
 
+def box_cost(boxes: Tensor, targets: Tensor) -> Tensor:
+    """L1 distance of centre and size ×2.5, and one minus generalised IoU, of every pair: N×4 against M×4, as N×M.
+
+    Args:
+        boxes: N×4, centre x, y, width, height in 0…1.
+        targets: M×4, x0 y0 x1 y1 in 0…1.
+    """
+    distance = torch.cdist(boxes, box_convert(targets, 'xyxy', 'cxcywh'), p=1)
+    overlap = generalized_box_iou(box_convert(boxes, 'cxcywh', 'xyxy'), targets)
+    cost: Tensor = 2.5 * distance + 1 - overlap
+    return cost
+
+
 def match(
-    class_logits: Tensor, mask_logits: Tensor, labels: Tensor, coarse_masks: Tensor, weights: MaskSetWeights
+    prediction: QueryPrediction, labels: Tensor, coarse_masks: Tensor, boxes: Tensor, weights: MaskSetWeights
 ) -> tuple[Tensor, Tensor]:
     """Hungarian matching for one picture.
 
     Args:
-        class_logits: N×(C+1).
-        mask_logits: N×h×w.
+        prediction: of this picture, without the batch axis.
         labels: (M,) class ids of the targets.
         coarse_masks: M×h×w targets, averaged to the grid of the logits.
-        weights: of the three costs.
+        boxes: M×4 of the targets, x0 y0 x1 y1 in 0…1.
+        weights: of the costs.
 
     Returns:
         Rows of the predictions and of the targets, in pairs.
     """
     with torch.no_grad():
-        logits, targets = mask_logits.flatten(1).float(), coarse_masks.flatten(1)
-        cost = -weights.classification * class_logits.float().softmax(-1)[:, labels]
+        logits, targets = prediction.mask_logits.flatten(1).float(), coarse_masks.flatten(1)
+        cost = -weights.classification * prediction.class_logits.float().softmax(-1)[:, labels]
         cost = cost + weights.bce * bce_cost(logits, targets) + weights.dice * dice_cost(logits, targets)
+        cost = cost + weights.box * box_cost(prediction.boxes.float(), boxes)
         rows, columns = linear_sum_assignment(cost.nan_to_num(1e6, 1e6, -1e6).cpu().numpy())
     return torch.as_tensor(rows), torch.as_tensor(columns)
 
@@ -74,11 +91,11 @@ def mask_set_loss(
     matching compares whole masks on the coarse grid, where a picture has few enough cells to use all of them.
 
     Returns:
-        Weighted terms ``classification``, ``bce`` and ``dice``.
+        Weighted terms ``classification``, ``bce``, ``dice`` and ``box``.
     """
     labelled = [index for index, target in enumerate(targets) if target.masks is not None]
     device = levels[-1].class_logits.device
-    total = {name: torch.zeros((), device=device) for name in ('classification', 'bce', 'dice')}
+    total = {name: torch.zeros((), device=device) for name in ('classification', 'bce', 'dice', 'box')}
     if not labelled:
         return total
     grid = (levels[-1].mask_logits.shape[-2], levels[-1].mask_logits.shape[-1])
@@ -89,8 +106,10 @@ def mask_set_loss(
     offsets = torch.tensor([0, *[len(mask) for mask in masks][:-1]]).cumsum(0)
     for level in levels:
         pairs = [
-            match(level.class_logits[index], level.mask_logits[index], _labels(targets[index]), coarse[place], weights)
-            for place, index in enumerate(labelled)
+            match(
+                QueryPrediction(*(part[index] for part in level)), _labels(targets[index]), coarse[place], own, weights
+            )
+            for place, (index, own) in enumerate(zip(labelled, boxes.split([len(mask) for mask in masks]), strict=True))
         ]
         total['classification'] = total['classification'] + _class_loss(level, targets, labelled, pairs, weights)
         # One gather for all pictures: one by one, the backward pass would fill a whole batch of zeros for each.
@@ -104,6 +123,8 @@ def mask_set_loss(
         bce, dice = _mask_losses(read_at(predicted, points), wanted)
         total['bce'] = total['bce'] + weights.bce * bce.sum() / len(every_mask)
         total['dice'] = total['dice'] + weights.dice * dice.sum() / len(every_mask)
+        found = level.boxes[pictures, torch.cat([rows for rows, _ in pairs])].float()
+        total['box'] = total['box'] + weights.box * _box_losses(found, boxes[order]).sum() / len(every_mask)
     return total
 
 
@@ -112,6 +133,13 @@ def _mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     p = logits.sigmoid()
     dice = 1 - (2 * (p * targets).sum(1) + 1) / (p.sum(1) + targets.sum(1) + 1)
     return bce, dice
+
+
+def _box_losses(boxes: Tensor, targets: Tensor) -> Tensor:
+    """``box_cost`` of matched rows."""
+    distance = (boxes - box_convert(targets, 'xyxy', 'cxcywh')).abs().sum(1)
+    losses: Tensor = 2.5 * distance + generalized_box_iou_loss(box_convert(boxes, 'cxcywh', 'xyxy'), targets)
+    return losses
 
 
 def _class_loss(

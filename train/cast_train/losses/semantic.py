@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from cast_ros.student import UNLABELLED
 from cast_train.data.augment import Targets
-from cast_train.models.heads import QueryPrediction, compose_semantic
+from cast_train.models.queries import QueryPrediction, compose_semantic
 
 
 def composed_semantic_loss(prediction: QueryPrediction, targets: Sequence[Targets]) -> Tensor:

@@ -2,7 +2,7 @@
 """Networks."""
 
 from cast_train.models.graph import StudentGraph, TorchStudent
-from cast_train.models.heads import QueryPrediction, compose_semantic
+from cast_train.models.queries import QueryPrediction, compose_semantic
 from cast_train.models.student import SIZES, Student, StudentOutput, StudentSize
 
 __all__ = [

@@ -61,13 +61,18 @@ class Pyramid(nn.Module):
 
 
 def coordinates(like: Tensor) -> Tensor:
-    """Return 1×16×H×W, the size of ``like``: sines and cosines of normalised row and column, four frequencies."""
+    """Return 1×16×H×W, the size of ``like``: the waves of each cell's row and column."""
     height, width = like.shape[-2:]
     rows = (torch.arange(height, dtype=like.dtype, device=like.device) + 0.5) / height
     columns = (torch.arange(width, dtype=like.dtype, device=like.device) + 0.5) / width
-    waves = []
-    for axis in (rows[:, None].expand(height, width), columns[None, :].expand(height, width)):
+    return waves(rows[:, None].expand(height, width), columns[None].expand(height, width)).permute(2, 0, 1)[None]
+
+
+def waves(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return …×16: sines and cosines of positions in 0…1, rows first, at four frequencies."""
+    parts = []
+    for axis in (rows, columns):
         for frequency in (0.5, 1.0, 2.0, 4.0):
             angle = 2 * torch.pi * frequency * axis
-            waves += [angle.sin(), angle.cos()]
-    return torch.stack(waves)[None]
+            parts += [angle.sin(), angle.cos()]
+    return torch.stack(parts, -1)

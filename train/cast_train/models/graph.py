@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cast_ros.student import Prediction, StudentContract
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student.contract import OutputName
-from cast_train.models.heads import compose_semantic
+from cast_train.models.queries import compose_semantic
 from cast_train.models.student import Student
 
 MAX_DETECTIONS = 50

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from cast_train.models.backbones import make_backbone
 from cast_train.models.decoder import Pyramid
-from cast_train.models.heads import DepthHead, QueryDecoder, QueryPrediction
+from cast_train.models.depth import DepthHead
+from cast_train.models.queries import QueryDecoder, QueryPrediction
 
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
@@ -24,13 +25,18 @@ class StudentSize:
     backbone: str
     channels: int
     fine_channels: int
-    queries: int
     mask_channels: int
+    peaks: int = 40
+    learned: int = 24
 
 
 SIZES = {
-    'nano': StudentSize('mobilenetv4_conv_small_050', channels=64, fine_channels=32, queries=64, mask_channels=16),
-    'small': StudentSize('mobilenetv4_conv_small', channels=96, fine_channels=48, queries=64, mask_channels=32),
+    'nano': StudentSize(
+        'mobilenetv4_conv_small_050', channels=64, fine_channels=32, peaks=40, learned=24, mask_channels=16
+    ),
+    'small': StudentSize(
+        'mobilenetv4_conv_small', channels=96, fine_channels=48, peaks=40, learned=24, mask_channels=32
+    ),
 }
 
 
@@ -40,11 +46,13 @@ class StudentOutput:
 
     Attributes:
         levels: predictions of the query decoder, the final one last; earlier ones only while training.
+        heat: B×T×H/8×W/8 logits of thing centres.
         log_depth: B×h×w, natural logarithm of metres at the reference focal length.
         dense_logits: B×C×H/8×W/8 per-pixel class logits, a training aid that is never exported; None otherwise.
     """
 
     levels: list[QueryPrediction]
+    heat: Tensor
     log_depth: Tensor
     dense_logits: Tensor | None
 
@@ -55,20 +63,29 @@ class Student(nn.Module):
     Args:
         size: a key of ``SIZES``.
         classes: number of classes, things and stuff together.
+        thing_ids: class ids of those that can be counted.
         backbone_weights: safetensors file for the backbone, or None.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, size: str, classes: int, backbone_weights: Path | None = None) -> None:
+    def __init__(
+        self, size: str, classes: int, thing_ids: tuple[int, ...], backbone_weights: Path | None = None
+    ) -> None:
         super().__init__()
         widths = SIZES[size]
-        self.size, self.classes = size, classes
+        self.size, self.classes, self.thing_ids = size, classes, thing_ids
         self.backbone, counts = make_backbone(widths.backbone, backbone_weights)
         self.pyramid = Pyramid(counts, widths.channels, widths.fine_channels)
         self.decoder = QueryDecoder(
-            widths.channels, widths.fine_channels, classes, widths.queries, widths.mask_channels
+            widths.channels,
+            widths.fine_channels,
+            classes,
+            len(thing_ids),
+            widths.peaks,
+            widths.learned,
+            widths.mask_channels,
         )
         self.depth = DepthHead(widths.fine_channels)
         self.dense = nn.Conv2d(widths.channels, classes, 1)
@@ -79,8 +96,10 @@ class Student(nn.Module):
         """Predict for B×3×H×W pictures in 0..255; H and W are multiples of 32."""
         normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         fine, coarse = self.pyramid(self.backbone(normalised))
+        decoded = self.decoder(fine, coarse, every_level=self.training)
         return StudentOutput(
-            levels=self.decoder(fine, coarse, every_level=self.training),
+            levels=decoded.levels,
+            heat=decoded.heat,
             log_depth=self.depth(fine),
             dense_logits=self.dense(coarse[0]) if self.training else None,
         )

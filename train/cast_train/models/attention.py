@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention in plain operators, which export as they are."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Multi-head attention in plain operators, with an optional additive bias B×N×L."""
+
+    def __init__(self, channels: int, head_channels: int = 32) -> None:
+        super().__init__()
+        self.heads = max(1, channels // head_channels)
+        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
+
+    def _split(self, x: Tensor) -> Tensor:
+        batch, length, channels = x.shape
+        return x.reshape(batch, length, self.heads, channels // self.heads).transpose(1, 2)
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attend from B×N×C to B×L×C."""
+        q, k, v = self._split(self.query(queries)), self._split(self.key(keys)), self._split(self.value(values))
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        if bias is not None:
+            scores = scores + bias[:, None]
+        mixed = scores.softmax(-1) @ v
+        attended: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return attended
+
+
+class DecoderLayer(nn.Module):
+    """Masked cross-attention, self-attention, feed-forward; post-norm, as in Mask2Former."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.cross, self.own = Attention(channels), Attention(channels)
+        self.feed = nn.Sequential(
+            nn.Linear(channels, 4 * channels), nn.ReLU(inplace=True), nn.Linear(4 * channels, channels)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
+
+    def forward(self, queries: Tensor, embedding: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+        """Refine B×N×C queries with a feature level given as B×L×C keys and values."""
+        queries = self.norms[0](queries + self.cross(queries + embedding, keys, values, bias))
+        placed = queries + embedding
+        queries = self.norms[1](queries + self.own(placed, placed, queries))
+        refined: Tensor = self.norms[2](queries + self.feed(queries))
+        return refined

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The query decoder: instances and semantics from one set of queries.
+
+Most queries start at peaks of a centre heat map (as CenterNet finds objects), so that each begins with one place and
+the features there; the rest start from learned activation maps and take the stuff. All are refined over 1/32, 1/16
+and 1/8 with masked attention (Mask2Former). Each predicts a box, and its mask fades outside of it: without that bound,
+a decoder that starts from random weights long paints all persons of a street with one query.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cast_train.models.attention import DecoderLayer
+from cast_train.models.decoder import ConvNormAct, SeparableConv, coordinates, waves
+
+COORDINATE_CHANNELS = 16
+# Added to the score of a blocked position. Finite, so that a query whose whole mask is empty attends everywhere:
+# the constant cancels in the softmax, and no special case is needed in the graph.
+BLOCKED = -1.0e4
+# A mask fades by FADE per half box size, from BOX_MARGIN half sizes away from the box's centre on.
+BOX_MARGIN = 1.2
+FADE = 8.0
+# Logit of a box's width and height at the start: a tenth of the picture for a peak, nearly all of it for the others.
+START_SMALL, START_LARGE = -2.2, 2.2
+# Logit of the heat map at the start: a peak in a thousand cells, so that the first steps are not all background.
+START_HEAT = -4.6
+
+
+class QueryPrediction(NamedTuple):
+    """One level of deep supervision for N queries.
+
+    Attributes:
+        class_logits: B×N×(C+1), the last is no object.
+        mask_logits: B×N×h×w at 1/4.
+        boxes: B×N×4, centre x, y, width, height in 0…1.
+    """
+
+    class_logits: Tensor
+    mask_logits: Tensor
+    boxes: Tensor
+
+
+class Decoded(NamedTuple):
+    """Predictions of the levels that were asked for, the final one last, and the heat map B×T×H/8×W/8 of centres."""
+
+    levels: list[QueryPrediction]
+    heat: Tensor
+
+
+def compose_semantic(prediction: QueryPrediction) -> Tensor:
+    """Return B×C×h×w: Σ over queries of class probability × mask probability, without no-object (Mask2Former)."""
+    classes = prediction.class_logits.float().softmax(-1)[..., :-1]
+    masks = prediction.mask_logits.float().sigmoid()
+    composed: Tensor = (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[-2:])
+    return composed
+
+
+class QueryDecoder(nn.Module):
+    """See the module.
+
+    Args:
+        channels: channels of the coarse levels.
+        fine_channels: channels of the fine level.
+        classes: number of classes, things and stuff.
+        things: number of thing classes; zero makes all queries learned ones.
+        peaks: queries that start at peaks.
+        learned: queries that start from learned maps.
+        mask_channels: length of a mask kernel.
+    """
+
+    def __init__(
+        self, channels: int, fine_channels: int, classes: int, things: int, peaks: int, learned: int, mask_channels: int
+    ) -> None:
+        super().__init__()
+        self.peaks = peaks if things else 0
+        self.heat = nn.Sequential(SeparableConv(channels, channels), nn.Conv2d(channels, max(things, 1), 1))
+        self.activation = nn.Sequential(
+            ConvNormAct(channels, channels, 5, groups=channels), nn.Conv2d(channels, learned, 1)
+        )
+        self.place = nn.ModuleList(nn.Conv2d(COORDINATE_CHANNELS, channels, 1) for _ in range(3))
+        self.level = nn.Parameter(torch.zeros(3, channels))
+        self.embedding = nn.Parameter(torch.randn(learned, channels) * 0.02)
+        self.peak_embedding = nn.Linear(COORDINATE_CHANNELS, channels)
+        self.enter = nn.Sequential(nn.Linear(channels, channels), nn.LayerNorm(channels))
+        self.layers = nn.ModuleList(DecoderLayer(channels) for _ in range(3))
+        self.norm = nn.LayerNorm(channels)
+        self.classify = nn.Linear(channels, classes + 1)
+        self.kernel = _mlp(channels, mask_channels + 1)
+        self.box = _mlp(channels, 4)
+        self.fine_place = nn.Conv2d(COORDINATE_CHANNELS, fine_channels, 1)
+        self.mask_features = nn.Sequential(
+            SeparableConv(fine_channels, fine_channels), nn.Conv2d(fine_channels, mask_channels, 1)
+        )
+        self.heat[1].bias = nn.Parameter(torch.full((max(things, 1),), START_HEAT))
+
+    def forward(self, fine: Tensor, coarse: list[Tensor], every_level: bool) -> Decoded:
+        """Decode the pyramid; ``every_level`` also returns the predictions of the start and of the first layers."""
+        features = self.mask_features(fine + self.fine_place(coordinates(fine)))
+        values = [x.flatten(2).transpose(1, 2) for x in coarse]
+        keys = [
+            (x + place(coordinates(x)) + level[:, None, None]).flatten(2).transpose(1, 2)
+            for x, place, level in zip(coarse, self.place, self.level, strict=True)
+        ]
+        heat = self.heat(coarse[0])
+        queries, start, embedding = self._start(coarse[0], keys[0], heat)
+        predictions = []
+        for layer, index in zip(self.layers, (2, 1, 0), strict=True):
+            if every_level:
+                predictions.append(self._predict(queries, start, features))
+            with torch.no_grad():
+                pooled = F.avg_pool2d(features, 2 ** (index + 1))
+                masks = self._masks(queries, self._boxes(queries, start), pooled)
+                bias = (masks.flatten(2) < 0).to(fine.dtype) * BLOCKED
+            queries = layer(queries, embedding, keys[index], values[index], bias)
+        return Decoded([*predictions, self._predict(queries, start, features)], heat)
+
+    def _start(self, level: Tensor, keys: Tensor, heat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """First queries B×N×C, logits of their first boxes B×N×4, and position embeddings B×N×C."""
+        attention = self.activation(level).sigmoid().flatten(2)
+        attention = attention / (attention.sum(-1, keepdim=True) + 1e-4)
+        queries = attention @ keys
+        middle = torch.zeros_like(queries[..., :2])
+        large = torch.cat([middle, middle + START_LARGE], -1)
+        embedding = self.embedding[None].expand(queries.shape[0], -1, -1)
+        if not self.peaks:
+            return self.enter(queries), large, embedding
+        height, width = heat.shape[-2:]
+        cells = best_peaks(heat, self.peaks) % (height * width)
+        found = keys.gather(1, cells[..., None].expand(-1, -1, keys.shape[-1]))
+        rows = torch.div(cells, width, rounding_mode='floor')
+        points = torch.stack([(cells - rows * width + 0.5) / width, (rows + 0.5) / height], -1).to(keys.dtype)
+        small = torch.cat([torch.log(points / (1 - points)), torch.full_like(points, START_SMALL)], -1)
+        placed = self.peak_embedding(waves(points[..., 1], points[..., 0]))
+        return (
+            self.enter(torch.cat([found, queries], 1)),
+            torch.cat([small, large], 1),
+            torch.cat([placed, embedding], 1),
+        )
+
+    def _boxes(self, queries: Tensor, start: Tensor) -> Tensor:
+        """Boxes B×N×4 as offsets from the first ones, in logits."""
+        boxes: Tensor = (self.box(self.norm(queries)) + start).sigmoid()
+        return boxes
+
+    def _masks(self, queries: Tensor, boxes: Tensor, features: Tensor) -> Tensor:
+        height, width = features.shape[-2:]
+        kernels = self.kernel(self.norm(queries))
+        masks = kernels[..., :-1] @ features.flatten(2) + kernels[..., -1:]
+        unflattened: Tensor = masks.unflatten(-1, (height, width))
+        return unflattened - outside(boxes.detach(), height, width)
+
+    def _predict(self, queries: Tensor, start: Tensor, features: Tensor) -> QueryPrediction:
+        boxes = self._boxes(queries, start)
+        return QueryPrediction(self.classify(self.norm(queries)), self._masks(queries, boxes, features), boxes)
+
+
+def best_peaks(heat: Tensor, count: int) -> Tensor:
+    """Return B×count indices, over flattened T×H×W, of the highest cells that no neighbour of their class exceeds."""
+    heat = heat.detach().sigmoid()
+    is_peak = (F.max_pool2d(heat, 3, stride=1, padding=1) <= heat).to(heat.dtype)
+    best: Tensor = (heat * is_peak).flatten(1).topk(count).indices
+    return best
+
+
+def outside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Return B×N×height×width: zero in and around each box, then growing with the distance in half box sizes."""
+    distances = []
+    for centre, size, cells in ((boxes[..., 1], boxes[..., 3], height), (boxes[..., 0], boxes[..., 2], width)):
+        middles = (torch.arange(cells, dtype=boxes.dtype, device=boxes.device) + 0.5) / cells
+        half = size[..., None] / 2 + 1 / cells
+        distances.append(FADE * F.relu((middles - centre[..., None]).abs() / half - BOX_MARGIN))
+    return distances[0][..., :, None] + distances[1][..., None, :]
+
+
+def _mlp(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(inplace=True), nn.Linear(inputs, outputs))
