@@ -14,8 +14,11 @@ def test_peaks_are_local_maxima_best_first_whatever_their_class() -> None:
     heat = torch.full((1, 2, 6, 8), -9.0)
     heat[0, 0, 2, 3], heat[0, 0, 2, 4] = 5.0, 4.0
     heat[0, 1, 2, 4], heat[0, 1, 5, 7] = 3.0, 4.5
-    found = best_peaks(heat, 3)[0].tolist()
-    assert found == [2 * 8 + 3, 48 + 5 * 8 + 7, 48 + 2 * 8 + 4], 'the neighbour of a higher peak of its class is none'
+    best, found = best_peaks(heat, 3)
+    assert torch.allclose(best, torch.tensor([[5.0, 4.5, 3.0]]).sigmoid())
+    assert found[0].tolist() == [2 * 8 + 3, 48 + 5 * 8 + 7, 48 + 2 * 8 + 4], (
+        'the neighbour of a higher peak of its class is none'
+    )
 
 
 def test_nothing_is_taken_off_inside_a_box_and_more_the_farther_away() -> None:

@@ -27,6 +27,9 @@ BOX_MARGIN = 1.2
 FADE = 8.0
 # Logit of a box's width and height at the start: a tenth of the picture for a peak, nearly all of it for the others.
 START_SMALL, START_LARGE = -2.2, 2.2
+# Heat below COLD makes a peak count for nothing, from WARM on it counts in full; in between it fades, so that the last
+# peak of many cold ones may change by rounding without any effect.
+COLD, WARM = 0.01, 0.05
 # Logit of the heat map at the start: a peak in a thousand cells, so that the first steps are not all background.
 START_HEAT = -4.6
 
@@ -130,16 +133,18 @@ class QueryDecoder(nn.Module):
         if not self.peaks:
             return self.enter(queries), large, embedding
         height, width = heat.shape[-2:]
-        cells = best_peaks(heat, self.peaks) % (height * width)
+        warmth, peaks = best_peaks(heat, self.peaks)
+        cells = peaks % (height * width)
         found = keys.gather(1, cells[..., None].expand(-1, -1, keys.shape[-1]))
         rows = torch.div(cells, width, rounding_mode='floor')
         points = torch.stack([(cells - rows * width + 0.5) / width, (rows + 0.5) / height], -1).to(keys.dtype)
+        weight = ((warmth - COLD) / (WARM - COLD)).clamp(0, 1)[..., None]
         small = torch.cat([torch.log(points / (1 - points)), torch.full_like(points, START_SMALL)], -1)
         placed = self.peak_embedding(waves(points[..., 1], points[..., 0]))
         return (
-            self.enter(torch.cat([found, queries], 1)),
-            torch.cat([small, large], 1),
-            torch.cat([placed, embedding], 1),
+            self.enter(torch.cat([weight * found, queries], 1)),
+            torch.cat([weight * small, large], 1),
+            torch.cat([weight * placed, embedding], 1),
         )
 
     def _boxes(self, queries: Tensor, start: Tensor) -> Tensor:
@@ -159,12 +164,15 @@ class QueryDecoder(nn.Module):
         return QueryPrediction(self.classify(self.norm(queries)), self._masks(queries, boxes, features), boxes)
 
 
-def best_peaks(heat: Tensor, count: int) -> Tensor:
-    """Return B×count indices, over flattened T×H×W, of the highest cells that no neighbour of their class exceeds."""
+def best_peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return heat, and index over flattened T×H×W, of the highest cells that no neighbour of their class exceeds.
+
+    Both are B×count, best first. Where there are fewer peaks the rest has heat 0 and any index.
+    """
     heat = heat.detach().sigmoid()
     is_peak = (F.max_pool2d(heat, 3, stride=1, padding=1) <= heat).to(heat.dtype)
-    best: Tensor = (heat * is_peak).flatten(1).topk(count).indices
-    return best
+    best, indices = (heat * is_peak).flatten(1).topk(count)
+    return best, indices
 
 
 def outside(boxes: Tensor, height: int, width: int) -> Tensor:
