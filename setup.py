@@ -55,11 +55,11 @@ setup(
         'faster-coco-eval>=1.6',
         'numpy>=1.26',
         'opencv-python-headless>=4.6',
-        'pydantic>=2',
+        'pydantic>=2.5',
         'pyyaml',
         'rich',
         'rosbags>=0.11',
-        'typer',
+        'typer>=0.12',
     ],
     # cpu or gpu, never both: the two wheels share the folder onnxruntime/ and the one installed last breaks the other.
     extras_require={
