@@ -64,6 +64,7 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
         assert loaded.contract.provenance['seed'] == 3
         assert loaded.contract.input_statistics is not None
     where = ('--root', tmp_path / 'streets', '--split', 'train')
+    capsys.readouterr()
     assert cast_train('evaluate', student, *where, '--json') == 0
     exported = json.loads(capsys.readouterr().out)['headline']
     assert cast_train('evaluate', run, *where, '--json') == 0
