@@ -152,8 +152,9 @@ def test_depth_follows_the_focal_length_and_the_scale(student: Student) -> None:
     assert depth(fx_px=2 * FOCAL_REFERENCE_PX) == pytest.approx(GREY_M, rel=1e-4)
     assert depth(fx_px=3 * FOCAL_REFERENCE_PX) == pytest.approx(1.5 * GREY_M, rel=1e-4)
     assert depth(depth_scale=0.5) == pytest.approx(0.5 * GREY_M, rel=1e-4)
-    assert depth(fx_px=4 * FOCAL_REFERENCE_PX, depth_scale=2) == pytest.approx(4 * GREY_M, rel=1e-4)
+    assert depth(fx_px=3 * FOCAL_REFERENCE_PX, depth_scale=0.5) == pytest.approx(0.75 * GREY_M, rel=1e-4)
     assert 4 * GREY_M > CAP_M
+    assert np.isposinf(depth(fx_px=4 * FOCAL_REFERENCE_PX, depth_scale=2)), 'the cap counts in the metres of the answer'
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line `cast-train`: one module of this package per verb."""
+"""The command line `cast-train`: one module of this package per verb.
+
+A verb imports torch inside its function: help and mistakes must not wait seconds for it.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,11 +13,10 @@ from rich.table import Table
 
 from cast_ros.evaluation.compare import Scores
 from cast_ros.student import Student as RuntimeStudent
-from cast_train.data import load_samples, open_dataset
-from cast_train.engine.evaluate import Predictor, headline
-from cast_train.engine.evaluate import evaluate as run_evaluate
 from cast_train.errors import DataError
-from cast_train.export.checkpoint import load_student
+
+if TYPE_CHECKING:
+    from cast_train.engine.evaluate import Predictor
 
 
 def evaluate(
@@ -29,6 +28,11 @@ def evaluate(
     as_json: Annotated[bool, typer.Option('--json', help='Print everything as JSON.')] = False,
 ) -> None:
     """Print AP, mIoU and depth errors of a student."""
+    from cast_train.data import load_samples, open_dataset
+    from cast_train.engine.evaluate import evaluate as run_evaluate
+    from cast_train.engine.evaluate import headline
+    from cast_train.export.checkpoint import load_student
+
     pictures = open_dataset(dataset, root, split, domain)
     predictor: Predictor = RuntimeStudent.load(student) if student.suffix == '.onnx' else load_student(student)[0]
     names = [entry.name for entry in pictures.classes]
@@ -41,7 +45,8 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps({'headline': headline(scores), **as_document(scores)}, indent=1))
         return
-    Console().print(table_of(scores, f'{student.name} on {dataset} {split} {domain}'))
+    figures = '  '.join(f'{name} {value:.3f}' for name, value in headline(scores).items())
+    Console().print(table_of(scores, f'{student.name} on {dataset} {split} {domain}', figures))
 
 
 def as_document(scores: Scores) -> dict[str, Any]:
@@ -50,9 +55,9 @@ def as_document(scores: Scores) -> dict[str, Any]:
     return {name: part.as_dict() for name, part in parts.items() if part is not None}
 
 
-def table_of(scores: Scores, title: str) -> Table:
-    """Headline figures, then IoU and AP of each class."""
-    table = Table(title=title, caption='  '.join(f'{name} {value:.3f}' for name, value in headline(scores).items()))
+def table_of(scores: Scores, title: str, caption: str) -> Table:
+    """IoU and AP of each class."""
+    table = Table(title=title, caption=caption)
     for heading in ('class', 'IoU', 'AP', 'AP50', 'instances'):
         table.add_column(heading, justify='left' if heading == 'class' else 'right')
     ious = {} if scores.semantic is None else scores.semantic.per_class

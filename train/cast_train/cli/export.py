@@ -8,15 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cast_train.engine.contract import build_contract
-from cast_train.engine.evaluate import headline
-from cast_train.engine.loop import read_parts
-from cast_train.export.card import write_card
-from cast_train.export.checkpoint import load_student, provenance_of
-from cast_train.export.onnx import export_onnx
-from cast_train.export.parity import check_parity
-from cast_train.export.statistics import measure_statistics
-
 
 def export(
     run: Annotated[Path, typer.Argument(help='Run folder of `cast-train fit`.')],
@@ -24,6 +15,15 @@ def export(
     root: Annotated[Path | None, typer.Option(help='Folder of the data set, when it moved since training.')] = None,
 ) -> None:
     """Export a trained student with its contract, measured metrics and input statistics."""
+    from cast_train.engine.contract import build_contract
+    from cast_train.engine.evaluate import headline
+    from cast_train.engine.loop import read_parts
+    from cast_train.export.card import write_card
+    from cast_train.export.checkpoint import load_student, provenance_of
+    from cast_train.export.onnx import export_onnx
+    from cast_train.export.parity import check_parity
+    from cast_train.export.statistics import measure_statistics
+
     student, recipe, state = load_student(run)
     if root is not None:
         recipe = recipe.model_copy(update={'data': recipe.data.model_copy(update={'root': root})})

@@ -8,9 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cast_train.engine.loop import fit as run_fit
-from cast_train.engine.recipe import load_recipe
-
 
 def fit(
     recipe: Annotated[Path, typer.Argument(help='Recipe (YAML), for example config/recipes/streets-small.yaml.')],
@@ -21,6 +18,9 @@ def fit(
     resume: Annotated[bool, typer.Option('--resume', help='Go on where the run folder stopped.')] = False,
 ) -> None:
     """Train a student and print its metrics on the validation pictures."""
+    from cast_train.engine.loop import fit as run_fit
+    from cast_train.engine.recipe import load_recipe
+
     parsed = load_recipe(recipe, tuple(overrides or ()))
     result = run_fit(parsed, out or Path('runs') / parsed.name, resume)
     typer.echo('  '.join(f'{name} {value:.4f}' for name, value in result.items()))
