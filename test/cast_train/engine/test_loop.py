@@ -34,10 +34,10 @@ def losses_in(run: Path) -> dict[int, float]:
 def test_four_frames_are_learned_by_heart(streets: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(
         streets,
-        steps=0,
-        input={'height': 128, 'width': 256},
-        depth={'cap_m': 80.0, 'focal_reference_px': 182.8},
-        phases=[{'height': 128, 'width': 256, 'batch': 4, 'steps': 220}],
+        steps=120,
+        height=128,
+        width=256,
+        batch=4,
         augmentation={'whole': 1.0, 'flip': 0.0, 'noise': 1.0, 'blur': 0.0},
         optimizer={'learning_rate': 2e-3, 'warmup_steps': 10, 'ema_decay': 0.9},
         run={'workers': 0, 'log_every': 20, 'checkpoint_every': 500, 'evaluate_every': 500},
