@@ -13,7 +13,7 @@ from tiny_recipe import tiny_recipe
 
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.ema import MovingAverage
-from cast_train.engine.loop import fit, learning_rate_at, make_optimizer
+from cast_train.engine.loop import fit, learning_rate_at, make_optimizer, take_over
 from cast_train.errors import TrainingError
 from cast_train.models import Student
 
@@ -88,6 +88,19 @@ def test_a_run_is_never_overwritten_and_never_mixed_with_another(streets: Path, 
         fit(tiny_recipe(streets, steps=1), run, resume=False)
     with pytest.raises(TrainingError, match='other values of seed'):
         fit(tiny_recipe(streets, steps=1, seed=4), run, resume=True)
+
+
+def test_a_run_may_start_from_the_weights_of_another_of_its_size(streets: Path, tmp_path: Path) -> None:
+    fit(tiny_recipe(streets, steps=1), tmp_path / 'first', resume=False)
+    path = tmp_path / 'first' / 'last.pt'
+    network = Student('nano', classes=11, thing_ids=(8, 9, 10))
+    assert take_over(network, path) == len(network.state_dict())
+    weights = load_checkpoint(path)['ema']
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+    fewer_classes = Student('nano', classes=5, thing_ids=(4,))
+    assert len(weights) // 2 < take_over(fewer_classes, path) < len(weights)
+    with pytest.raises(TrainingError, match='start from a run of the same size'):
+        take_over(Student('small', classes=11, thing_ids=(8, 9, 10)), path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_terms(streets: Path, tmp_path: Path) -> None:

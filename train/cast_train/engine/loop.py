@@ -86,7 +86,7 @@ def take_over(network: Student, path: Path) -> int:
     """Load the averaged weights of an earlier run where name and shape agree, and return how many tensors did.
 
     Raises:
-        TrainingError: the file is missing, is no checkpoint, or shares nothing with this network.
+        TrainingError: the file is missing, is no checkpoint, or fits less than half of this network.
     """
     own = network.state_dict()
     shared = {
@@ -94,8 +94,10 @@ def take_over(network: Student, path: Path) -> int:
         for name, tensor in load_checkpoint(path)['ema'].items()
         if name in own and own[name].shape == tensor.shape
     }
-    if not shared:
-        raise TrainingError(f'{path}: no tensor of it fits this student; start from a run of the same family')
+    if len(shared) < len(own) / 2:
+        raise TrainingError(
+            f'{path}: only {len(shared)} of {len(own)} tensors fit this student; start from a run of the same size'
+        )
     network.load_state_dict({**own, **shared})
     return len(shared)
 
