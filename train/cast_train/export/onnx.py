@@ -74,6 +74,7 @@ def _state_shapes(model: onnx.ModelProto, contract: StudentContract) -> None:
 
 
 def _write(data: bytes, path: Path) -> None:
+    """Replace the file in one move, so that a student in use is never half written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'{path.name}.tmp')
     try:

@@ -31,12 +31,8 @@ class StudentSize:
 
 
 SIZES = {
-    'nano': StudentSize(
-        'mobilenetv4_conv_small_050', channels=64, fine_channels=32, peaks=40, learned=24, mask_channels=16
-    ),
-    'small': StudentSize(
-        'mobilenetv4_conv_small', channels=96, fine_channels=48, peaks=40, learned=24, mask_channels=32
-    ),
+    'nano': StudentSize('mobilenetv4_conv_small_050', channels=64, fine_channels=32, mask_channels=16),
+    'small': StudentSize('mobilenetv4_conv_small', channels=96, fine_channels=48, mask_channels=32),
 }
 
 
