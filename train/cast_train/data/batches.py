@@ -18,10 +18,19 @@ from cast_train.data.sample import Dataset, Sample
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures (B×3×H×W uint8) and their targets."""
+    """B pictures (B×3×H×W uint8) and their targets.
+
+    Attributes:
+        images: the view that is learned from.
+        targets: of each picture.
+        labelled: the first so many carry true labels, the others pseudo-labels.
+        strong: the same views with stronger changes of colour and sharpness, B×3×H×W uint8; None where nobody asked.
+    """
 
     images: Tensor
     targets: list[Targets]
+    labelled: int
+    strong: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class _Steps(TorchDataset[Batch]):
                 )
             )
         targets = [make_targets(view, self._rules.thing_ids) for view in views]
-        return Batch(torch.stack([view.image for view in views]), targets)
+        return Batch(torch.stack([view.image for view in views]), targets, labelled=len(views))
 
 
 def pick(position: int, count: int, seed: int) -> int:

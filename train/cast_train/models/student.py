@@ -33,6 +33,7 @@ class StudentSize:
 SIZES = {
     'nano': StudentSize('mobilenetv4_conv_small_050', channels=64, fine_channels=32, mask_channels=16),
     'small': StudentSize('mobilenetv4_conv_small', channels=96, fine_channels=48, mask_channels=32),
+    'base': StudentSize('mobilenetv4_conv_medium', channels=128, fine_channels=64, mask_channels=32),
 }
 
 
@@ -45,12 +46,24 @@ class StudentOutput:
         heat: B×T×H/8×W/8 logits of thing centres.
         log_depth: B×h×w, natural logarithm of metres at the reference focal length.
         dense_logits: B×C×H/8×W/8 per-pixel class logits, a training aid that is never exported; None otherwise.
+        encoded: features of the backbone at strides 4, 8, 16 and 32, before the pyramid, where CAST contrasts pixels.
     """
 
     levels: list[QueryPrediction]
     heat: Tensor
     log_depth: Tensor
     dense_logits: Tensor | None
+    encoded: list[Tensor]
+
+    def rows(self, start: int, end: int) -> StudentOutput:
+        """What the network says about pictures ``start`` to ``end`` (exclusive) of the batch."""
+        return StudentOutput(
+            [QueryPrediction(*(part[start:end] for part in level)) for level in self.levels],
+            self.heat[start:end],
+            self.log_depth[start:end],
+            None if self.dense_logits is None else self.dense_logits[start:end],
+            [features[start:end] for features in self.encoded],
+        )
 
 
 class Student(nn.Module):
@@ -90,12 +103,19 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor) -> StudentOutput:
         """Predict for B×3×H×W pictures in 0..255; H and W are multiples of 32."""
-        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        fine, coarse = self.pyramid(self.backbone(normalised))
+        encoded = self.encode(images)
+        fine, coarse = self.pyramid(encoded)
         decoded = self.decoder(fine, coarse, every_level=self.training)
         return StudentOutput(
             levels=decoded.levels,
             heat=decoded.heat,
             log_depth=self.depth(fine),
             dense_logits=self.dense(coarse[0]) if self.training else None,
+            encoded=encoded,
         )
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Features of the backbone alone, at strides 4, 8, 16 and 32."""
+        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        features: list[Tensor] = self.backbone(normalised)
+        return features
