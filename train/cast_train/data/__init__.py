@@ -2,22 +2,32 @@
 """Samples, data sets, views."""
 
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
-from cast_train.data.batches import Batch, ViewRules, batches, load_samples
+from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples
 from cast_train.data.registry import DATASETS, open_dataset
 from cast_train.data.sample import Dataset, Sample
+from cast_train.data.strong import StrongViews, strong_view
+from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
 
 __all__ = [
     'DATASETS',
     'Augmentation',
     'Batch',
     'Dataset',
+    'LabelChoice',
+    'LabelSplit',
     'Sample',
+    'Source',
+    'StrongViews',
     'Targets',
     'View',
     'ViewRules',
     'batches',
+    'held_out',
+    'label_fraction',
     'load_samples',
     'make_targets',
     'make_view',
     'open_dataset',
+    'strong_view',
+    'split_labels',
 ]

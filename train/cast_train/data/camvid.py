@@ -61,6 +61,11 @@ class CamVid:
         self._labels = root / f'{split}annot'
 
     @property
+    def names(self) -> Sequence[str]:
+        """Stem of each picture."""
+        return [path.stem for path in self._pictures]
+
+    @property
     def scenes(self) -> Sequence[str]:
         """The drive of each picture."""
         return [path.stem.split('_')[0] for path in self._pictures]

@@ -48,6 +48,10 @@ class Dataset(Protocol):
         """Classes in the order of their ids."""
 
     @property
+    def names(self) -> Sequence[str]:
+        """Name of each picture, as in its sample; known without reading it."""
+
+    @property
     def scenes(self) -> Sequence[str]:
         """Scene of each picture; a split must never divide one."""
 

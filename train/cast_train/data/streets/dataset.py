@@ -67,6 +67,11 @@ class Streets:
         self._stems = [picture.name.removesuffix(PICTURE_SUFFIX) for picture in pictures]
 
     @property
+    def names(self) -> Sequence[str]:
+        """Stem of each picture."""
+        return self._stems
+
+    @property
     def scenes(self) -> Sequence[str]:
         """Scene of each picture: its stem without the frame number."""
         return [stem.rsplit('_', 1)[0] for stem in self._stems]
