@@ -20,3 +20,7 @@ class TrainingError(CastError):
 
 class ExportError(CastError):
     """A checkpoint cannot be exported, or the exported file does not agree with it."""
+
+
+class TeacherError(CastError):
+    """A teacher cannot be opened, or its labels cannot be used."""

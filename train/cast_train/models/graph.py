@@ -48,15 +48,28 @@ class StudentGraph(nn.Module):
         return (*self._best_instances(final.class_logits[0], final.mask_logits[0]), *dense)
 
     def _best_instances(self, class_logits: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The best (query, class) pairs by class probability × mean probability inside the mask (Mask2Former)."""
-        inside = (mask_logits > 0).to(mask_logits.dtype)
-        quality = (mask_logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
-        pairs = (class_logits.softmax(-1)[:, self.things] * quality[:, None]).flatten()
-        count = min(MAX_DETECTIONS, pairs.shape[0])
-        scores, order = pairs.topk(count)
-        things = len(self.things)
-        queries = torch.div(order, things, rounding_mode='floor')
-        return scores[None], self.things[order - queries * things][None], mask_logits[queries][None]
+        scores, labels, queries = best_instances(class_logits, mask_logits, self.things)
+        return scores[None], labels[None], mask_logits[queries][None]
+
+
+def best_instances(class_logits: Tensor, mask_logits: Tensor, things: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best (query, class) pairs by class probability × mean probability inside the mask (Mask2Former).
+
+    Args:
+        class_logits: N×(C+1) of one picture.
+        mask_logits: N×h×w.
+        things: class ids that can be counted.
+
+    Returns:
+        Scores, class ids and queries of up to ``MAX_DETECTIONS`` pairs, best first.
+    """
+    inside = (mask_logits > 0).to(mask_logits.dtype)
+    quality = (mask_logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
+    pairs = (class_logits.softmax(-1)[:, things] * quality[:, None]).flatten()
+    count = min(MAX_DETECTIONS, pairs.shape[0])
+    scores, order = pairs.topk(count)
+    queries = torch.div(order, len(things), rounding_mode='floor')
+    return scores, things[order - queries * len(things)], queries
 
 
 class _TorchSession:

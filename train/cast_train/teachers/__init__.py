@@ -1,6 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teachers: networks that label what people did not."""
 
-from cast_train.teachers.teacher import PseudoLabels, Teacher
+from cast_train.teachers.teacher import (
+    PseudoLabels,
+    PseudoLabelSettings,
+    Teacher,
+    TeacherAsStudent,
+    pseudo_sample,
+    pseudo_samples,
+    pseudo_targets,
+)
 
-__all__ = ['PseudoLabels', 'Teacher']
+__all__ = [
+    'PseudoLabelSettings',
+    'PseudoLabels',
+    'Teacher',
+    'TeacherAsStudent',
+    'pseudo_sample',
+    'pseudo_samples',
+    'pseudo_targets',
+]

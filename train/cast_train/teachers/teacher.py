@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every teacher offers: labels for pictures that nobody labelled."""
+"""What every teacher offers, and what becomes of it: training samples, targets of a view, a student to be judged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from cast_ros.student import Prediction, StudentContract
+from cast_ros.student.geometry import InputGeometry
+from cast_ros.student.postprocessing import paint_instances
+from cast_train.data import Sample
+from cast_train.data.augment import Targets, View, make_targets
+from cast_train.settings import Settings, Share
+
+CERTAIN = 255
+# Soft masks from here on count as the instance.
+FOREGROUND = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +58,122 @@ class Teacher(Protocol):
 
     def label(self, images: Sequence[npt.NDArray[np.uint8]], fx_px: Sequence[float | None]) -> list[PseudoLabels]:
         """Label H×W×3 RGB pictures; ``fx_px`` is the focal length of each in its own pixels, None if unknown."""
+
+
+class PseudoLabelSettings(Settings):
+    """Which detections of a teacher a student learns from.
+
+    Attributes:
+        score: lower ones are left out (0.3 in CAST's code).
+        smallest_px: an instance that owns fewer pixels of the picture is left out.
+        visible: an instance that owns less than this share of its mask, because better ones came first, is a
+            duplicate and left out.
+    """
+
+    score: Share = 0.3
+    smallest_px: Annotated[int, Field(ge=1)] = 12
+    visible: Share = 0.3
+
+
+def pseudo_sample(sample: Sample, answer: PseudoLabels, settings: PseudoLabelSettings) -> Sample:
+    """Return ``sample`` with the teacher's labels in place of its own, whatever those were.
+
+    The better detection owns a contested pixel. Kept instances overwrite the semantic map; where the map names a thing
+    that no kept instance covers it stays as it is, since it knows more there than the detections do.
+    """
+    ids, rows = _paint(answer, settings)
+    labels = answer.labels[rows]
+    semantic = answer.semantic
+    if semantic is not None:
+        by_id = np.concatenate([np.zeros(1, np.uint8), labels.astype(np.uint8)])
+        semantic = np.where(ids > 0, by_id[ids], semantic)
+    return replace(
+        sample,
+        instance_ids=ids,
+        instance_labels=labels,
+        instance_is_crowd=np.zeros(len(rows), bool),
+        semantic=semantic,
+        depth_m=answer.depth_m,
+    )
+
+
+def pseudo_samples(
+    samples: Sequence[Sample], answers: Sequence[PseudoLabels], settings: PseudoLabelSettings
+) -> list[Sample]:
+    """One ``pseudo_sample`` for each pair."""
+    return [pseudo_sample(sample, answer, settings) for sample, answer in zip(samples, answers, strict=True)]
+
+
+def pseudo_targets(
+    images: Tensor, answers: Sequence[PseudoLabels], thing_ids: tuple[int, ...], settings: PseudoLabelSettings
+) -> list[Targets]:
+    """Targets for B×3×H×W training views that a teacher labelled just now, without a focal length."""
+    targets = []
+    for image, answer in zip(images, answers, strict=True):
+        found = pseudo_sample(Sample('', image.permute(1, 2, 0).numpy()), answer, settings)
+        assert found.instance_ids is not None
+        assert found.instance_labels is not None
+        depth_m = found.depth_m
+        view = View(
+            name='',
+            image=image,
+            instance_ids=torch.from_numpy(found.instance_ids.astype(np.int32)),
+            instance_labels=torch.from_numpy(found.instance_labels),
+            semantic=None if found.semantic is None else torch.from_numpy(found.semantic),
+            depth_m=None if depth_m is None else torch.from_numpy(np.where(np.isfinite(depth_m), depth_m, np.nan)),
+        )
+        targets.append(make_targets(view, thing_ids, settings.smallest_px))
+    return targets
+
+
+def _paint(answer: PseudoLabels, settings: PseudoLabelSettings) -> tuple[npt.NDArray[np.uint16], list[int]]:
+    """Instance ids H×W of the kept rows, and those rows."""
+    ids = np.zeros((answer.height, answer.width), np.uint16)
+    rows: list[int] = []
+    for row in np.argsort(-answer.scores, kind='stable'):
+        if not answer.scores[row] >= settings.score:
+            break
+        soft = cv2.resize(answer.soft_masks[row], (answer.width, answer.height), interpolation=cv2.INTER_LINEAR)
+        mask = np.asarray(soft) >= FOREGROUND
+        own = mask & (ids == 0)
+        count = int(own.sum())
+        if count < settings.smallest_px or count < settings.visible * int(mask.sum()):
+            continue
+        rows.append(int(row))
+        ids[own] = len(rows)
+    return ids, rows
+
+
+class TeacherAsStudent:
+    """Lets ``cast_train.engine.evaluate`` judge a teacher exactly as it judges a student: all detections count.
+
+    Args:
+        teacher: to be judged.
+        contract: its classes, and the cap up to which depth is judged; only those matter.
+    """
+
+    def __init__(self, teacher: Teacher, contract: StudentContract) -> None:
+        self.contract = contract
+        self._teacher = teacher
+
+    def predict(self, rgb: npt.NDArray[np.uint8], fx_px: float | None = None) -> Prediction:
+        """See ``cast_ros.student.Student.predict``."""
+        (answer,) = self._teacher.label([rgb], [fx_px])
+        height, width = answer.height, answer.width
+        sampler = InputGeometry(height, width, height, width, height, width).to_image_maps(
+            *answer.soft_masks.shape[-2:]
+        )
+        as_logits: npt.NDArray[Any] = answer.soft_masks.astype(np.float32) - (FOREGROUND - 0.5)
+        instances = paint_instances(answer.scores, answer.labels, as_logits, sampler, self.contract.thing_ids, 0.0)
+        return Prediction(
+            height=height,
+            width=width,
+            image_height=height,
+            image_width=width,
+            boxes=instances.boxes,
+            labels=instances.labels,
+            scores=instances.scores,
+            instance_ids=instances.instance_ids,
+            semantic=answer.semantic,
+            depth=answer.depth_m,
+        )
