@@ -32,11 +32,12 @@ class Attention(nn.Module):
 class DecoderLayer(nn.Module):
     """Masked cross-attention, self-attention, feed-forward; post-norm, as in Mask2Former."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, feed_factor: int = 4) -> None:
         super().__init__()
+        feed_channels = feed_factor * channels
         self.cross, self.own = Attention(channels), Attention(channels)
         self.feed = nn.Sequential(
-            nn.Linear(channels, 4 * channels), nn.ReLU(inplace=True), nn.Linear(4 * channels, channels)
+            nn.Linear(channels, feed_channels), nn.ReLU(inplace=True), nn.Linear(feed_channels, channels)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
 

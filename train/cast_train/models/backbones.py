@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feature extractors, all from timm; a closed table, so that a recipe can never name arbitrary code."""
+"""Feature extractors, all with timm's networks; a closed table, so that a recipe can never name arbitrary code."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cast_train.errors import TrainingError
+from cast_train.models.vits import DINOV2_SMALL, MINIATURE, make_vit
 
-BACKBONES = {
-    'mobilenetv4_conv_small_050': 'mobilenetv4_conv_small_050',
-    'mobilenetv4_conv_small': 'mobilenetv4_conv_small',
-    'mobilenetv4_conv_medium': 'mobilenetv4_conv_medium',
-}
 STRIDES = (4, 8, 16, 32)
 
 
@@ -25,12 +23,16 @@ def make_backbone(name: str, weights: Path | None = None) -> tuple[nn.Module, li
 
     Args:
         name: a key of ``BACKBONES``.
-        weights: a safetensors file with the network's own state; None starts from random weights.
+        weights: a file with the network's own state; None starts from random weights.
 
     Raises:
         TrainingError: the file is missing or is not of this network.
     """
-    network: Any = timm.create_model(BACKBONES[name], pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+    return BACKBONES[name](name, weights)
+
+
+def _make_convolutional(name: str, weights: Path | None) -> tuple[nn.Module, list[int]]:
+    network: Any = timm.create_model(name, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
     if tuple(network.feature_info.reduction()) != STRIDES:
         raise TrainingError(
             f'backbone {name} has strides {network.feature_info.reduction()}, the decoder needs {STRIDES}'
@@ -45,3 +47,12 @@ def make_backbone(name: str, weights: Path | None = None) -> tuple[nn.Module, li
                 f'{len(unexpected)} are unknown'
             )
     return network, list(network.feature_info.channels())
+
+
+BACKBONES: dict[str, Callable[[str, Path | None], tuple[nn.Module, list[int]]]] = {
+    'mobilenetv4_conv_small_050': _make_convolutional,
+    'mobilenetv4_conv_small': _make_convolutional,
+    'mobilenetv4_conv_medium': _make_convolutional,
+    'vit_small_patch14_dinov2': partial(make_vit, DINOV2_SMALL),
+    'vit_miniature': partial(make_vit, MINIATURE),
+}

@@ -3,12 +3,13 @@
 
 Most queries start at peaks of a centre heat map (as CenterNet finds objects), so that each begins with one place and
 the features there; the rest start from learned activation maps and take the stuff. All are refined over 1/32, 1/16
-and 1/8 with masked attention (Mask2Former). Each predicts a box, and its mask fades outside of it: without that bound,
-a decoder that starts from random weights long paints all persons of a street with one query.
+and 1/8 with masked attention (Mask2Former), once or several times. Each predicts a box, and its mask fades outside of
+it: without that bound, a decoder that starts from random weights long paints all persons of a street with one query.
 """
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import NamedTuple
 
 import torch
@@ -74,10 +75,21 @@ class QueryDecoder(nn.Module):
         peaks: queries that start at peaks.
         learned: queries that start from learned maps.
         mask_channels: length of a mask kernel.
+        layers: how many; they take the coarse levels in turn, the coarsest first.
+        feed_factor: width of a layer's feed-forward part in ``channels``.
     """
 
     def __init__(
-        self, channels: int, fine_channels: int, classes: int, things: int, peaks: int, learned: int, mask_channels: int
+        self,
+        channels: int,
+        fine_channels: int,
+        classes: int,
+        things: int,
+        peaks: int,
+        learned: int,
+        mask_channels: int,
+        layers: int = 3,
+        feed_factor: int = 4,
     ) -> None:
         super().__init__()
         self.peaks = peaks if things else 0
@@ -90,7 +102,7 @@ class QueryDecoder(nn.Module):
         self.embedding = nn.Parameter(torch.randn(learned, channels) * 0.02)
         self.peak_embedding = nn.Linear(COORDINATE_CHANNELS, channels)
         self.enter = nn.Sequential(nn.Linear(channels, channels), nn.LayerNorm(channels))
-        self.layers = nn.ModuleList(DecoderLayer(channels) for _ in range(3))
+        self.layers = nn.ModuleList(DecoderLayer(channels, feed_factor) for _ in range(layers))
         self.norm = nn.LayerNorm(channels)
         self.classify = nn.Linear(channels, classes + 1)
         self.kernel = _mlp(channels, mask_channels + 1)
@@ -112,7 +124,7 @@ class QueryDecoder(nn.Module):
         heat = self.heat(coarse[0])
         queries, start, embedding = self._start(coarse[0], keys[0], heat)
         predictions = []
-        for layer, index in zip(self.layers, (2, 1, 0), strict=True):
+        for layer, index in zip(self.layers, cycle((2, 1, 0)), strict=False):
             if every_level:
                 predictions.append(self._predict(queries, start, features))
             with torch.no_grad():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 from cast_train.models.backbones import make_backbone
 from cast_train.models.decoder import Pyramid
 from cast_train.models.depth import DepthHead
+from cast_train.models.dpt import DptNeck
 from cast_train.models.queries import QueryDecoder, QueryPrediction
 
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
+NECKS = {'pyramid': Pyramid, 'dpt': DptNeck}
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,18 @@ class StudentSize:
     mask_channels: int
     peaks: int = 40
     learned: int = 24
+    layers: int = 3
+    feed_factor: int = 4
+    neck: Literal['pyramid', 'dpt'] = 'pyramid'
 
 
 SIZES = {
     'nano': StudentSize('mobilenetv4_conv_small_050', channels=64, fine_channels=32, mask_channels=16),
     'small': StudentSize('mobilenetv4_conv_small', channels=96, fine_channels=48, mask_channels=32),
     'base': StudentSize('mobilenetv4_conv_medium', channels=128, fine_channels=64, mask_channels=32),
+    'vits': StudentSize(
+        'vit_small_patch14_dinov2', 256, 256, 256, peaks=60, learned=40, layers=9, feed_factor=8, neck='dpt'
+    ),
 }
 
 
@@ -70,23 +79,23 @@ class Student(nn.Module):
     """Maps uint8 or float RGB pictures (0..255) to instance, semantic and depth predictions.
 
     Args:
-        size: a key of ``SIZES``.
+        size: a key of ``SIZES``, or widths of one's own.
         classes: number of classes, things and stuff together.
         thing_ids: class ids of those that can be counted.
-        backbone_weights: safetensors file for the backbone, or None.
+        backbone_weights: file for the backbone, or None; safetensors, for DINOv2 also a ``.pth``.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, size: str, classes: int, thing_ids: tuple[int, ...], backbone_weights: Path | None = None
+        self, size: str | StudentSize, classes: int, thing_ids: tuple[int, ...], backbone_weights: Path | None = None
     ) -> None:
         super().__init__()
-        widths = SIZES[size]
+        widths = SIZES[size] if isinstance(size, str) else size
         self.size, self.classes, self.thing_ids = size, classes, thing_ids
         self.backbone, counts = make_backbone(widths.backbone, backbone_weights)
-        self.pyramid = Pyramid(counts, widths.channels, widths.fine_channels)
+        self.pyramid = NECKS[widths.neck](counts, widths.channels, widths.fine_channels)
         self.decoder = QueryDecoder(
             widths.channels,
             widths.fine_channels,
@@ -95,6 +104,8 @@ class Student(nn.Module):
             widths.peaks,
             widths.learned,
             widths.mask_channels,
+            widths.layers,
+            widths.feed_factor,
         )
         self.depth = DepthHead(widths.fine_channels)
         self.dense = nn.Conv2d(widths.channels, classes, 1)
