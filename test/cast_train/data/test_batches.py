@@ -9,7 +9,7 @@ import pytest
 import torch
 from drawn_streets import draw_streets
 
-from cast_train.data import Augmentation, Sample, ViewRules, batches, load_samples, open_dataset
+from cast_train.data import Augmentation, Sample, Source, ViewRules, batches, load_samples, open_dataset
 from cast_train.data.batches import pick
 
 RULES = ViewRules(64, 128, 100.0, 80.0, (8, 9, 10), Augmentation())
@@ -23,14 +23,16 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 
 def test_a_resumed_stream_goes_on_with_the_same_batches(samples: list[Sample]) -> None:
-    straight = list(batches(samples, RULES, 2, seed=5, first=0, last=4, workers=0))
-    resumed = list(batches(samples, RULES, 2, seed=5, first=2, last=4, workers=0))
+    straight = list(batches([Source(samples, 2)], RULES, seed=5, first=0, last=4, workers=0))
+    resumed = list(batches([Source(samples, 2)], RULES, seed=5, first=2, last=4, workers=0))
     assert torch.equal(straight[2].images, resumed[0].images)
     assert torch.equal(straight[3].images, resumed[1].images)
 
 
 def test_workers_do_not_change_the_batches(samples: list[Sample]) -> None:
-    alone, helped = (list(batches(samples, RULES, 2, seed=5, first=0, last=3, workers=count)) for count in (0, 1))
+    alone, helped = (
+        list(batches([Source(samples, 2)], RULES, seed=5, first=0, last=3, workers=count)) for count in (0, 1)
+    )
     assert all(torch.equal(a.images, b.images) for a, b in zip(alone, helped, strict=True))
 
 

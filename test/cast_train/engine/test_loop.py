@@ -13,7 +13,8 @@ from tiny_recipe import tiny_recipe
 
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.ema import MovingAverage
-from cast_train.engine.loop import fit, learning_rate_at, make_optimizer, take_over
+from cast_train.engine.fitting import fit, take_over
+from cast_train.engine.optimizer import learning_rate_at, make_optimizer
 from cast_train.errors import TrainingError
 from cast_train.models import Student
 
@@ -111,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_terms(streets: Path, t
 
 def test_the_learning_rate_rises_then_falls_to_zero(streets: Path) -> None:
     recipe = tiny_recipe(streets, steps=12, optimizer={'learning_rate': 1.0, 'warmup_steps': 2, 'power': 1.0})
-    rates = [learning_rate_at(step, recipe) for step in range(13)]
+    rates = [learning_rate_at(step, recipe.optimizer, recipe.total_steps) for step in range(13)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[7] == pytest.approx(0.5)
     assert rates[12] == 0.0
@@ -120,7 +121,7 @@ def test_the_learning_rate_rises_then_falls_to_zero(streets: Path) -> None:
 def test_norms_biases_and_embeddings_do_not_decay(streets: Path) -> None:
     network = Student('nano', classes=3, thing_ids=(2,))
     recipe = tiny_recipe(streets, steps=1, optimizer={'weight_decay': 0.1, 'backbone_factor': 0.5})
-    groups = make_optimizer(network, recipe).param_groups
+    groups = make_optimizer(network, recipe.optimizer).param_groups
     where = {id(p): (group['weight_decay'], group['factor']) for group in groups for p in group['params']}
     assert len(where) == len(list(network.parameters()))
     assert where[id(network.decoder.embedding)] == (0.0, 1.0)

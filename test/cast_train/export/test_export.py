@@ -17,7 +17,7 @@ from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.data.camvid import CLASSES
 from cast_train.engine.contract import build_contract
-from cast_train.engine.loop import fit
+from cast_train.engine.fitting import fit
 from cast_train.errors import ExportError, TrainingError
 from cast_train.export.checkpoint import load_student, provenance_of
 from cast_train.export.onnx import export_onnx

@@ -17,7 +17,7 @@ def export(
     """Export a trained student with its contract, measured metrics and input statistics."""
     from cast_train.engine.contract import build_contract
     from cast_train.engine.evaluate import headline
-    from cast_train.engine.loop import read_parts
+    from cast_train.engine.fitting import read_parts
     from cast_train.export.card import write_card
     from cast_train.export.checkpoint import load_student, provenance_of
     from cast_train.export.onnx import export_onnx

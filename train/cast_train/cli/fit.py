@@ -18,7 +18,7 @@ def fit(
     resume: Annotated[bool, typer.Option('--resume', help='Go on where the run folder stopped.')] = False,
 ) -> None:
     """Train a student and print its metrics on the validation pictures."""
-    from cast_train.engine.loop import fit as run_fit
+    from cast_train.engine.fitting import fit as run_fit
     from cast_train.engine.recipe import load_recipe
 
     parsed = load_recipe(recipe, tuple(overrides or ()))

@@ -5,8 +5,8 @@ from cast_train.data.augment import Augmentation, Targets, View, make_targets, m
 from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples
 from cast_train.data.registry import DATASETS, open_dataset
 from cast_train.data.sample import Dataset, Sample
-from cast_train.data.strong import StrongViews, strong_view
 from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
+from cast_train.data.strong import StrongViews, strong_view
 
 __all__ = [
     'DATASETS',
@@ -28,6 +28,6 @@ __all__ = [
     'make_targets',
     'make_view',
     'open_dataset',
-    'strong_view',
     'split_labels',
+    'strong_view',
 ]

@@ -7,7 +7,7 @@ import copy
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Network = TypeVar('Network', bound=nn.Module)
 
@@ -29,8 +29,12 @@ class MovingAverage(Generic[Network]):
         """Take one more set of weights into the average."""
         self.updates += 1
         decay = min(self._decay, 1 - 1 / (self.updates + 1))
+        averages: list[Tensor] = []
+        currents: list[Tensor] = []
         for average, current in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
             if average.is_floating_point():
-                average.lerp_(current, 1 - decay)
+                averages.append(average)
+                currents.append(current)
             else:
                 average.copy_(current)
+        torch._foreach_lerp_(averages, currents, 1 - decay)

@@ -4,25 +4,26 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from cast_train.engine.recipe import Recipe
+from cast_train.engine.recipe import Plan
 
 
 class RunLog:
     """Writes ``recipe.yaml``, ``log.jsonl`` and TensorBoard events into a run folder; use as a context manager."""
 
-    def __init__(self, run: Path, recipe: Recipe, first: int) -> None:
+    def __init__(self, run: Path, plan: Plan, document: Mapping[str, Any], first: int) -> None:
         run.mkdir(parents=True, exist_ok=True)
-        (run / 'recipe.yaml').write_text(yaml.safe_dump(recipe.model_dump(mode='json'), sort_keys=False))
-        self._recipe = recipe
+        (run / 'recipe.yaml').write_text(yaml.safe_dump(dict(document), sort_keys=False))
+        self._plan = plan
         self._file = (run / 'log.jsonl').open('a')
         self._events = SummaryWriter(str(run / 'tensorboard'), purge_step=first)
         self._console = Console(stderr=True)
@@ -37,9 +38,8 @@ class RunLog:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(recipe.name, total=recipe.total_steps, completed=first, status='')
-        self._sums: dict[str, float] = {}
-        self._count, self._pictures, self._since = 0, 0, time.perf_counter()
+        self._task = self._bar.add_task(plan.name, total=plan.total_steps, completed=first, status='')
+        self._start_report()
 
     def __enter__(self) -> RunLog:
         self._bar.start()
@@ -56,26 +56,42 @@ class RunLog:
         """Print a sentence above the bar."""
         self._console.print(text, highlight=False)
 
-    def step(self, step: int, losses: dict[str, float], learning_rate: float, pictures: int) -> None:
-        """Count one step; every ``log_every`` of them, report the means since the last report."""
+    def step(
+        self, step: int, losses: dict[str, float], learning_rate: float, pictures: int, waited_s: float, worked_s: float
+    ) -> None:
+        """Count one step; every ``log_every`` of them, report the means since the last report.
+
+        Args:
+            step: its number.
+            losses: terms, their total and the norm of the gradient.
+            learning_rate: of this step.
+            pictures: that it learned from.
+            waited_s: time it waited for its batch.
+            worked_s: time it computed.
+        """
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
         self._pictures += pictures
+        self._waited_s += waited_s
+        self._worked_s += worked_s
         self._bar.update(self._task, completed=step + 1)
-        if (step + 1) % self._recipe.run.log_every:
+        if (step + 1) % self._plan.run.log_every:
             return
-        elapsed = time.perf_counter() - self._since
         means = {name: round(value / self._count, 5) for name, value in self._sums.items()}
-        rate = self._pictures / elapsed
-        self._write({'step': step + 1, 'learning_rate': learning_rate, 'pictures_per_s': round(rate, 2), **means})
-        for name, value in means.items():
+        elapsed_s = self._waited_s + self._worked_s
+        rate, loading = self._pictures / elapsed_s, self._waited_s / elapsed_s
+        speed = {'pictures_per_s': round(rate, 2), 'loading_share': round(loading, 4)}
+        self._write({'step': step + 1, 'learning_rate': learning_rate, **speed, **means})
+        for name, value in (means | speed).items():
             self._events.add_scalar(f'train/{name}', value, step + 1)
-        self._events.add_scalar('train/pictures_per_s', rate, step + 1)
         self._bar.update(self._task, status=f'loss {means["total"]:.2f}  {rate:.1f} pictures/s')
         if not self._console.is_terminal:
-            self.say(f'step {step + 1}/{self._recipe.total_steps}  loss {means["total"]:.2f}  {rate:.1f} pictures/s')
-        self._sums, self._count, self._pictures, self._since = {}, 0, 0, time.perf_counter()
+            self.say(
+                f'step {step + 1}/{self._plan.total_steps}  loss {means["total"]:.2f}  {rate:.1f} pictures/s, '
+                f'{100 * loading:.0f} % waiting for them'
+            )
+        self._start_report()
 
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
         """Report metrics on the validation part."""
@@ -83,6 +99,11 @@ class RunLog:
         for name, value in metrics.items():
             self._events.add_scalar(f'validation/{name}', value, step)
         self.say(f'step {step}  validation  ' + '  '.join(f'{name} {value:.3f}' for name, value in metrics.items()))
+
+    def _start_report(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count, self._pictures = 0, 0
+        self._waited_s, self._worked_s = 0.0, 0.0
 
     def _write(self, record: dict[str, object]) -> None:
         self._file.write(json.dumps(record) + '\n')

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from cast_train.data import DATASETS, Augmentation
 from cast_train.errors import RecipeError
-from cast_train.losses import MaskSetWeights
+from cast_train.losses import LossSection
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
 
@@ -83,23 +83,43 @@ class OptimizerSection(Settings):
     ema_decay: Share = 0.998
 
 
-class LossSection(MaskSetWeights):
-    """Weights of the losses; zero switches one off."""
-
-    centre: Weight = 2.0
-    depth: Weight = 5.0
-    composed_semantic: Weight = 2.0
-    dense_semantic: Weight = 2.0
-
-
 class RunSection(Settings):
-    """How a run proceeds; none of it changes what is learned."""
+    """How a run proceeds; none of it changes what is learned, beyond rounding.
+
+    Attributes:
+        log_every: steps between reports.
+        checkpoint_every: steps between checkpoints; at most so many are lost when a run dies.
+        evaluate_every: steps between judgements on the validation part.
+        workers: processes that prepare batches; 0 prepares them in between.
+        threads: of each process that computes.
+        precision: of the network; losses, weights and averages are float32 always.
+        accumulate: a batch is computed in so many parts, for less memory; batch norm then sees one part at a time.
+        nonfinite_limit: so many steps in a row without a finite loss and gradient end the run.
+    """
 
     log_every: Positive = 20
     checkpoint_every: Positive = 100
     evaluate_every: Positive = 500
     workers: Annotated[int, Field(ge=0)] = 1
     threads: Positive = 1
+    precision: Literal['float32', 'bf16'] = 'float32'
+    accumulate: Positive = 1
+    nonfinite_limit: Positive = 5
+
+
+class Plan(Settings):
+    """How one network is trained, whatever the method: what ``engine.loop.train`` needs of a recipe."""
+
+    name: str
+    seed: Annotated[int, Field(ge=0)]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    optimizer: OptimizerSection
+    run: RunSection
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all phases together."""
+        return sum(phase.steps for phase in self.phases)
 
 
 class Recipe(Settings):
@@ -120,9 +140,14 @@ class Recipe(Settings):
     run: RunSection = RunSection()
 
     @property
+    def plan(self) -> Plan:
+        """The part that decides how the network is trained."""
+        return Plan(name=self.name, seed=self.seed, phases=self.phases, optimizer=self.optimizer, run=self.run)
+
+    @property
     def total_steps(self) -> int:
         """Steps of all phases together."""
-        return sum(phase.steps for phase in self.phases)
+        return self.plan.total_steps
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:

@@ -14,7 +14,7 @@ import torch
 from cast_train.data.registry import DATASETS
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.contract import build_contract
-from cast_train.engine.loop import LAST
+from cast_train.engine.run_state import LAST
 from cast_train.engine.recipe import Recipe, parse_recipe
 from cast_train.errors import TrainingError
 from cast_train.models import Student
@@ -49,14 +49,14 @@ def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
         'data': ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.train),
         'seed': recipe.seed,
         'steps': state['step'],
-        'git_revision': _git_revision(),
+        'git_revision': git_revision(),
         'trained': datetime.fromtimestamp(state['saved'], timezone.utc).isoformat(timespec='seconds'),
         'torch': torch.__version__,
         'onnx': onnx.__version__,
     }
 
 
-def _git_revision() -> str:
+def git_revision() -> str:
     """The revision of the checkout this code runs from; ``unknown`` for an installed package."""
     folder = Path(__file__).parent
     found = subprocess.run(

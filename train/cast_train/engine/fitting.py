@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Supervised training from a recipe: data, network and task, handed to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cast_ros.student import StudentContract
+from cast_train.data import Augmentation, Batch, Sample, Source, ViewRules, batches, load_samples, open_dataset
+from cast_train.engine.checkpoint import load_checkpoint
+from cast_train.engine.contract import build_contract
+from cast_train.engine.evaluate import evaluate, headline
+from cast_train.engine.loop import train
+from cast_train.engine.recipe import DepthSection, Part, Phase, Recipe
+from cast_train.engine.task import SupervisedTask
+from cast_train.errors import TrainingError
+from cast_train.models import Student
+from cast_train.models.graph import TorchStudent
+
+
+def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
+    """Train a student from a recipe; the run folder ends up with ``last.pt``, ``log.jsonl`` and TensorBoard events.
+
+    Args:
+        recipe: what to do.
+        run: output folder.
+        resume: go on from ``last.pt`` there; otherwise the folder must not hold one.
+
+    Returns:
+        The headline metrics of the averaged weights on the validation part.
+
+    Raises:
+        TrainingError: the folder holds another run, or training diverged.
+        DataError: the data set is not as expected.
+    """
+    samples, classes = read_parts(recipe, recipe.data.train)
+    validation, _ = read_parts(recipe, recipe.data.validation)
+    contract = build_contract(recipe, classes)
+
+    def stream(first: int) -> Iterator[Batch]:
+        return supervised_stream(recipe, samples, contract, first)
+
+    def judge(student: Student) -> dict[str, float]:
+        return headline(evaluate(TorchStudent(student, contract), validation))
+
+    return train(
+        make_task(recipe, contract),
+        recipe.plan,
+        stream,
+        run,
+        judge,
+        resume,
+        recipe.model_dump(mode='json'),
+        note=f'{len(samples)} training and {len(validation)} validation pictures',
+    )
+
+
+def make_task(recipe: Recipe, contract: StudentContract) -> SupervisedTask:
+    """The network of a recipe with its first weights, ready for supervised training.
+
+    Raises:
+        TrainingError: weights that the recipe names are missing or of another network.
+    """
+    torch.manual_seed(recipe.seed)
+    network = Student(recipe.student.size, len(contract.classes), contract.thing_ids, recipe.student.backbone_weights)
+    if recipe.student.initial is not None:
+        take_over(network, recipe.student.initial)
+    return SupervisedTask(network, recipe.losses)
+
+
+def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[list[Sample], tuple[Any, ...]]:
+    """Read the pictures of some parts of the recipe's data set, and its classes."""
+    opened = [open_dataset(recipe.data.dataset, recipe.data.root, part.split, part.domain) for part in parts]
+    samples = load_samples(opened)
+    return samples[: recipe.data.limit], opened[0].classes
+
+
+def supervised_stream(recipe: Recipe, samples: list[Sample], contract: StudentContract, first: int) -> Iterator[Batch]:
+    """Yield the batches of every phase from step ``first`` on."""
+    start = 0
+    for phase in recipe.phases:
+        end = start + phase.steps
+        if first < end:
+            rules = view_rules(phase, recipe.depth, recipe.augmentation, contract.thing_ids)
+            sources = [Source(samples, phase.batch)]
+            yield from batches(sources, rules, recipe.seed, max(first, start), end, recipe.run.workers)
+        start = end
+
+
+def view_rules(
+    phase: Phase, depth: DepthSection, augmentation: Augmentation | None, thing_ids: tuple[int, ...]
+) -> ViewRules:
+    """The views of one phase."""
+    return ViewRules(phase.height, phase.width, depth.focal_reference_px, depth.cap_m, thing_ids, augmentation)
+
+
+def take_over(network: Student, path: Path) -> int:
+    """Load the averaged weights of an earlier run where name and shape agree, and return how many tensors did.
+
+    Raises:
+        TrainingError: the file is missing, is no checkpoint, or fits less than half of this network.
+    """
+    own = network.state_dict()
+    shared = {
+        name: tensor
+        for name, tensor in load_checkpoint(path)['ema'].items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if len(shared) < len(own) / 2:
+        raise TrainingError(
+            f'{path}: only {len(shared)} of {len(own)} tensors fit this student; start from a run of the same size'
+        )
+    network.load_state_dict({**own, **shared})
+    return len(shared)
