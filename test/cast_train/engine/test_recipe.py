@@ -20,11 +20,6 @@ def recipe_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_shipped_recipe_is_valid(project_root: Path) -> None:
-    recipes = sorted((project_root / 'config' / 'recipes').glob('*.yaml'))
-    assert [load_recipe(path).name for path in recipes] == [path.stem for path in recipes]
-
-
 def test_overrides_reach_sections_and_lists(recipe_file: Path) -> None:
     recipe = load_recipe(
         recipe_file, ('seed=9', 'optimizer.learning_rate=0.5', 'phases.0.steps=7', 'data.root=/elsewhere')
@@ -44,8 +39,8 @@ def test_overrides_reach_sections_and_lists(recipe_file: Path) -> None:
         ('seed.deeper=1', 'there is no|has no'),
         ('optimizer.learning_rate=-1', 'learning_rate: Input should be greater than 0'),
         ('input.height=100', 'multiple of 32'),
-        ('student.size=huge', 'known are nano, small'),
-        ('data.dataset=os.system', 'known are camvid, streets'),
+        ('student.size=huge', 'known are base, nano, small, vits'),
+        ('data.dataset=os.system', 'known are .*camvid.*streets'),
     ],
 )
 def test_a_wrong_override_is_named(recipe_file: Path, override: str, message: str) -> None:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -16,6 +17,7 @@ from cast_train.losses import LossSection
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
 
+Section = TypeVar('Section', bound=Settings)
 Side = Annotated[int, Field(gt=0, multiple_of=32)]
 
 
@@ -123,8 +125,9 @@ class Plan(Settings):
 
 
 class Recipe(Settings):
-    """The whole recipe."""
+    """The whole recipe of supervised training; ``method`` tells recipes of several methods apart."""
 
+    method: Literal['supervised'] = 'supervised'
     name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
     version: str
     license: str
@@ -156,6 +159,23 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     Raises:
         RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
     """
+    return parse_recipe(load_document(path, overrides), str(path))
+
+
+def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
+    """Check a recipe that is already a mapping; ``source`` names it in errors."""
+    recipe = parse(Recipe, document, source)
+    require_known(source, 'student.size', recipe.student.size, SIZES)
+    require_known(source, 'data.dataset', recipe.data.dataset, DATASETS)
+    return recipe
+
+
+def load_document(path: Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read any recipe as a mapping and apply ``key.sub=value`` overrides; values are YAML too.
+
+    Raises:
+        RecipeError: unreadable, not YAML, not a mapping, or an override of something that cannot be.
+    """
     try:
         document = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -164,21 +184,30 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f'{path}: a recipe is a mapping of keys, this is {type(document).__name__}')
     for override in overrides:
         _apply(document, override)
-    return parse_recipe(document, str(path))
+    return document
 
 
-def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
-    """Check a recipe that is already a mapping; ``source`` names it in errors."""
+def parse(model: type[Section], document: dict[str, Any], source: str) -> Section:
+    """Check a mapping against a kind of recipe; ``source`` names it in errors.
+
+    Raises:
+        RecipeError: an unknown key (with the nearest known one), or a value out of range.
+    """
     try:
-        recipe = Recipe.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        raise RecipeError(f'{source}: ' + '; '.join(_explain(problem) for problem in error.errors())) from error
-    for name, known in (('student.size', SIZES), ('data.dataset', DATASETS)):
-        section, key = name.split('.')
-        value = getattr(getattr(recipe, section), key)
-        if value not in known:
-            raise RecipeError(f'{source}: {name} is {value!r}; known are {", ".join(sorted(known))}')
-    return recipe
+        problems = '; '.join(_explain(model, problem) for problem in error.errors())
+        raise RecipeError(f'{source}: {problems}') from error
+
+
+def require_known(source: str, key: str, value: str, known: Collection[str]) -> None:
+    """Refuse a name that a closed table does not hold.
+
+    Raises:
+        RecipeError: with all that it holds.
+    """
+    if value not in known:
+        raise RecipeError(f'{source}: {key} is {value!r}; known are {", ".join(sorted(known))}')
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
@@ -211,23 +240,34 @@ def _index(place: list[Any], key: str, override: str) -> int:
     return int(key)
 
 
-def _explain(problem: Any) -> str:
+def _explain(model: type[BaseModel], problem: Any) -> str:
     where = '.'.join(str(part) for part in problem['loc'])
     if problem['type'] != 'extra_forbidden':
         return f'{where}: {problem["msg"]}'
-    section: Any = Recipe
-    for part in problem['loc'][:-1]:
-        annotation = section.model_fields[part].annotation if isinstance(part, str) else section
-        section = (
-            annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else _inner(annotation)
-        )
-    near = difflib.get_close_matches(str(problem['loc'][-1]), section.model_fields, 1, 0.5)
-    hint = f'did you mean {near[0]!r}?' if near else f'known keys are {", ".join(section.model_fields)}'
+    fields = _fields_at(model, problem['loc'][:-1])
+    near = difflib.get_close_matches(str(problem['loc'][-1]), fields, 1, 0.5)
+    hint = f'did you mean {near[0]!r}?' if near else f'known keys are {", ".join(fields)}'
     return f'{where}: unknown key; {hint}'
 
 
-def _inner(annotation: Any) -> Any:
-    """The section class inside ``tuple[Section, ...]``."""
-    while not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        annotation = annotation.__args__[0]
-    return annotation
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The keys that a section knows, found by the way that an error took through the recipe."""
+    found = [model]
+    for part in location:
+        if isinstance(part, str) and part in found[0].model_fields:
+            found = _sections(found[0].model_fields[part].annotation)
+        else:  # the index of a list, or the tag that chose one of several sections
+            found = [one for one in found if _tag(one) == part] or found
+    return list(found[0].model_fields)
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The section classes inside ``Section``, ``tuple[Section, ...]`` or ``A | B``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [one for part in getattr(annotation, '__args__', ()) for one in _sections(part)]
+
+
+def _tag(section: type[BaseModel]) -> str | None:
+    kind = section.model_fields.get('kind')
+    return None if kind is None else kind.annotation.__args__[0]  # type: ignore[union-attr]
