@@ -74,6 +74,7 @@ setup(
             'timm>=1.0',
             'torch>=2.8',
             'torchvision>=0.23',
+            'transformers>=5.0',
         ],
         'test': [
             'hypothesis',
