@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import reduce
 from pathlib import Path
 
 import torch
@@ -58,10 +59,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, 'cpu', weights_only=True)
     except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise TrainingError(
-            f'{path}: cannot be read as {"safetensors" if path.suffix == ".safetensors" else "tensors alone"} '
-            f'({str(error).splitlines()[0]}); download it again'
-        ) from error
+        kind = 'safetensors' if path.suffix == '.safetensors' else 'named tensors alone'
+        reason = str(error).partition('\n')[0] or type(error).__name__
+        raise TrainingError(f'{path}: cannot be read as {kind} ({reason}); download it again') from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise TrainingError(f'{path}: holds more than named tensors; save the state of the network alone')
     return state
@@ -73,9 +73,7 @@ def _timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return state
     renamed: dict[str, Tensor] = {}
     for key, tensor in state.items():
-        for theirs, ours in RENAMED:
-            key = key.replace(theirs, ours)  # noqa: PLW2901
-        renamed[key] = tensor
+        renamed[reduce(lambda name, pair: name.replace(*pair), RENAMED, key)] = tensor
     for part in ('weight', 'bias'):
         for query in [key for key in renamed if key.endswith(f'attention.attention.query.{part}')]:
             block = query.removesuffix(f'attention.attention.query.{part}')

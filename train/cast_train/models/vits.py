@@ -38,7 +38,7 @@ class VitShape:
 
 
 # Width, depth and taps are those of CAST: ViT-S/14, blocks 2, 5, 8 and 11. The channels lie between those of the
-# published code and of DPT-S, where the whole student comes to the size that the paper states.
+# published code and of DPT-S, where the whole student comes to the 52 M parameters that the paper states.
 DINOV2_SMALL = VitShape(384, 12, 6, (2, 5, 8, 11), (72, 144, 288, 576))
 # For tests: no size uses it.
 MINIATURE = VitShape(32, 4, 2, (0, 1, 2, 3), (16, 16, 24, 32))
@@ -72,10 +72,8 @@ class Vit(nn.Module):
         )
         self.project = nn.ModuleList(nn.Conv2d(shape.width, count, 1) for count in shape.channels)
         quarter, eighth, _, coarsest = shape.channels
-        self.enlarge = nn.ModuleList(
-            [nn.ConvTranspose2d(quarter, quarter, 4, 4), nn.ConvTranspose2d(eighth, eighth, 2, 2)]
-            + [nn.Identity(), nn.Identity()]
-        )
+        enlarging = nn.ConvTranspose2d(quarter, quarter, 4, 4), nn.ConvTranspose2d(eighth, eighth, 2, 2)
+        self.enlarge = nn.ModuleList([*enlarging, nn.Identity(), nn.Identity()])
         self.halve = nn.Conv2d(coarsest, coarsest, 3, stride=2, padding=1)
 
     def forward(self, images: Tensor) -> list[Tensor]:
