@@ -3,8 +3,8 @@
 
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
 from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples
-from cast_train.data.registry import DATASETS, open_dataset
-from cast_train.data.sample import Dataset, Sample
+from cast_train.data.registry import DATASETS, classes_of, open_dataset
+from cast_train.data.sample import Dataset, LazySamples, Sample
 from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
 from cast_train.data.strong import StrongViews, strong_view
 
@@ -15,6 +15,7 @@ __all__ = [
     'Dataset',
     'LabelChoice',
     'LabelSplit',
+    'LazySamples',
     'Sample',
     'Source',
     'StrongViews',
@@ -22,6 +23,7 @@ __all__ = [
     'View',
     'ViewRules',
     'batches',
+    'classes_of',
     'held_out',
     'label_fraction',
     'load_samples',

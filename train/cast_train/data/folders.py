@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,33 @@ def list_pictures(folder: Path, suffix: str, root_hint: str) -> list[Path]:
     return pictures
 
 
+def require_files(folder: Path, names: Iterable[str], root_hint: str) -> None:
+    """Check that ``folder`` holds all files ``names``, before hours of training find the one that is missing.
+
+    Raises:
+        DataError: the folder or a file is absent.
+    """
+    if not folder.is_dir():
+        raise DataError(f'{folder}: no such folder; {root_hint}')
+    present = {path.name for path in folder.iterdir()}
+    missing = sorted(name for name in names if name not in present)
+    if missing:
+        more = f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''
+        raise DataError(
+            f'{folder / missing[0]}: no such file{more}; unpack the labels completely, or remove the picture'
+        )
+
+
+def refuse_domain(dataset: str, domain: str) -> None:
+    """Refuse a domain where a data set has none.
+
+    Raises:
+        DataError: ``domain`` is not empty.
+    """
+    if domain:
+        raise DataError(f'{dataset} has no domains, so {domain!r} selects nothing; leave the domain out')
+
+
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
     """Read a picture as H×W×3 RGB.
 
@@ -36,22 +64,42 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(_read(path, cv2.IMREAD_COLOR)[..., ::-1]).astype(np.uint8, copy=False)
 
 
-def read_label(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
-    """Read a single-channel label picture of exactly ``shape`` (height, width).
+def read_label(path: Path, shape: tuple[int, int], dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+    """Read a single-channel label picture of exactly ``shape`` (height, width) and, if given, ``dtype``.
 
     Raises:
-        DataError: the file is missing, cannot be decoded, or has another shape.
+        DataError: the file is missing, cannot be decoded, or has another shape or number of bits.
     """
     label = _read(path, cv2.IMREAD_UNCHANGED)
     if label.shape != shape:
         raise DataError(f'{path}: has shape {label.shape}, its picture has {shape}; label and picture must match')
+    if dtype is not None and label.dtype != np.dtype(dtype):
+        raise DataError(
+            f'{path}: holds {label.dtype} numbers, needs {np.dtype(dtype)}; fetch the original, it was converted'
+        )
     return label
 
 
 def _read(path: Path, flags: int) -> npt.NDArray[Any]:
-    if not path.is_file():
-        raise DataError(f'{path}: no such file; every picture needs its labels beside it, or remove the picture')
-    array = cv2.imread(str(path), flags)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(
+            f'{path}: no such file; every picture needs its labels beside it, or remove the picture'
+        ) from error
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read ({error})') from error
+    # OpenCV fills what a cut file lacks with grey and says nothing.
+    array = None if _is_cut(content) else cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if array is None:
-        raise DataError(f'{path}: cannot be decoded as a picture; fetch it again')
+        raise DataError(f'{path}: cannot be decoded as a picture, or is cut short; fetch it again')
     return np.asarray(array)
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end; inside the data of a JPEG no end marker can occur."""
+    if content.startswith(b'\xff\xd8'):
+        return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
+    if content.startswith(b'\x89PNG'):
+        return b'IEND' not in content[-64:]
+    return not content

@@ -3,18 +3,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from cast_train.data.camvid import CamVid
+from cast_ros.student import ClassInfo
+from cast_train.data import camvid, cityscapes, streets
+from cast_train.data.ade20k import Ade20k
+from cast_train.data.coco import Coco
 from cast_train.data.sample import Dataset
-from cast_train.data.streets import Streets
 from cast_train.errors import DataError
 
-DATASETS: dict[str, type[Streets] | type[CamVid]] = {'streets': Streets, 'camvid': CamVid}
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of data set.
+
+    Attributes:
+        open: from root, split and domain.
+        classes: of every tree of this kind; None where the tree itself says which classes it has.
+    """
+
+    open: Callable[[Path, str, str], Dataset]
+    classes: tuple[ClassInfo, ...] | None = None
 
 
-def open_dataset(name: str, root: Path, split: str, domain: str) -> Dataset:
-    """Open one split and domain of a data set.
+DATASETS: dict[str, Entry] = {
+    'ade20k': Entry(Ade20k),
+    'camvid': Entry(camvid.CamVid, camvid.CLASSES),
+    'cityscapes': Entry(cityscapes.Cityscapes, cityscapes.CLASSES),
+    'coco': Entry(Coco),
+    'streets': Entry(streets.Streets, streets.CLASSES),
+}
+
+
+def open_dataset(name: str, root: Path, split: str, domain: str = '') -> Dataset:
+    """Open one split and domain of a data set; ``domain`` stays empty where a data set has none.
 
     Raises:
         DataError: the name is unknown, or the tree is not as the loader expects.
@@ -23,4 +47,10 @@ def open_dataset(name: str, root: Path, split: str, domain: str) -> Dataset:
         raise DataError(f'unknown data set {name!r}; known are {", ".join(sorted(DATASETS))}')
     if not root.is_dir():
         raise DataError(f'{root}: no such folder; point the recipe at the data with --set data.root=FOLDER')
-    return DATASETS[name](root, split, domain)
+    return DATASETS[name].open(root, split, domain)
+
+
+def classes_of(name: str, root: Path, split: str, domain: str = '') -> tuple[ClassInfo, ...]:
+    """Classes of a data set in the order of their ids; the tree is opened only if nothing else knows them."""
+    classes = DATASETS[name].classes
+    return open_dataset(name, root, split, domain).classes if classes is None else classes

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import accumulate
+from typing import Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -58,3 +60,39 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+class LazySamples(Sequence[Sample]):
+    """The pictures of several data sets, decoded anew each time: for what does not fit in memory.
+
+    Travels to the workers of a loader, which then do the decoding. A slice or a subset is lazy as well.
+
+    Args:
+        datasets: one after the other.
+        indices: which of their pictures, counted through all data sets; None for all.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], indices: Sequence[int] | None = None) -> None:
+        self._datasets = tuple(datasets)
+        self._starts = tuple(accumulate((len(dataset) for dataset in self._datasets), initial=0))
+        self._indices: Sequence[int] = range(self._starts[-1]) if indices is None else tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> LazySamples: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | LazySamples:
+        if isinstance(index, slice):
+            return LazySamples(self._datasets, self._indices[index])
+        place = self._indices[index]
+        owner = bisect_right(self._starts, place) - 1
+        return self._datasets[owner][place - self._starts[owner]]
+
+    def subset(self, indices: Sequence[int]) -> LazySamples:
+        """Only these pictures, counted through this sequence."""
+        return LazySamples(self._datasets, [self._indices[index] for index in indices])

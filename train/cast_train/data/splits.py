@@ -163,13 +163,12 @@ def read_list(path: Path, names: Sequence[str]) -> list[int]:
 
 def _picture_name(text: str, known: dict[str, int]) -> str:
     """The name as the data set writes it, from a path of its picture or of its labels."""
-    name = text.replace('\\', '/').rsplit('/', 1)[-1]
-    if text in known or name in known:
-        return text if text in known else name
-    stem = name.rsplit('.', 1)[0]
+    path = text.replace('\\', '/')
+    name = path.rsplit('/', 1)[-1]
+    bare = name.rsplit('.', 1)[0]
     for ending in LIST_ENDINGS:
-        stem = stem.removesuffix(ending)
-    return stem
+        bare = bare.removesuffix(ending)
+    return next((form for form in (path, path.rsplit('.', 1)[0], name, bare) if form in known), bare)
 
 
 def _draw(indices: Sequence[int], scenes: Sequence[str], count: int, key: str, remedy: str) -> list[int]:

@@ -48,10 +48,10 @@ class DepthSection(Settings):
 
 
 class Part(Settings):
-    """One split and domain of the data set."""
+    """One split of the data set; ``domain`` stays empty where the data set has none."""
 
     split: str
-    domain: str
+    domain: str = ''
 
 
 class DataSection(Settings):

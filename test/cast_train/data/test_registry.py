@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of data sets: every name opens, every tree says its classes, and what is wrong is said before that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from drawn_ade20k import draw_ade20k
+from drawn_cityscapes import draw_cityscapes
+from drawn_coco import draw_coco
+from drawn_streets import draw_streets
+
+from cast_ros.student import InputSpec, StudentContract
+from cast_train.data import DATASETS, classes_of, open_dataset
+from cast_train.errors import DataError
+
+TREES: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    'ade20k': (lambda root: draw_ade20k(root, 'training', 1), 'training', ''),
+    'cityscapes': (lambda root: draw_cityscapes(root, 'train', 'ulm', 1), 'train', ''),
+    'coco': (lambda root: draw_coco(root, 'train'), 'train', ''),
+    'streets': (lambda root: draw_streets(root, 'train', 'day', 1), 'train', 'day'),
+}
+
+
+@pytest.mark.parametrize('name', TREES)
+def test_a_sample_agrees_with_its_data_set(tmp_path: Path, name: str) -> None:
+    draw, split, domain = TREES[name]
+    draw(tmp_path)
+    pictures = open_dataset(name, tmp_path, split, domain)
+    sample = pictures[0]
+    height, width = sample.image.shape[:2]
+    assert sample.name == pictures.names[0]
+    assert len(pictures) == len(pictures.names) == len(pictures.scenes)
+    assert sample.instance_ids is not None
+    assert sample.instance_labels is not None
+    assert sample.instance_ids.shape == (height, width)
+    assert sorted(set(sample.instance_ids.ravel().tolist()) - {0}) == list(range(1, len(sample.instance_labels) + 1))
+    assert all(pictures.classes[label].is_thing for label in sample.instance_labels)
+    if sample.semantic is not None:
+        assert set(sample.semantic.ravel().tolist()) <= {*range(len(pictures.classes)), 255}
+
+
+@pytest.mark.parametrize('name', TREES)
+def test_the_classes_make_a_contract(tmp_path: Path, name: str) -> None:
+    draw, split, domain = TREES[name]
+    draw(tmp_path)
+    classes = classes_of(name, tmp_path, split, domain)
+    assert classes == open_dataset(name, tmp_path, split, domain).classes
+    contract = StudentContract(
+        name='x', version='1', license='x', input=InputSpec(height=32, width=32), classes=classes, outputs=('semantic',)
+    )
+    assert contract.classes == classes
+
+
+def test_fixed_classes_need_no_tree(tmp_path: Path) -> None:
+    assert len(classes_of('cityscapes', tmp_path / 'absent', 'train')) == 19
+    with pytest.raises(DataError, match=r'absent: no such folder; .*--set data\.root'):
+        classes_of('coco', tmp_path / 'absent', 'train')
+
+
+def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'kitti'; known are ade20k, camvid, cityscapes, coco, streets"):
+        open_dataset('kitti', tmp_path, 'train')
+    assert sorted(DATASETS) == list(DATASETS)
