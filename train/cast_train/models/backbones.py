@@ -53,6 +53,7 @@ BACKBONES: dict[str, Callable[[str, Path | None], tuple[nn.Module, list[int]]]] 
     'mobilenetv4_conv_small_050': _make_convolutional,
     'mobilenetv4_conv_small': _make_convolutional,
     'mobilenetv4_conv_medium': _make_convolutional,
+    'efficientnet_lite0': _make_convolutional,
     'vit_small_patch14_dinov2': partial(make_vit, DINOV2_SMALL),
     'vit_miniature': partial(make_vit, MINIATURE),
 }

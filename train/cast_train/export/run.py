@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finished run as one checked ONNX file with contract, measured metrics, input statistics and card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cast_train.engine.contract import build_contract
+from cast_train.engine.evaluate import headline
+from cast_train.engine.fitting import read_parts
+from cast_train.export.card import write_card
+from cast_train.export.checkpoint import load_student, provenance_of
+from cast_train.export.onnx import export_onnx
+from cast_train.export.parity import Parity, check_parity
+from cast_train.export.statistics import measure_statistics
+
+# Pictures that the input statistics are taken from.
+STATISTICS_PICTURES = 200
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came out: two files, how well file and network agree, and the metrics of the file."""
+
+    model: Path
+    card: Path
+    parity: Parity
+    metrics: dict[str, float]
+
+    @property
+    def summary(self) -> str:
+        """Two lines for people."""
+        gap = 'none' if self.parity.ap_gap is None else f'{100 * self.parity.ap_gap:.3f} points'
+        figures = '  '.join(f'{name} {value:.4f}' for name, value in self.metrics.items())
+        return (
+            f'{self.model} ({self.model.stat().st_size / 1e6:.1f} MB) and {self.card.name}: '
+            f'relative error {self.parity.relative_error:.1e}, AP gap {gap}, '
+            f'semantic agreement {100 * self.parity.semantic_agreement:.2f} %\n{figures}'
+        )
+
+
+def export_run(run: Path, out: Path, root: Path | None = None, provenance: Mapping[str, Any] | None = None) -> Exported:
+    """Export the averaged weights of a run, compare file and network on the validation part, and write the card.
+
+    Args:
+        run: run folder, or a checkpoint in it.
+        out: the ONNX file.
+        root: folder of the data set, when it moved since training.
+        provenance: to be added to what the run knows of itself.
+
+    Raises:
+        TrainingError: there is no such run.
+        ExportError: an operator does not export, or the file answers differently from the network.
+    """
+    student, recipe, state = load_student(run)
+    if root is not None:
+        recipe = recipe.model_copy(update={'data': recipe.data.model_copy(update={'root': root})})
+    train, classes = read_parts(recipe, recipe.data.train)
+    validation, _ = read_parts(recipe, recipe.data.validation)
+    unchecked = out.with_name(f'{out.name}.unchecked')
+    try:
+        export_onnx(student.network, student.contract, unchecked)
+        parity = check_parity(unchecked, student, validation)
+        parity.require(out)
+        metrics = headline(parity.scores)
+        where = ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.validation)
+        contract = build_contract(
+            recipe,
+            classes,
+            {**provenance_of(recipe, state), **(provenance or {})},
+            {'data': where, 'pictures': len(validation), **metrics},
+            measure_statistics(student, train[:STATISTICS_PICTURES]),
+        )
+        export_onnx(student.network, contract, out)
+    finally:
+        unchecked.unlink(missing_ok=True)
+    card = write_card(out, run if run.is_dir() else run.parent, contract, parity.scores, parity)
+    return Exported(out, card, parity, metrics)
