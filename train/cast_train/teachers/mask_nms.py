@@ -32,7 +32,7 @@ class MaskNms(Settings):
 
 def kept_rows(masks: Masks, labels: npt.NDArray[np.int64], rules: MaskNms) -> list[int]:
     """Return the rows of N×h×w masks, best first, that are things of their own; empty masks are none."""
-    flat = masks.reshape(len(masks), -1)
+    flat = _flat(masks)
     areas = flat.sum(1)
     inter = _intersections(masks)
     kept: list[int] = []
@@ -69,7 +69,7 @@ def exclusive(masks: Masks, labels: npt.NDArray[np.int64], containment: float) -
 
 def _paint_order(masks: Masks, labels: npt.NDArray[np.int64], containment: float) -> list[int]:
     """Rows in an order in which the first to claim a pixel keeps it; one order for all, so that no pixel is lost."""
-    areas = masks.reshape(len(masks), -1).sum(1)
+    areas = _flat(masks).sum(1)
     inter = _intersections(masks)
     order: list[int] = []
     for row in range(len(masks)):
@@ -84,8 +84,12 @@ def _paint_order(masks: Masks, labels: npt.NDArray[np.int64], containment: float
     return order
 
 
+def _flat(masks: Masks) -> Masks:
+    return masks.reshape(len(masks), masks.shape[1] * masks.shape[2])
+
+
 def _intersections(masks: Masks) -> npt.NDArray[np.float32]:
-    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    flat = _flat(masks).astype(np.float32)
     shared: npt.NDArray[np.float32] = flat @ flat.T
     return shared
 
