@@ -16,7 +16,7 @@ from faster_coco_eval.core import mask as coco_mask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cast_train.data import open_dataset
+from cast_train.data import LazySamples, open_dataset
 from cast_train.data.coco_masks import check_segmentation, decode_segmentation
 from cast_train.errors import DataError
 
@@ -205,6 +205,33 @@ def test_a_wrong_tree_says_what_belongs_there(tmp_path: Path) -> None:
         open_dataset('coco', tmp_path, 'val')
     with pytest.raises(DataError, match='leave the domain out'):
         open_dataset('coco', tmp_path, 'train', 'day')
+
+
+def test_real_pictures_load(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / 'real' / 'coco128_seg'
+    document: Document = {'images': [], 'annotations': [], 'categories': [{'id': i, 'name': str(i)} for i in range(80)]}
+    for number, path in enumerate(sorted(source.glob('images/**/*.jpg'))[:12]):
+        height, width = cv2.imread(str(path)).shape[:2]
+        document['images'].append({'id': number, 'file_name': path.name, 'height': height, 'width': width})
+        labels = next(source.glob(f'labels/**/{path.stem}.txt'))
+        for line in labels.read_text().splitlines():
+            category, *shares = line.split()
+            polygon = [float(share) * (height if place % 2 else width) for place, share in enumerate(shares)]
+            document['annotations'].append(
+                {
+                    'id': len(document['annotations']),
+                    'image_id': number,
+                    'category_id': int(category),
+                    'segmentation': [polygon],
+                }
+            )
+    (tmp_path / 'images').symlink_to(next(source.glob('images/**/*.jpg')).parent.resolve())
+    (tmp_path / 'annotations').mkdir()
+    (tmp_path / 'annotations/all.json').write_text(json.dumps(document))
+    pictures = open_dataset('coco', tmp_path, 'all')
+    found = sum(len(sample.instance_labels) for sample in LazySamples([pictures]) if sample.instance_labels is not None)
+    assert len(pictures) == 12
+    assert 0.9 * len(document['annotations']) <= found <= len(document['annotations'])
 
 
 def test_the_drawn_runs_are_what_they_should_be() -> None:

@@ -46,8 +46,8 @@ def _check_polygon(polygon: Any, height: int, width: int) -> npt.NDArray[np.floa
         raise ValueError('a polygon holds something else than numbers; export it again') from error
     if points.ndim != 1:
         raise ValueError('a polygon must be one flat list x, y, x, y, …; export it again')
-    for axis, side, first in (('x', width, 0), ('y', height, 1)):
-        low, high = float(points[first::2].min()), float(points[first::2].max())
+    corners = points.reshape(-1, 2)
+    for axis, side, low, high in zip('xy', (width, height), corners.min(axis=0), corners.max(axis=0), strict=True):
         # Written so that NaN fails as well.
         if not (low >= -BEYOND_BORDER_PX and high <= side + BEYOND_BORDER_PX):
             raise ValueError(
