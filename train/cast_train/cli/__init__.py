@@ -17,10 +17,11 @@ def build_app() -> typer.Typer:
     from cast_train.cli.export import export
     from cast_train.cli.fit import fit
     from cast_train.cli.fit_masks import fit_masks
+    from cast_train.cli.label import label
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast_train)
-    for verb in (fit, fit_masks, evaluate, export):
+    for verb in (fit, fit_masks, label, evaluate, export):
         app.command()(verb)
     return app
 

@@ -12,11 +12,14 @@ import typer
 def fit_masks(
     recipe: Annotated[Path, typer.Argument(help='Recipe (YAML), for example config/recipes/streets-promptable.yaml.')],
     out: Annotated[Path | None, typer.Option(help='Run folder; runs/NAME by default.')] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option('--set', help='Change a value: key.sub=value; may be repeated.')
+    ] = None,
     resume: Annotated[bool, typer.Option('--resume', help='Go on where the run folder stopped.')] = False,
 ) -> None:
     """Train the network that turns boxes into masks and print its mean IoU on the validation pictures."""
     from cast_train.teachers.promptable import fit_promptable, load_promptable_recipe
 
-    parsed = load_promptable_recipe(recipe)
+    parsed = load_promptable_recipe(recipe, tuple(overrides or ()))
     result = fit_promptable(parsed, out or Path('runs') / parsed.name, resume, lambda text: typer.echo(text, err=True))
     typer.echo('  '.join(f'{name} {value:.4f}' for name, value in result.items()))

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 
 from cast_ros.student import InputSpec
@@ -24,7 +24,17 @@ from cast_train.data import DATASETS, Augmentation, Sample, load_samples, open_d
 from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.ema import MovingAverage
-from cast_train.engine.recipe import DataSection, InputSection, OptimizerSection, Part, Phase, RunSection
+from cast_train.engine.recipe import (
+    DataSection,
+    InputSection,
+    OptimizerSection,
+    Part,
+    Phase,
+    RunSection,
+    load_document,
+    parse,
+    require_known,
+)
 from cast_train.errors import RecipeError, TeacherError, TrainingError
 from cast_train.models.backbones import BACKBONES
 from cast_train.models.promptable import (
@@ -72,32 +82,20 @@ class PromptableRecipe(Settings):
         return sum(phase.steps for phase in self.phases)
 
 
-def load_promptable_recipe(path: Path) -> PromptableRecipe:
-    """Read a YAML recipe.
+def load_promptable_recipe(path: Path, overrides: tuple[str, ...] = ()) -> PromptableRecipe:
+    """Read a YAML recipe and apply ``key.sub=value`` overrides.
 
     Raises:
         RecipeError: unreadable, not YAML, an unknown key, or a value out of range.
     """
-    try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise RecipeError(f'{path}: cannot be read as YAML: {error}') from error
-    return parse_promptable_recipe(document, str(path))
+    return parse_promptable_recipe(load_document(path, overrides), str(path))
 
 
-def parse_promptable_recipe(document: Any, source: str) -> PromptableRecipe:
+def parse_promptable_recipe(document: dict[str, Any], source: str) -> PromptableRecipe:
     """Check a recipe that is already a mapping; ``source`` names it in errors."""
-    try:
-        recipe = PromptableRecipe.model_validate(document)
-    except ValidationError as error:
-        problems = (f'{".".join(map(str, one["loc"]))}: {one["msg"]}' for one in error.errors())
-        raise RecipeError(f'{source}: not a recipe of fit-masks: ' + '; '.join(problems)) from error
-    for key, value, known in (
-        ('data.dataset', recipe.data.dataset, DATASETS),
-        ('network.backbone', recipe.network.backbone, BACKBONES),
-    ):
-        if value not in known:
-            raise RecipeError(f'{source}: {key} is {value!r}; known are {", ".join(sorted(known))}')
+    recipe = parse(PromptableRecipe, document, source)
+    require_known(source, 'data.dataset', recipe.data.dataset, DATASETS)
+    require_known(source, 'network.backbone', recipe.network.backbone, BACKBONES)
     return recipe
 
 
