@@ -16,7 +16,8 @@ from torch import Tensor
 
 from cast_ros.student import ClassInfo, DepthSpec, InputSpec, StudentContract
 from cast_ros.student import Student as RuntimeStudent
-from cast_train.engine.recipe import load_recipe
+from cast_train.engine.optimizer import make_optimizer
+from cast_train.engine.recipe import OptimizerSection, load_recipe
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import LARGEST_RELATIVE_ERROR, raw_outputs, relative_error
@@ -241,6 +242,17 @@ def test_a_damaged_file_is_refused_in_one_line_and_code_is_never_run(tmp_path: P
         with pytest.raises(TrainingError, match=rf'{path.name}: .*{reason}') as caught:
             make_backbone('vit_miniature', path)
         assert '\n' not in str(caught.value)
+
+
+def test_embeddings_norms_and_scales_of_the_transformer_do_not_decay(tiny: Student) -> None:
+    groups = make_optimizer(tiny, OptimizerSection(weight_decay=0.1, backbone_factor=0.1)).param_groups
+    settings = {id(p): (group['weight_decay'], group['factor']) for group in groups for p in group['params']}
+    network = tiny.get_submodule('backbone.network')
+    for name in ('pos_embed', 'cls_token', 'norm.weight', 'blocks.0.ls1.gamma', 'blocks.0.attn.qkv.bias'):
+        assert settings[id(network.get_parameter(name))] == (0.0, 0.1), name
+    for name in ('patch_embed.proj.weight', 'blocks.0.attn.qkv.weight'):
+        assert settings[id(network.get_parameter(name))] == (0.1, 0.1), name
+    assert settings[id(tiny.get_parameter('pyramid.enter.0.weight'))] == (0.1, 1.0)
 
 
 def test_its_recipe_is_valid_and_names_this_size(project_root: Path) -> None:

@@ -8,6 +8,9 @@ from torch import nn
 
 from cast_train.engine.recipe import OptimizerSection
 
+# In names of embeddings, ours and those of vision transformers.
+EMBEDDINGS = ('embedding', 'pos_embed', 'cls_token')
+
 
 def make_optimizer(network: nn.Module, settings: OptimizerSection) -> torch.optim.Optimizer:
     """AdamW without weight decay on norms, biases and embeddings; the student's backbone at its own learning rate.
@@ -18,7 +21,8 @@ def make_optimizer(network: nn.Module, settings: OptimizerSection) -> torch.opti
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             is_backbone = name.removeprefix('student.').startswith('backbone.')
-            groups.setdefault((is_backbone, parameter.ndim > 1 and 'embedding' not in name), []).append(parameter)
+            decays = parameter.ndim > 1 and not any(part in name for part in EMBEDDINGS)
+            groups.setdefault((is_backbone, decays), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
