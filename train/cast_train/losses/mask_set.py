@@ -3,21 +3,26 @@
 
 Weights 2, 5, 5, no-object weight 0.1, every decoder level alike, as CAST's supervised loss has them. The box terms (L1
 and generalised IoU, as in DETR) are ours: our decoder bounds each mask by its box.
+
+Pictures without a semantic map have masks of things alone (a detector's answer, COCO instances), so that what is not
+labelled may be any stuff: an unmatched query is then asked to be no thing, and not to be no object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
+from torchvision.ops import box_convert, generalized_box_iou_loss
 
 from cast_train.data.augment import Targets
-from cast_train.losses.points import boxes_of, loss_points, read_at, read_nearest
+from cast_train.losses.points import boxes_of, coarse_masks, loss_points, random_points, read_at, read_nearest
 from cast_train.models.queries import QueryPrediction
+from cast_train.ranks import mean_counts
 from cast_train.settings import Positive, Settings, Weight
 
 
@@ -32,100 +37,181 @@ class MaskSetWeights(Settings):
     points: Positive = 512
 
 
-def bce_cost(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy of every pair: N×P logits against M×P targets in 0…1, as N×M."""
-    count = logits.shape[1]
-    # −log(1−p) = softplus(x) and −log p = softplus(x) − x, so one softplus serves both halves.
-    return (F.softplus(logits).sum(1)[:, None] - logits @ targets.T) / count
+def mask_cost(logits: Tensor, targets: Tensor, bce: float, dice: float) -> Tensor:
+    """Weighted sum of two costs of every pair of N×P logits and M×P targets in 0…1, as N×M.
 
-
-def dice_cost(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 − (2Σpg + 1)/(Σp + Σg + 1) of every pair: N×P logits against M×P targets, as N×M."""
+    Mean binary cross-entropy, and 1 − (2Σpg + 1)/(Σp + Σg + 1).
+    """
     p = logits.sigmoid()
-    return 1 - (2 * p @ targets.T + 1) / (p.sum(1)[:, None] + targets.sum(1)[None] + 1)
+    overlap = 1 - (2 * p @ targets.T + 1) / (p.sum(1)[:, None] + targets.sum(1) + 1)
+    # −log(1−p) = softplus(x) and −log p = softplus(x) − x, so one softplus serves both halves.
+    entropy = (_softplus_sum(logits, p)[:, None] - logits @ targets.T) / logits.shape[1]
+    return bce * entropy + dice * overlap
+
+
+def _softplus_sum(logits: Tensor, p: Tensor) -> Tensor:
+    """Sum of log(1 + exp(x)) over the last axis: Σ max(x, 0) − log Π sigmoid(|x|), which saves most of the logarithms.
+
+    Each factor is in 0.5…1, so products of 64 stay far from the smallest float. ``p`` is overwritten.
+    """
+    factors = p.sub_(0.5).abs_().add_(0.5)
+    for _ in range(6):
+        if factors.shape[-1] % 2:
+            break
+        first, second = factors.chunk(2, -1)
+        factors = first * second
+    return logits.relu().sum(-1) - factors.log().sum(-1)
 
 
 def box_cost(boxes: Tensor, targets: Tensor) -> Tensor:
-    """L1 distance of centre and size ×2.5, and one minus generalised IoU, of every pair: N×4 against M×4, as N×M.
+    """L1 distance of centre and size ×2.5, and one minus generalised IoU, of every pair: …×N×4 and …×M×4, as …×N×M.
 
     Args:
-        boxes: N×4, centre x, y, width, height in 0…1.
-        targets: M×4, x0 y0 x1 y1 in 0…1.
+        boxes: …×N×4, centre x, y, width, height in 0…1.
+        targets: …×M×4, x0 y0 x1 y1 in 0…1.
     """
     distance = torch.cdist(boxes, box_convert(targets, 'xyxy', 'cxcywh'), p=1)
-    overlap = generalized_box_iou(box_convert(boxes, 'cxcywh', 'xyxy'), targets)
-    cost: Tensor = 2.5 * distance + 1 - overlap
-    return cost
+    found, wanted = box_convert(boxes, 'cxcywh', 'xyxy')[..., :, None, :], targets[..., None, :, :]
+    shared = _area(torch.maximum(found[..., :2], wanted[..., :2]), torch.minimum(found[..., 2:], wanted[..., 2:]))
+    hull = _area(torch.minimum(found[..., :2], wanted[..., :2]), torch.maximum(found[..., 2:], wanted[..., 2:]))
+    union = _area(found[..., :2], found[..., 2:]) + _area(wanted[..., :2], wanted[..., 2:]) - shared
+    return 2.5 * distance + 1 - (shared / union - (hull - union) / hull)
+
+
+def _area(low: Tensor, high: Tensor) -> Tensor:
+    size = (high - low).clamp(min=0)
+    return size[..., 0] * size[..., 1]
+
+
+class _Wanted(NamedTuple):
+    """Targets of the P pictures that have any, in one row each, T long; what lies beyond a picture's count is void.
+
+    Attributes:
+        pictures: (P,) indices within the batch.
+        counts: targets of each picture.
+        seeds: of what is drawn for each picture.
+        masks: M×H×W bool, those of all pictures one after another.
+        boxes: M×4 of them, x0 y0 x1 y1 in 0…1.
+        labels: (M,) class ids of them.
+        coarse: (targets of the picture)×h·w masks of each, averaged to the grid of the logits.
+        row_labels, row_boxes: P×T and P×T×4.
+    """
+
+    pictures: Tensor
+    counts: list[int]
+    seeds: list[int | None]
+    masks: Tensor
+    boxes: Tensor
+    labels: Tensor
+    coarse: tuple[Tensor, ...]
+    row_labels: Tensor
+    row_boxes: Tensor
+
+
+def _collect(targets: Sequence[Targets], height: int, width: int) -> _Wanted | None:
+    pictures = [index for index, target in enumerate(targets) if target.masks is not None]
+    if not pictures:
+        return None
+    every_mask, every_label = zip(*((targets[index].masks, targets[index].labels) for index in pictures), strict=True)
+    counts = [len(part) for part in every_mask]
+    masks, labels = torch.cat(every_mask), torch.cat(every_label)
+    boxes = boxes_of(masks)
+    rows = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    places = torch.cat([torch.arange(count) for count in counts])
+    shape = (len(counts), max(counts))
+    row_labels = labels.new_zeros(shape)
+    row_boxes = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]).repeat(*shape, 1)
+    row_labels[rows, places], row_boxes[rows, places] = labels, boxes
+    coarse = coarse_masks(masks, height, width).flatten(1).split(counts)
+    seeds = [targets[index].seed for index in pictures]
+    return _Wanted(torch.tensor(pictures), counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes)
 
 
 def match(
-    prediction: QueryPrediction, labels: Tensor, coarse_masks: Tensor, boxes: Tensor, weights: MaskSetWeights
-) -> tuple[Tensor, Tensor]:
-    """Hungarian matching for one picture.
+    prediction: QueryPrediction, targets: Sequence[Targets], weights: MaskSetWeights
+) -> list[tuple[Tensor, Tensor]]:
+    """Hungarian matching of B pictures: rows of the predictions and of the targets, in pairs, for each with masks."""
+    wanted = _collect(targets, *prediction.mask_logits.shape[-2:])
+    return [] if wanted is None else _match(prediction, wanted, weights)
 
-    Args:
-        prediction: of this picture, without the batch axis.
-        labels: (M,) class ids of the targets.
-        coarse_masks: M×h×w targets, averaged to the grid of the logits.
-        boxes: M×4 of the targets, x0 y0 x1 y1 in 0…1.
-        weights: of the costs.
 
-    Returns:
-        Rows of the predictions and of the targets, in pairs.
-    """
-    with torch.no_grad():
-        logits, targets = prediction.mask_logits.flatten(1).float(), coarse_masks.flatten(1)
-        cost = -weights.classification * prediction.class_logits.float().softmax(-1)[:, labels]
-        cost = cost + weights.bce * bce_cost(logits, targets) + weights.dice * dice_cost(logits, targets)
-        cost = cost + weights.box * box_cost(prediction.boxes.float(), boxes)
-        rows, columns = linear_sum_assignment(cost.nan_to_num(1e6, 1e6, -1e6).cpu().numpy())
-    return torch.as_tensor(rows), torch.as_tensor(columns)
+@torch.no_grad()
+def _match(prediction: QueryPrediction, wanted: _Wanted, weights: MaskSetWeights) -> list[tuple[Tensor, Tensor]]:
+    class_logits, mask_logits, boxes = (_pictures(part, wanted.pictures).float() for part in prediction)
+    chances = class_logits.softmax(-1)
+    chosen = wanted.row_labels[:, None].expand(-1, chances.shape[1], -1)
+    cost = weights.box * box_cost(boxes, wanted.row_boxes) - weights.classification * chances.gather(2, chosen)
+    # Masks one picture after another: what it takes stays in the cache, a whole batch would not.
+    for place, coarse in enumerate(wanted.coarse):
+        cost[place, :, : len(coarse)] += mask_cost(mask_logits[place].flatten(1), coarse, weights.bce, weights.dice)
+    pairs = [
+        linear_sum_assignment(of_picture[:, :count])
+        for of_picture, count in zip(cost.nan_to_num(1e6, 1e6, -1e6).cpu().numpy(), wanted.counts, strict=True)
+    ]
+    return [(torch.as_tensor(rows), torch.as_tensor(columns)) for rows, columns in pairs]
 
 
 def mask_set_loss(
-    levels: Sequence[QueryPrediction], targets: Sequence[Targets], weights: MaskSetWeights
+    levels: Sequence[QueryPrediction],
+    targets: Sequence[Targets],
+    weights: MaskSetWeights,
+    thing_ids: Sequence[int],
 ) -> dict[str, Tensor]:
     """Sum over decoder levels of the set loss over B pictures; pictures without mask labels are left out.
 
     The masks of a level are judged at sampled points (``losses.points``) with targets read at full resolution;
     matching compares whole masks on the coarse grid, where a picture has few enough cells to use all of them.
 
+    Args:
+        levels: predictions of the decoder.
+        targets: of the B pictures.
+        weights: of the terms.
+        thing_ids: class ids that can be counted; all others may hide in what a picture without semantic map leaves out.
+
     Returns:
         Weighted terms ``classification``, ``bce``, ``dice`` and ``box``.
     """
-    labelled = [index for index, target in enumerate(targets) if target.masks is not None]
-    device = levels[-1].class_logits.device
-    total = {name: torch.zeros((), device=device) for name in ('classification', 'bce', 'dice', 'box')}
-    if not labelled:
+    total = {name: levels[-1].class_logits.new_zeros(()).float() for name in ('classification', 'bce', 'dice', 'box')}
+    queries, no_object = levels[-1].class_logits.shape[1], levels[-1].class_logits.shape[2] - 1
+    wanted = _collect(targets, *levels[-1].mask_logits.shape[-2:])
+    counts = [] if wanted is None else wanted.counts
+    matched = sum(min(queries, count) for count in counts)
+    unmatched = queries * len(counts) - matched
+    masks, votes = mean_counts(torch.tensor([sum(counts), matched + weights.no_object * unmatched])).to(
+        levels[-1].class_logits.device
+    )
+    if wanted is None:
         return total
-    grid = (levels[-1].mask_logits.shape[-2], levels[-1].mask_logits.shape[-1])
-    masks = [_masks(targets[index]) for index in labelled]
-    coarse = [F.adaptive_avg_pool2d(mask.float(), grid) for mask in masks]
-    every_mask = torch.cat(masks)
-    boxes = boxes_of(every_mask)
-    offsets = torch.tensor([0, *[len(mask) for mask in masks][:-1]]).cumsum(0)
-    for level in levels:
-        pairs = [
-            match(
-                QueryPrediction(*(part[index] for part in level)), _labels(targets[index]), coarse[place], own, weights
-            )
-            for place, (index, own) in enumerate(zip(labelled, boxes.split([len(mask) for mask in masks]), strict=True))
-        ]
-        total['classification'] = total['classification'] + _class_loss(level, targets, labelled, pairs, weights)
-        # One gather for all pictures: one by one, the backward pass would fill a whole batch of zeros for each.
-        pictures = torch.cat([torch.full_like(rows, index) for index, (rows, _) in zip(labelled, pairs, strict=True)])
-        predicted = level.mask_logits[pictures, torch.cat([rows for rows, _ in pairs])].float()
-        if not len(predicted):
+    offsets = torch.tensor([0, *wanted.counts[:-1]]).cumsum(0)
+    things_only = torch.tensor([targets[index].semantic is None for index in wanted.pictures.tolist()])
+    for number, level in enumerate(levels):
+        pairs = _match(level, wanted, weights)
+        per_picture = [len(rows) for rows, _ in pairs]
+        places = torch.arange(len(pairs)).repeat_interleave(torch.tensor(per_picture))
+        rows = torch.cat([rows for rows, _ in pairs])
+        order = torch.cat([columns for _, columns in pairs]) + offsets[places]
+        logits = _pictures(level.class_logits, wanted.pictures).float()
+        classes = torch.full(logits.shape[:2], no_object, device=logits.device)
+        classes[places, rows] = wanted.labels[order]
+        classification = _class_losses(logits, classes, things_only, thing_ids, weights.no_object).sum() / votes
+        total['classification'] = total['classification'] + weights.classification * classification
+        if not matched:
             continue
-        order = torch.cat([columns + offset for (_, columns), offset in zip(pairs, offsets, strict=True)])
-        points = loss_points(predicted, boxes[order], weights.points)
-        wanted = read_nearest(every_mask, order, points)
-        bce, dice = _mask_losses(read_at(predicted, points), wanted)
-        total['bce'] = total['bce'] + weights.bce * bce.sum() / len(every_mask)
-        total['dice'] = total['dice'] + weights.dice * dice.sum() / len(every_mask)
-        found = level.boxes[pictures, torch.cat([rows for rows, _ in pairs])].float()
-        total['box'] = total['box'] + weights.box * _box_losses(found, boxes[order]).sum() / len(every_mask)
+        # One gather for all pictures: one by one, the backward pass would fill a whole batch of zeros for each.
+        found = (wanted.pictures[places], rows)
+        predicted, boxes = level.mask_logits[found].float(), wanted.boxes[order]
+        draws = random_points(wanted.seeds, per_picture, number, weights.points)
+        points = loss_points(predicted, boxes, weights.points, draws)
+        bce, dice = _mask_losses(read_at(predicted, points), read_nearest(wanted.masks, order, points))
+        total['bce'] = total['bce'] + weights.bce * bce.sum() / masks
+        total['dice'] = total['dice'] + weights.dice * dice.sum() / masks
+        total['box'] = total['box'] + weights.box * _box_losses(level.boxes[found].float(), boxes).sum() / masks
     return total
+
+
+def _pictures(values: Tensor, pictures: Tensor) -> Tensor:
+    """Those pictures of a batch; the batch itself, without a copy, where it is all of them."""
+    return values if len(values) == len(pictures) else values[pictures]
 
 
 def _mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,28 +228,25 @@ def _box_losses(boxes: Tensor, targets: Tensor) -> Tensor:
     return losses
 
 
-def _class_loss(
-    level: QueryPrediction,
-    targets: Sequence[Targets],
-    labelled: list[int],
-    pairs: list[tuple[Tensor, Tensor]],
-    weights: MaskSetWeights,
+def _class_losses(
+    logits: Tensor, wanted: Tensor, things_only: Tensor, thing_ids: Sequence[int], no_object_weight: float
 ) -> Tensor:
-    no_object = level.class_logits.shape[-1] - 1
-    wanted = torch.full((len(labelled), level.class_logits.shape[1]), no_object, device=level.class_logits.device)
-    for place, (index, (rows, columns)) in enumerate(zip(labelled, pairs, strict=True)):
-        wanted[place, rows] = _labels(targets[index])[columns]
-    balance = torch.ones(no_object + 1, device=wanted.device)
-    balance[no_object] = weights.no_object
-    logits = level.class_logits[labelled].float()
-    return weights.classification * F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), balance)
+    """Weighted cross-entropies P×N of P×N×(C+1) logits; where ``things_only``, no object means no thing.
 
+    There, stuff is not labelled and any class but a thing may stand for it: their probabilities count together.
 
-def _masks(target: Targets) -> Tensor:
-    assert target.masks is not None
-    return target.masks
-
-
-def _labels(target: Targets) -> Tensor:
-    assert target.labels is not None
-    return target.labels
+    Args:
+        logits: the last class is no object.
+        wanted: P×N class ids.
+        things_only: (P,) bool.
+        thing_ids: class ids of things.
+        no_object_weight: weight of that class; every other one counts 1.
+    """
+    no_object = logits.shape[-1] - 1
+    shares = logits.log_softmax(-1)
+    if things_only.any():
+        others = [index for index in range(no_object + 1) if index not in thing_ids]
+        no_thing = torch.where(things_only[:, None], shares[..., others].logsumexp(-1), shares[..., no_object])
+        shares = torch.cat([shares[..., :no_object], no_thing[..., None]], -1)
+    balance = torch.where(wanted == no_object, no_object_weight, 1.0)
+    return -balance * shares.gather(-1, wanted[..., None])[..., 0]

@@ -31,7 +31,7 @@ def supervised_losses(
 ) -> dict[str, Tensor]:
     """All weighted terms over B pictures, in float32 even where the network ran in bfloat16."""
     with torch.autocast(output.heat.device.type, enabled=False):
-        terms = mask_set_loss(output.levels, targets, weights)
+        terms = mask_set_loss(output.levels, targets, weights, thing_ids)
         terms['centre'] = weights.centre * centre_loss(output.heat, targets, thing_ids)
         terms['depth'] = weights.depth * depth_loss(output.log_depth, targets)
         terms['composed_semantic'] = weights.composed_semantic * composed_semantic_loss(output.levels[-1], targets)
