@@ -66,6 +66,7 @@ setup(
         'cpu': ['onnxruntime>=1.17'],
         'gpu': ['onnxruntime-gpu>=1.17'],
         'train': [
+            'lightning-fabric>=2.4',
             'onnx>=1.16',
             'onnxscript',
             'safetensors',

@@ -34,12 +34,12 @@ def main() -> None:
 
 
 def run(program: str, app: typer.Typer) -> None:
-    """Run a command line; an error that a person can act on is one line on stderr and exit code 2."""
+    """Run a command line; an error that a person can act on is one line on stderr and its exit code."""
     try:
         app()
     except CastError as error:
         print(f'{program}: {" ".join(str(error).split())}', file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
 
 
 def _cast(

@@ -164,12 +164,15 @@ class Targets:
         labels: (M,) int64 class ids.
         semantic: H×W int64, 255 unlabelled.
         depth_m: H×W float32, NaN where it must not be learned.
+        seed: of what losses draw for this picture: the same draws, whoever shares its batch; None draws from torch's
+            own generator.
     """
 
     masks: Tensor | None
     labels: Tensor | None
     semantic: Tensor | None
     depth_m: Tensor | None
+    seed: int | None = None
 
 
 def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) -> Targets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch.utils.data import Dataset as TorchDataset
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
 from cast_train.data.sample import Dataset, Sample
 from cast_train.data.strong import StrongViews, strong_view
+from cast_train.errors import RecipeError
+from cast_train.ranks import rank_and_world
 
 # Sets the draws of strong views apart from those of the weak ones, so that asking for them changes nothing else.
 STRONG_DRAWS = 1
@@ -37,6 +39,46 @@ class Batch:
     labelled: int
     strong: Tensor | None = None
 
+    def parts(self, count: int) -> list[Batch]:
+        """Cut into ``count`` batches with equal numbers of both kinds of rows."""
+        kinds = (range(self.labelled), range(self.labelled, len(self.targets)))
+        if any(len(rows) % count for rows in kinds):
+            raise RecipeError(
+                f'{len(kinds[0])} labelled and {len(kinds[1])} pseudo-labelled pictures cannot be shared by {count} '
+                f'parts evenly; choose multiples'
+            )
+        return [self._rows([row for rows in kinds for row in _share(rows, number, count)]) for number in range(count)]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            [
+                replace(
+                    target,
+                    masks=move(target.masks),
+                    labels=move(target.labels),
+                    semantic=move(target.semantic),
+                    depth_m=move(target.depth_m),
+                )
+                for target in self.targets
+            ],
+            self.labelled,
+            move(self.strong),
+        )
+
+    def _rows(self, rows: list[int]) -> Batch:
+        return Batch(
+            self.images[rows],
+            [self.targets[row] for row in rows],
+            sum(row < self.labelled for row in rows),
+            None if self.strong is None else self.strong[rows],
+        )
+
 
 @dataclass(frozen=True)
 class ViewRules:
@@ -52,7 +94,7 @@ class ViewRules:
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of which every batch takes ``count``; each of its epochs is a fresh permutation of all."""
+    """Samples of which every batch takes ``count``, over all ranks; an epoch is a fresh permutation of all."""
 
     samples: Sequence[Sample]
     count: int
@@ -66,6 +108,12 @@ class _Steps(TorchDataset[Batch]):
     ) -> None:
         self._sources, self._rules, self._seed, self._strong = sources, rules, seed, strong
         self._first, self._last = first, last
+        self._rank, self._world = rank_and_world()
+        if any(source.count % self._world for source in sources):
+            raise RecipeError(
+                f'a batch of {" + ".join(str(source.count) for source in sources)} pictures cannot be shared by '
+                f'{self._world} processes evenly; choose multiples'
+            )
 
     def __len__(self) -> int:
         return self._last - self._first
@@ -73,33 +121,46 @@ class _Steps(TorchDataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         step = self._first + index
         views: list[View] = []
+        targets: list[Targets] = []
         strong: list[Tensor] = []
         for sample, slot in self._slots(step):
-            view = self._view(sample, [self._seed, step, slot])
+            seed = [self._seed, step, slot]
+            view = self._view(sample, seed)
             views.append(view)
+            targets.append(replace(make_targets(view, self._rules.thing_ids), seed=_one_number(seed)))
             if self._strong is not None:
-                strong.append(strong_view(view.image, self._strong, [self._seed, step, slot, STRONG_DRAWS]))
+                strong.append(strong_view(view.image, self._strong, [*seed, STRONG_DRAWS]))
         return Batch(
             torch.stack([view.image for view in views]),
-            [make_targets(view, self._rules.thing_ids) for view in views],
-            labelled=self._sources[0].count,
+            targets,
+            labelled=self._sources[0].count // self._world,
             strong=torch.stack(strong) if strong else None,
         )
 
     def _slots(self, step: int) -> Iterator[tuple[Sample, int]]:
-        """The samples of a step, source after source, each with its place in the batch."""
-        slot = 0
+        """This rank's samples of a step, source after source, each with its place in the batch of all ranks."""
+        first_slot = 0
         for number, source in enumerate(self._sources):
-            for place in range(source.count):
+            for place in _share(range(source.count), self._rank, self._world):
                 position = step * source.count + place
-                yield source.samples[pick(position, len(source.samples), self._seed, number)], slot
-                slot += 1
+                yield source.samples[pick(position, len(source.samples), self._seed, number)], first_slot + place
+            first_slot += source.count
 
     def _view(self, sample: Sample, seed: list[int]) -> View:
         rules = self._rules
         return make_view(
             sample, rules.height, rules.width, rules.focal_reference_px, rules.cap_m, rules.augmentation, seed
         )
+
+
+def _share(places: range, number: int, count: int) -> range:
+    """One of ``count`` equal blocks."""
+    each = len(places) // count
+    return places[number * each : (number + 1) * each]
+
+
+def _one_number(seed: list[int]) -> int:
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 def pick(position: int, count: int, seed: int, source: int = 0) -> int:
@@ -124,6 +185,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield the batches of steps ``first`` to ``last`` (exclusive), prepared by ``workers`` processes ahead of time.
 
+    Where several processes train together, each gets its block of every source: together they see the very batch that
+    one process alone would see.
+
     Args:
         sources: samples with true labels first, then those with pseudo-labels, if any.
         rules: of the views.
@@ -132,6 +196,9 @@ def batches(
         last: step after the last batch.
         workers: processes; 0 prepares each batch when it is asked for.
         strong: also make strong views of this kind.
+
+    Raises:
+        RecipeError: the processes cannot share a batch evenly.
     """
     steps = _Steps(sources, rules, seed, first, last, strong)
     # A generator of its own: a loader draws a number when it starts, and a resumed run starts one more of them.

@@ -1,35 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that survive a kill: written beside, flushed to disk, then renamed over the old one."""
+"""Checkpoints that survive a kill: written beside, flushed to disk, then renamed; the previous good one is kept."""
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cast_ros.files import replacing
 from cast_train.errors import TrainingError
 
+LAST = 'last.pt'
+PREVIOUS = 'previous.pt'
+BEST = 'best.pt'
+BROKEN = 'broken.pt'
 
-def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Replace ``path`` by ``state`` atomically.
+
+def save_checkpoint(state: dict[str, Any], path: Path, keep: Path | None = None) -> None:
+    """Replace ``path`` by ``state`` atomically; what was there goes to ``keep`` if that is given.
 
     Raises:
         TrainingError: the disk is full or not writable; the previous checkpoint is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'{path.name}.tmp')
     try:
-        with temporary.open('wb') as file:
+        with replacing(path, keep) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch reports a failed write as RuntimeError
-        temporary.unlink(missing_ok=True)
         raise TrainingError(
             f'{path}: cannot write the checkpoint ({error}); the last good one is kept, free some space'
         ) from error
@@ -52,9 +50,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def holds_run(run: Path) -> bool:
+    """Whether a folder holds a run that could go on."""
+    return (run / LAST).is_file() or (run / PREVIOUS).is_file()
+
+
+def load_newest(run: Path) -> tuple[dict[str, Any], str]:
+    """Read the newest good checkpoint of a run, and a warning if that is not the newest one.
+
+    A newest one that cannot be read is put aside, so that it never takes the place of the good one.
+
+    Raises:
+        TrainingError: none is good.
+    """
+    last, previous = run / LAST, run / PREVIOUS
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return load_checkpoint(last), ''
+    except TrainingError as error:
+        if not previous.is_file():
+            raise
+        state = load_checkpoint(previous)
+        if last.is_file():
+            last.replace(run / BROKEN)
+        return state, f'Warning: {error}; going on from {previous}, step {state["step"]}'

@@ -3,27 +3,34 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from cast_train.data import Batch
-from cast_train.engine.checkpoint import save_checkpoint
+from cast_train.engine.checkpoint import BEST, LAST, PREVIOUS, save_checkpoint
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.judging import EarlyStop, Progress
-from cast_train.engine.logging import RunLog
-from cast_train.engine.optimizer import learning_rate_at, make_optimizer, set_learning_rate
+from cast_train.engine.logging import Log, RunLog, SilentLog
+from cast_train.engine.norms import share_norms
+from cast_train.engine.optimizer import make_optimizer
+from cast_train.engine.parallel import check_parts, start_fabric
 from cast_train.engine.recipe import Plan
-from cast_train.engine.run_state import BEST, LAST, RunState
+from cast_train.engine.run_state import RunState
+from cast_train.engine.signals import StoppedError, StopSignals
+from cast_train.engine.step import Losses, save_snapshot, train_step
 from cast_train.engine.task import Task
 from cast_train.errors import TrainingError
 from cast_train.models import Student
-from cast_train.ranks import seed_step
+from cast_train.ranks import from_first_rank, largest_over_ranks, rank_and_world
+
+__all__ = ['BEST', 'LAST', 'EarlyStop', 'Judge', 'train']
 
 Judge = Callable[[Student], dict[str, float]]
 
@@ -41,13 +48,15 @@ def train(
 ) -> dict[str, float]:
     """Train ``task.student`` in place; the run folder ends up with ``last.pt``, ``log.jsonl`` and TensorBoard events.
 
+    Under ``torchrun`` every process calls it alike; the first one judges, logs and writes.
+
     Args:
         task: what to train; its first weights must follow from the recipe, or a resumed run is another one.
         plan: how.
         stream: yields the batches from a given step on, to the end of the plan.
         run: output folder.
         judge: measures the averaged student, every ``evaluate_every`` steps and at the end.
-        resume: go on from ``last.pt`` in the folder; otherwise it must not hold one.
+        resume: go on from the checkpoint in the folder; otherwise it must not hold one.
         identity: the document that a resumed run must agree with, stored as ``recipe`` in the checkpoint. A folder
             that `evaluate` and `export` are to open needs a whole ``Recipe`` here. The plan by default.
         early_stop: when to stop before the end; ``best.pt`` then holds the best judged weights.
@@ -57,10 +66,16 @@ def train(
         What ``judge`` said of the averaged weights at the end; with ``early_stop``, of the best ones.
 
     Raises:
-        TrainingError: the folder holds another run, or training diverged.
+        TrainingError: the folder holds another run, training diverged, or (``StoppedError``) a signal ended it.
     """
     torch.set_num_threads(plan.run.threads)
+    fabric = start_fabric()
+    rank, world = rank_and_world()
+    check_parts(plan, world)
     task = task.to(memory_format=torch.channels_last)
+    if world > 1:
+        share_norms(task)
+    module = cast(nn.Module, fabric.setup_module(task))
     state = RunState(
         task,
         make_optimizer(task, plan.optimizer),
@@ -68,74 +83,99 @@ def train(
         Progress(early_stop),
         plan.model_dump(mode='json') if identity is None else identity,
     )
-    state.restore(run / LAST, resume)
-    with RunLog(run, plan, state.identity, state.step) as log:
+    warning = state.restore(run, resume)
+    log: Log = RunLog(run, plan, state.identity, state.step) if rank == 0 else SilentLog()
+    with log, StopSignals() as signals:
+        if warning:
+            log.say(warning)
         millions = sum(parameter.numel() for parameter in task.student.parameters()) / 1e6
-        log.say(f'{note or plan.name}: {millions:.2f} M parameters, step {state.step} of {plan.total_steps}')
+        where = fabric.device.type if world == 1 else f'{world} processes on {fabric.device.type}'
+        log.say(f'{note or plan.name}: {millions:.2f} M parameters, step {state.step} of {plan.total_steps}, {where}')
+        course = _Course(fabric, module, state, plan, run, judge, log, signals)
         if not state.progress.is_over:
-            _run_steps(state, plan, stream(state.step), run, judge, log)
+            course.run_to_end(stream)
         if judge is None:
             return {}
         if early_stop is not None:
             return state.progress.best
-        result = judge(state.average.network)
-        log.evaluation(state.step, result)
-    return result
+        return course.judged()
 
 
-def _run_steps(
-    state: RunState, plan: Plan, batches: Iterator[Batch], run: Path, judge: Judge | None, log: RunLog
-) -> None:
-    for step in range(state.step, plan.total_steps):
+@dataclass
+class _Course:
+    """What the steps of one run need; see ``train``."""
+
+    fabric: Fabric
+    module: nn.Module
+    state: RunState
+    plan: Plan
+    run: Path
+    judge: Judge | None
+    log: Log
+    signals: StopSignals
+
+    def run_to_end(self, stream: Callable[[int], Iterator[Batch]]) -> None:
+        """All steps that are left, from the one after the checkpoint on."""
+        state, total_steps = self.state, self.plan.total_steps
+        batches = stream(state.step)
+        while state.step < total_steps and not state.progress.is_over:
+            self._step(batches)
+            if self._is_judged():
+                self._note(self.judged())
+            stop = largest_over_ranks(self.signals.received)
+            is_end = state.step == total_steps or state.progress.is_over or stop
+            if is_end or state.step % self.plan.run.checkpoint_every == 0:
+                self._save(LAST)
+            if stop:
+                raise StoppedError(stop, f'{self.run}: stopped after step {state.step} of {total_steps}')
+        if state.progress.is_over:
+            self.log.say(f'step {state.step}: {state.progress.since_best} judgements without a better one, stopped')
+
+    def judged(self) -> dict[str, float]:
+        """Judge the average on the first rank, and report."""
+        judge = self.judge
+        assert judge is not None
+        metrics = from_first_rank(lambda: judge(self.state.average.network))
+        self.log.evaluation(self.state.step, metrics)
+        return metrics
+
+    def _step(self, batches: Iterator[Batch]) -> None:
         asked = time.perf_counter()
         batch = next(batches)
         started = time.perf_counter()
-        losses = train_step(state, batch, plan, step)
-        state.step = step + 1
-        rate = state.optimizer.param_groups[-1]['lr']
-        log.step(step, losses, rate, len(batch.images), started - asked, time.perf_counter() - started)
-        is_last = state.step == plan.total_steps
-        if judge is not None and _is_due(state, plan):
-            metrics = judge(state.average.network)
-            log.evaluation(state.step, metrics)
-            if state.progress.note(state.step, metrics):
-                save_checkpoint(state.document(), run / BEST)
-        if state.step % plan.run.checkpoint_every == 0 or is_last or state.progress.is_over:
-            save_checkpoint(state.document(), run / LAST)
-        if state.progress.is_over:
-            log.say(f'step {state.step}: no better judgement for {state.progress.since_best} times; stopped early')
-            return
+        step = self.state.step
+        losses = train_step(self.fabric, self.module, self.state, batch, self.plan)
+        ended = time.perf_counter()
+        if self.state.nonfinite:
+            self._warn(step, batch, losses)
+        pictures = len(batch.images) * rank_and_world()[1]
+        rate = self.state.optimizer.param_groups[-1]['lr']
+        self.log.step(step, {} if self.state.nonfinite else losses, rate, pictures, started - asked, ended - started)
 
+    def _warn(self, step: int, batch: Batch, losses: Losses) -> None:
+        """Say that a step was skipped, and end the run if too many were."""
+        path = save_snapshot(self.run, step, batch, losses) if rank_and_world()[0] == 0 else self.run
+        found = ', '.join(f'{name} {value:.4g}' for name, value in losses.items())
+        count, limit = self.state.nonfinite, self.plan.run.nonfinite_limit
+        if count >= limit:
+            raise TrainingError(
+                f'step {step}: loss or gradient is not finite for {count} step(s) in a row ({found}); look at '
+                f'{path}, and start again with a lower optimizer.learning_rate'
+            )
+        self.log.say(f'Warning: step {step} skipped, loss or gradient is not finite ({found}); its batch: {path}')
 
-def _is_due(state: RunState, plan: Plan) -> bool:
-    """Whether to judge now; the end is judged here only where that may still give the best weights."""
-    if state.step == plan.total_steps:
-        return state.progress.rule is not None
-    return state.step % plan.run.evaluate_every == 0
+    def _is_judged(self) -> bool:
+        """Whether to judge now; the end is judged here only where that may still give the best weights."""
+        if self.judge is None:
+            return False
+        if self.state.step == self.plan.total_steps:
+            return self.state.progress.rule is not None
+        return self.state.step % self.plan.run.evaluate_every == 0
 
+    def _note(self, metrics: dict[str, float]) -> None:
+        if self.state.progress.note(self.state.step, metrics):
+            self._save(BEST)
 
-def train_step(state: RunState, batch: Batch, plan: Plan, step: int) -> dict[str, float]:
-    """One update of weights and average; returns the terms, their total and the gradient norm.
-
-    Raises:
-        TrainingError: the loss is not finite.
-    """
-    seed_step(plan.seed, step)
-    set_learning_rate(state.optimizer, learning_rate_at(step, plan.optimizer, plan.total_steps))
-    state.task.train()
-    terms = state.task(batch, step)
-    total = torch.stack(list(terms.values())).sum()
-    if not math.isfinite(total.item()):
-        found = {name: round(value.item(), 4) for name, value in terms.items()}
-        raise TrainingError(f'step {step}: the loss is not finite ({found}); lower optimizer.learning_rate and resume')
-    state.optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    norm = nn.utils.clip_grad_norm_(state.task.parameters(), plan.optimizer.clip_norm)
-    state.optimizer.step()
-    state.average.update(state.task.student)
-    state.task.after_step(step, state.average.network)
-    return {
-        **{name: value.item() for name, value in terms.items()},
-        'total': total.item(),
-        'gradient_norm': norm.item(),
-    }
+    def _save(self, name: str) -> None:
+        if rank_and_world()[0] == 0:
+            save_checkpoint(self.state.document(), self.run / name, self.run / PREVIOUS if name == LAST else None)

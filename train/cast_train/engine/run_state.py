@@ -11,15 +11,13 @@ from typing import Any
 
 import torch
 
-from cast_train.engine.checkpoint import load_checkpoint
+from cast_train.engine.checkpoint import LAST, holds_run, load_newest
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.judging import Progress
 from cast_train.engine.task import Task
 from cast_train.errors import TrainingError
 from cast_train.models import Student
-
-LAST = 'last.pt'
-BEST = 'best.pt'
+from cast_train.ranks import from_first_rank
 
 
 @dataclass
@@ -62,19 +60,17 @@ class RunState:
             'saved': time.time(),
         }
 
-    def restore(self, path: Path, resume: bool) -> None:
-        """Go on from the checkpoint in ``path`` if there is one.
+    def restore(self, run: Path, resume: bool) -> str:
+        """Go on from the newest good checkpoint in ``run`` if there is one; returns a warning, or nothing.
 
         Raises:
             TrainingError: there is a run and ``resume`` is off, or it was made by another recipe or task.
         """
-        if not path.is_file():
-            return
-        if not resume:
-            raise TrainingError(
-                f'{path}: this folder already holds a run; go on with --resume, or choose another --out'
-            )
-        state = load_checkpoint(path)
+        path = run / LAST
+        found = from_first_rank(lambda: _read(run, resume))
+        if found is None:
+            return ''
+        state, warning = found
         changed = changed_keys(state['recipe'], self.identity)
         if changed:
             raise TrainingError(
@@ -92,6 +88,17 @@ class RunState:
         self.average.updates = state['ema_updates']
         self.progress.load(state['progress'])
         self.step, self.nonfinite = int(state['step']), int(state['nonfinite'])
+        return warning
+
+
+def _read(run: Path, resume: bool) -> tuple[dict[str, Any], str] | None:
+    if not holds_run(run):
+        return None
+    if not resume:
+        raise TrainingError(
+            f'{run / LAST}: this folder already holds a run; go on with --resume, or choose another --out'
+        )
+    return load_newest(run)
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -11,10 +11,9 @@ from typing import Any
 import onnx
 import torch
 
-from cast_train.data.registry import DATASETS
-from cast_train.engine.checkpoint import load_checkpoint
+from cast_train.data.registry import classes_of
+from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.contract import build_contract
-from cast_train.engine.run_state import LAST
 from cast_train.engine.recipe import Recipe, parse_recipe
 from cast_train.errors import TrainingError
 from cast_train.models import Student
@@ -26,11 +25,13 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
 
     Raises:
         TrainingError: the folder holds no checkpoint, or its weights do not fit its recipe.
+        DataError: only the data set itself says which classes it has, and it is not where the recipe says.
     """
     path = run / LAST if run.is_dir() else run
     state = load_checkpoint(path)
     recipe = parse_recipe(state['recipe'], str(path))
-    classes = DATASETS[recipe.data.dataset].classes
+    part = recipe.data.train[0]
+    classes = classes_of(recipe.data.dataset, recipe.data.root, part.split, part.domain)
     contract = build_contract(recipe, classes)
     network = Student(recipe.student.size, len(classes), contract.thing_ids)
     try:
@@ -46,7 +47,7 @@ def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
     """Where a student comes from: recipe, data, revision, seed, versions and steps."""
     return {
         'recipe': recipe.name,
-        'data': ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.train),
+        'data': ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}'.rstrip() for part in recipe.data.train),
         'seed': recipe.seed,
         'steps': state['step'],
         'git_revision': git_revision(),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import onnx
 import torch
 
+from cast_ros.files import replacing
 from cast_ros.student import CONTRACT_KEY, StudentContract
 from cast_train.errors import ExportError
 from cast_train.models import Student
@@ -75,14 +75,8 @@ def _state_shapes(model: onnx.ModelProto, contract: StudentContract) -> None:
 
 def _write(data: bytes, path: Path) -> None:
     """Replace the file in one move, so that a student in use is never half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'{path.name}.tmp')
     try:
-        with temporary.open('wb') as file:
+        with replacing(path) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ExportError(f'{path}: cannot be written ({error})') from error

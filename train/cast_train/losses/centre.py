@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from cast_train.data.augment import Targets
 from cast_train.losses.points import boxes_of
+from cast_train.ranks import mean_counts
 
 # Width of a target's bump in parts of its box; around the one cell that must be hot, near misses cost little.
 BUMP = 0.12
@@ -26,14 +27,16 @@ def centre_loss(heat: Tensor, targets: Sequence[Targets], thing_ids: Sequence[in
         thing_ids: class ids of things.
     """
     labelled = [index for index, target in enumerate(targets) if target.masks is not None]
-    if not labelled or not thing_ids:
+    if not thing_ids:
         return heat.sum() * 0
-    wanted = torch.stack([centre_map(targets[index], thing_ids, heat.shape[-2], heat.shape[-1]) for index in labelled])
+    maps = [centre_map(targets[index], thing_ids, heat.shape[-2], heat.shape[-1]) for index in labelled]
+    wanted = torch.stack(maps).to(heat.device) if maps else heat.new_zeros(0, *heat.shape[1:])
+    count = mean_counts((wanted == 1).sum())
     logits = heat[labelled].float()
     p, is_centre = logits.sigmoid(), wanted == 1
     missed = (1 - p).square() * F.softplus(-logits) * is_centre
     false = (1 - wanted) ** 4 * p.square() * F.softplus(logits) * ~is_centre
-    return (missed + false).sum() / is_centre.sum().clamp(min=1)
+    return (missed + false).sum() / count
 
 
 def centre_map(target: Targets, thing_ids: Sequence[int], height: int, width: int) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cast_train.data.augment import Targets
+from cast_train.ranks import mean_counts
 
 
 def silog_loss(log_depth: Tensor, depth_m: Tensor, variance_focus: float = 0.5) -> Tensor:
@@ -38,4 +39,5 @@ def depth_loss(log_depth: Tensor, targets: Sequence[Targets]) -> Tensor:
                 0, 0
             ]
             losses.append(silog_loss(enlarged, target.depth_m))
-    return torch.stack(losses).mean() if losses else log_depth.sum() * 0
+    count = mean_counts(torch.tensor(float(len(losses)), device=log_depth.device))
+    return torch.stack(losses).sum() / count if losses else log_depth.sum() * 0
