@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from cast_ros.student import UNLABELLED
 from cast_train.data.augment import Targets
 from cast_train.models.queries import QueryPrediction, compose_semantic
+from cast_train.ranks import mean_counts
 
 
 def composed_semantic_loss(prediction: QueryPrediction, targets: Sequence[Targets]) -> Tensor:
@@ -36,6 +37,6 @@ def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
         else:
             small = F.interpolate(target.semantic[None, None].float(), size=(height, width), mode='nearest-exact')
             labels.append(small[0, 0].long())
-    wanted = torch.stack(labels)
-    count = (wanted != UNLABELLED).sum().clamp(min=1)
+    wanted = torch.stack(labels) if labels else log_probabilities.new_zeros(0, height, width, dtype=torch.int64)
+    count = mean_counts((wanted != UNLABELLED).sum())
     return F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='sum') / count
