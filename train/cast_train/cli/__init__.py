@@ -13,6 +13,9 @@ from cast_ros.cli import run
 
 def build_app() -> typer.Typer:
     """The application with all its verbs."""
+    from cast_train.cli.ablate import ablate
+    from cast_train.cli.backbone import backbone
+    from cast_train.cli.cast import cast
     from cast_train.cli.evaluate import evaluate
     from cast_train.cli.export import export
     from cast_train.cli.fit import fit
@@ -21,7 +24,7 @@ def build_app() -> typer.Typer:
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast_train)
-    for verb in (fit, fit_masks, label, evaluate, export):
+    for verb in (fit, cast, ablate, fit_masks, backbone, label, evaluate, export):
         app.command()(verb)
     return app
 

@@ -95,8 +95,8 @@ class Student(nn.Module):
         super().__init__()
         widths = SIZES[size] if isinstance(size, str) else size
         self.size, self.classes, self.thing_ids = size, classes, thing_ids
-        self.backbone, counts = make_backbone(widths.backbone, backbone_weights)
-        self.pyramid = NECKS[widths.neck](counts, widths.channels, widths.fine_channels)
+        self.backbone, self.encoder_channels = make_backbone(widths.backbone, backbone_weights)
+        self.pyramid = NECKS[widths.neck](self.encoder_channels, widths.channels, widths.fine_channels)
         self.decoder = QueryDecoder(
             widths.channels,
             widths.fine_channels,

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All stages of CAST and its baselines, on drawn streets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_cast import draw_scenes, pretrain, tiny_cast
+
+from cast_ros.student import Student
+from cast_train.methods.cast import STAGES, Cast, Pictures
+from cast_train.methods.pipeline import run_cast
+from cast_train.methods.stages import StageMissingError, Stages
+
+
+@pytest.fixture(scope='module')
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp('streets')
+    draw_scenes(root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def initial(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretrain(streets, tmp_path_factory.mktemp('pretrained'))
+
+
+@pytest.fixture(scope='module')
+def finished(streets: Path, initial: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('cast')
+    run_cast(tiny_cast(streets, initial), folder, folder / 'stages', print)
+    return folder
+
+
+def test_a_run_ends_with_a_student_that_the_robot_side_opens(finished: Path) -> None:
+    student = Student.load(finished / 'tiny-cast.onnx')
+    assert student.contract.name == 'tiny-cast'
+    assert student.contract.provenance['method'] == 'CAST'
+    assert (finished / 'tiny-cast.md').is_file()
+
+
+def test_the_manifest_names_every_stage_with_its_weights(finished: Path) -> None:
+    manifest = json.loads((finished / 'manifest.json').read_text())
+    assert [stage['name'] for stage in manifest['stages']] == [
+        'teacher-supervised',
+        'pseudo-labels',
+        'teacher-self-training',
+        'pseudo-labels',
+        'distillation',
+        'refinement',
+    ]
+    trained = [stage for stage in manifest['stages'] if stage['name'] != 'pseudo-labels']
+    assert all(len(stage['checkpoint_sha256']) == 64 for stage in trained)
+    assert not set(manifest['labelled']) & set(manifest['held_out'])
+    assert len(manifest['labelled']) + len(manifest['held_out']) == 6
+
+
+def test_a_second_run_finds_every_stage_done(streets: Path, initial: Path, finished: Path) -> None:
+    recipe = tiny_cast(streets, initial)
+    only_looking = Stages(finished / 'stages', print, peek=True)
+    assert Cast(recipe, only_looking, Pictures(recipe.data)).refinement().result['metrics']
+
+
+def test_another_seed_is_another_stage(streets: Path, initial: Path, finished: Path) -> None:
+    recipe = tiny_cast(streets, initial, seed=4)
+    with pytest.raises(StageMissingError):
+        Cast(recipe, Stages(finished / 'stages', print, peek=True), Pictures(recipe.data)).distillation()
+
+
+@pytest.mark.parametrize('name', ['teacher_pretrained', 'student_supervised', 'guided_distillation'])
+def test_baselines_measure_what_the_table_shows(streets: Path, initial: Path, finished: Path, name: str) -> None:
+    recipe = tiny_cast(streets, initial)
+    stage = STAGES[name](Cast(recipe, Stages(finished / 'stages', print), Pictures(recipe.data)))
+    assert {'ap', 'ap50', 'miou', 'abs_rel'} <= stage.result['metrics'].keys()
+    assert 0.6 < stage.result['params_m'] < 0.7
+
+
+def test_without_adaptation_the_pretrained_teacher_labels(streets: Path, initial: Path, finished: Path) -> None:
+    teacher: dict[str, Any] = {'kind': 'network', 'size': 'nano', 'initial': str(initial), 'adapt': False}
+    recipe = tiny_cast(streets, initial, teacher=teacher)
+    cast = Cast(recipe, Stages(finished / 'stages', print), Pictures(recipe.data))
+    cast.distillation()
+    assert [stage.name for stage in cast.stages.used] == ['teacher-pretrained', 'pseudo-labels', 'distillation']

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of results: a grid of rows and seeds over one recipe, done resumably by any number of processes.
+
+Every cell is a stage of a CAST run (``methods.stages``), so rows share what they have in common. Start the same command
+twice and the second process takes the cells that the first is not working on.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from cast_ros.files import replacing
+from cast_train.engine.recipe import load_document, parse
+from cast_train.errors import RecipeError
+from cast_train.export.checkpoint import git_revision
+from cast_train.methods.cast import STAGES, Cast, Pictures
+from cast_train.methods.recipe import CastRecipe, load_cast_recipe
+from cast_train.methods.stages import Stage, StageBusyError, StageMissingError, Stages
+from cast_train.settings import Settings
+
+METRICS = {'ap': 'AP', 'ap50': 'AP50', 'miou': 'mIoU', 'abs_rel': 'AbsRel'}
+WAIT_S = 20.0
+
+
+class RowSection(Settings):
+    """One row: which stage of which variant of the recipe.
+
+    Attributes:
+        name: as the table shows it.
+        stage: a key of ``methods.cast.STAGES``.
+        set: overrides of the recipe, ``key.sub=value``.
+        seeds: instead of the table's.
+        note: a sentence below the table.
+    """
+
+    name: str
+    stage: str
+    set: tuple[str, ...] = ()
+    seeds: tuple[int, ...] | None = None
+    note: str | None = None
+
+
+class TableSection(Settings):
+    """A whole table."""
+
+    name: Annotated[str, Field(pattern=r'^[a-z0-9_]+$')]
+    title: str
+    recipe: Path
+    data: str
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
+    rows: Annotated[tuple[RowSection, ...], Field(min_length=1)]
+    text: str = ''
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row at one seed, with the recipe that it stands for."""
+
+    row: int
+    seed: int
+    stage: str
+    recipe: CastRecipe
+
+
+def load_table(path: Path) -> TableSection:
+    """Read a table's YAML.
+
+    Raises:
+        RecipeError: unreadable, an unknown key, or a stage that does not exist.
+    """
+    table = parse(TableSection, load_document(path, ()), str(path))
+    for row in table.rows:
+        if row.stage not in STAGES:
+            raise RecipeError(f'{path}: row {row.name!r}: unknown stage {row.stage!r}; known are {", ".join(STAGES)}')
+    return table
+
+
+def cells_of(table: TableSection, overrides: tuple[str, ...] = ()) -> list[Cell]:
+    """All cells, the first seed of every row first."""
+    found = []
+    for place in range(max(len(row.seeds or table.seeds) for row in table.rows)):
+        for index, row in enumerate(table.rows):
+            seeds = row.seeds or table.seeds
+            if place < len(seeds):
+                recipe = load_cast_recipe(table.recipe, (*overrides, *row.set, f'seed={seeds[place]}'))
+                found.append(Cell(index, seeds[place], row.stage, recipe))
+    return found
+
+
+def ablate(
+    table: TableSection,
+    cells: list[Cell],
+    store: Path,
+    out: Path,
+    command: str,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Do every cell that nobody has done, and keep ``out``/NAME.json and NAME.md up to date; returns the document."""
+    pictures: dict[str, Pictures] = {}
+
+    def result_of(cell: Cell, peek: bool) -> Stage:
+        key = cell.recipe.data.model_dump_json(exclude={'labels'})
+        if key not in pictures:
+            pictures[key] = Pictures(cell.recipe.data)
+        return STAGES[cell.stage](
+            Cast(cell.recipe, Stages(store, (lambda _: None) if peek else say, peek), pictures[key])
+        )
+
+    def finished() -> dict[int, Stage]:
+        found = {}
+        for number, cell in enumerate(cells):
+            try:
+                found[number] = result_of(cell, peek=True)
+            except StageMissingError:
+                continue
+        return found
+
+    while True:
+        done = finished()
+        document = document_of(table, cells, done, command)
+        _write(table, document, out)
+        missing = [number for number in range(len(cells)) if number not in done]
+        if not missing:
+            return document
+        say(f'{table.name}: {len(done)} of {len(cells)} cells are done')
+        for number in missing:
+            try:
+                result_of(cells[number], peek=False)
+                break
+            except StageBusyError:
+                continue
+        else:
+            time.sleep(WAIT_S)
+
+
+def document_of(table: TableSection, cells: list[Cell], done: dict[int, Stage], command: str) -> dict[str, Any]:
+    """The table as JSON values; a row without a finished cell is left out."""
+    rows = []
+    for index, row in enumerate(table.rows):
+        own = [(cells[number].seed, stage) for number, stage in done.items() if cells[number].row == index]
+        if not own:
+            continue
+        own.sort(key=lambda pair: pair[0])
+        results = [stage.result for _, stage in own]
+        rows.append(
+            {
+                'name': row.name,
+                'params_m': results[0]['params_m'],
+                'seeds': [seed for seed, _ in own],
+                'metrics': {
+                    name: [round(result['metrics'][name], 5) for result in results]
+                    for name in METRICS
+                    if all(name in result['metrics'] for result in results)
+                },
+                'train_seconds': [result['train_seconds'] for result in results],
+                'stages': [f'{stage.name}-{stage.digest[:12]}' for _, stage in own],
+                'set': list(row.set),
+                **({'note': row.note} if row.note else {}),
+            }
+        )
+    return {
+        'title': table.title,
+        'command': command,
+        'git': git_revision(),
+        'data': table.data,
+        'text': table.text,
+        'rows': rows,
+    }
+
+
+def as_markdown(document: dict[str, Any], name: str) -> str:
+    """The table for people; generated from the JSON alone."""
+    shown = [key for key in METRICS if any(key in row['metrics'] for row in document['rows'])]
+    lines = [
+        f'# {document["title"]}',
+        '',
+        *([document['text'].strip(), ''] if document['text'] else []),
+        f'Data: {document["data"]}. Mean ± standard deviation over the seeds, in points (AbsRel: as it is). '
+        f'Made by `{document["command"]}` at revision {document["git"]}; raw values in `{name}.json`.',
+        '',
+        '| | ' + ' | '.join(METRICS[key] for key in shown) + ' | parameters | seeds | training |',
+        '| --- |' + ' ---: |' * (len(shown) + 3),
+    ]
+    for row in document['rows']:
+        cells = [_spread(row['metrics'].get(key), 1 if key == 'abs_rel' else 100) for key in shown]
+        minutes = statistics.mean(row['train_seconds']) / 60
+        lines.append(
+            f'| {row["name"]} | '
+            + ' | '.join(cells)
+            + f' | {row["params_m"]:.2f} M | {len(row["seeds"])} | {minutes:.0f} min |'
+        )
+    notes = [f'- {row["name"]}: {row["note"]}' for row in document['rows'] if 'note' in row]
+    return '\n'.join([*lines, *(['', *notes] if notes else []), ''])
+
+
+def _spread(values: list[float] | None, factor: float) -> str:
+    if not values:
+        return '–'
+    digits = 1 if factor == 100 else 3
+    mean = f'{factor * statistics.mean(values):.{digits}f}'
+    return mean if len(values) == 1 else f'{mean} ± {factor * statistics.stdev(values):.{digits}f}'
+
+
+def _write(table: TableSection, document: dict[str, Any], out: Path) -> None:
+    texts = {'json': json.dumps(document, indent=1) + '\n', 'md': as_markdown(document, table.name)}
+    for suffix, text in texts.items():
+        with replacing(out / f'{table.name}.{suffix}') as file:
+            file.write(text.encode())

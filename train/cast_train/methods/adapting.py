@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each kind of teacher is opened and adapted to labels: stage 1 differs by teacher, the rest does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cast_train.data import Sample, StrongViews
+from cast_train.engine.checkpoint import LAST
+from cast_train.engine.fitting import take_over
+from cast_train.export.checkpoint import load_student
+from cast_train.methods.recipe import CompositeSection, NetworkSection, StageSection
+from cast_train.methods.stages import digest_of_file
+from cast_train.teachers import Teacher
+from cast_train.teachers.composite import CompositeTeacher
+from cast_train.teachers.network import NetworkTeacher
+from cast_train.teachers.promptable import open_promptable
+
+if TYPE_CHECKING:
+    from cast_train.methods.cast import Cast
+
+
+class AdaptableTeacher(Protocol):
+    """What stage 1 needs of a kind of teacher."""
+
+    def inputs(self) -> dict[str, Any]:
+        """What decides the pretrained teacher: settings, and digests of its files."""
+
+    def open(self, folder: Path | None) -> Teacher:
+        """The teacher as pretrained (None), or as ``adapt`` left it in a folder."""
+
+    def adapt(self, stage: StageSection, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+        """Start from the pretrained weights and learn, going on with what is in the folder."""
+
+
+class AdaptableNetwork:
+    """A network of ours that is adapted as a whole."""
+
+    section: NetworkSection | CompositeSection
+
+    def __init__(self, cast: Cast) -> None:
+        section = cast.recipe.teacher
+        assert isinstance(section, (NetworkSection, CompositeSection))
+        self._cast, self.section = cast, section
+
+    def inputs(self) -> dict[str, Any]:
+        """See ``AdaptableTeacher``."""
+        recipe = self._cast.recipe
+        settings = self.section.model_dump(mode='json', exclude={'adapt', 'initial', 'masks'})
+        return {
+            'teacher': settings,
+            'initial': digest_of_file(self.section.initial),
+            'input': recipe.input.model_dump(mode='json'),
+            'depth': recipe.depth.model_dump(mode='json'),
+            'data': self._cast.pictures.digest,
+        }
+
+    def adapt(self, stage: StageSection, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+        """See ``AdaptableTeacher``."""
+        cast = self._cast
+        network = cast.fresh(self.section.size)
+        take_over(network, self.section.initial)
+        cast.run(cast.task(network, stage), stage, self.section.size, labelled, others, folder, CAST_STRONG)
+
+    def open(self, folder: Path | None) -> Teacher:
+        """See ``AdaptableTeacher``."""
+        return NetworkTeacher(self._network(folder), self._cast.contract)
+
+    def _network(self, folder: Path | None) -> Any:
+        if folder is not None:
+            return load_student(folder / LAST)[0].network
+        network = self._cast.fresh(self.section.size)
+        take_over(network, self.section.initial)
+        return network
+
+
+class AdaptableComposite(AdaptableNetwork):
+    """A detector that is adapted, and a promptable mask network that stays frozen."""
+
+    section: CompositeSection
+
+    def inputs(self) -> dict[str, Any]:
+        """See ``AdaptableTeacher``."""
+        return {**super().inputs(), 'masks': digest_of_file(self.section.masks)}
+
+    def open(self, folder: Path | None) -> Teacher:
+        """See ``AdaptableTeacher``."""
+        masks, masks_input = open_promptable(self.section.masks)
+        return CompositeTeacher(self._network(folder), self._cast.contract, masks, masks_input)
+
+
+# The published code's strong view changes colours and blurs always.
+CAST_STRONG = StrongViews(jitter=1.0, blur=1.0)
+
+TEACHERS = {'network': AdaptableNetwork, 'composite': AdaptableComposite}

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CAST from top to bottom: adapt the teacher, distil, refine – with its baselines at the end.
+
+Every method of ``Cast`` is one stage and asks for the stages that it builds on; a stage that was done before is found
+in the store (``methods.stages``). In the paper's order (J is the unified objective, ``losses.objective``):
+
+    1a  teacher_supervised      pretrained teacher, labels alone               J(D_l, –;   0,      λ_pxl)
+    1b  teacher_self_training   pretrained teacher again, with pseudo-labels   J(D_l, D_u; 1,      λ_pxl)
+    2   distillation            student, the adapted teacher's pseudo-labels   J(D_l, D_u; λ_semi, λ_pxl)
+    3   refinement              student, labels alone, stops early             J(D_l, –;   0,      0)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cast_train.data import (
+    Batch,
+    Sample,
+    Source,
+    StrongViews,
+    ViewRules,
+    batches,
+    load_samples,
+    open_dataset,
+    split_labels,
+)
+from cast_train.engine.checkpoint import BEST, LAST
+from cast_train.engine.contract import build_contract
+from cast_train.engine.evaluate import evaluate, headline
+from cast_train.engine.fitting import take_over
+from cast_train.engine.judging import EarlyStop
+from cast_train.engine.loop import train
+from cast_train.engine.recipe import Recipe
+from cast_train.engine.task import Task
+from cast_train.errors import RecipeError
+from cast_train.export.checkpoint import load_student
+from cast_train.methods.adapting import CAST_STRONG, TEACHERS
+from cast_train.methods.recipe import CastData, CastRecipe, StageSection
+from cast_train.methods.stages import Stage, Stages, digest_of_samples
+from cast_train.methods.tasks import CastTask, GuidedTask
+from cast_train.models import Student
+from cast_train.models.graph import TorchStudent
+from cast_train.teachers.labelling import LabelRun, read_labels
+from cast_train.teachers.teacher import TeacherAsStudent, pseudo_samples
+
+PRETRAINED = 'teacher-pretrained'
+GUIDED_STRONG = StrongViews()
+
+
+class Pictures:
+    """The pictures that a recipe names, read once.
+
+    Raises:
+        DataError: the data set is not as expected.
+    """
+
+    def __init__(self, data: CastData) -> None:
+        opened = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.train]
+        judged = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.validation]
+        self.train, self.validation = load_samples(opened), load_samples(judged)
+        self.classes = opened[0].classes
+        self.scenes = [scene for dataset in opened for scene in dataset.scenes]
+        self.digest = digest_of_samples([*self.train, *self.validation])
+
+
+class Cast:
+    """One recipe at one seed.
+
+    Args:
+        recipe: see ``methods.recipe``.
+        stages: where finished stages are found and new ones go.
+        pictures: of ``recipe.data``, so that the rows of a table need not read them again.
+    """
+
+    def __init__(self, recipe: CastRecipe, stages: Stages, pictures: Pictures) -> None:
+        self.recipe, self.stages, self.pictures = recipe, stages, pictures
+        names = [sample.name for sample in pictures.train]
+        self.split = split_labels(names, pictures.scenes, recipe.data.labels, recipe.data.dataset)
+        self.every_label = sorted((*self.split.labelled, *self.split.held_out))
+        self.contract = build_contract(self._plain(recipe.stages.distillation, recipe.student.size), pictures.classes)
+        self.teacher = TEACHERS[recipe.teacher.kind](self)
+
+    # Stage 1: the teacher.
+
+    def teacher_pretrained(self) -> Stage:
+        """The teacher as it comes, judged zero-shot."""
+        return self.stages.once(PRETRAINED, self.teacher.inputs(), lambda _: self._judged_teacher(None))
+
+    def teacher_supervised(self) -> Stage:
+        """1a: the pretrained teacher learns the labels."""
+        return self._adapted('teacher-supervised', self.recipe.stages.teacher_supervised, None)
+
+    def teacher_self_training(self) -> Stage:
+        """1b: the pretrained teacher starts again, with what stage 1a says about the pictures without labels."""
+        if not self.recipe.teacher.adapt:
+            return self.teacher_pretrained()
+        pseudo = self.pseudo_labels(self.teacher_supervised())
+        return self._adapted('teacher-self-training', self.recipe.stages.teacher_self_training, pseudo)
+
+    def pseudo_labels(self, teacher: Stage) -> Stage:
+        """What a teacher says about every training picture."""
+        inputs = {'teacher': teacher.digest, 'data': self.pictures.digest}
+        classes, score = self.pictures.classes, self.recipe.pseudo_labels.score
+
+        def work(folder: Path) -> dict[str, Any]:
+            network = self.teacher.open(None if teacher.name == PRETRAINED else teacher.folder)
+            run = LabelRun(folder, classes, score, say=self.stages.say)
+            report = run.label(network, self.pictures.train)
+            return {'fingerprint': network.fingerprint, 'report': report.as_document(classes, score)}
+
+        return self.stages.once('pseudo-labels', inputs, work)
+
+    # Stages 2 and 3: the student.
+
+    def distillation(self) -> Stage:
+        """2: a fresh student learns from the labels and from the adapted teacher; held-out labels are not looked at."""
+        stage = self.recipe.stages.distillation
+        pseudo = self.pseudo_labels(self.teacher_self_training())
+        return self._student('distillation', stage, self.split.labelled, pseudo, None)
+
+    def refinement(self) -> Stage:
+        """3: the distilled student goes on with labels alone, until the held-out ones see no gain."""
+        return self._student(
+            'refinement', self.recipe.stages.refinement, self.split.labelled, None, self.distillation()
+        )
+
+    # Baselines: the same student, data and number of steps.
+
+    def student_supervised(self) -> Stage:
+        """A fresh student and the labels alone."""
+        stage = _asked_for(self.recipe.stages.student_supervised, 'student_supervised')
+        return self._student('student-supervised', stage, self.every_label, None, None)
+
+    def guided_distillation(self) -> Stage:
+        """Guided Distillation (papers §4.3): a fresh student follows the supervised one, then its own average."""
+        settings = _asked_for(self.recipe.stages.guided_distillation, 'guided_distillation')
+        teacher = self.student_supervised()
+
+        def make(student: Student) -> Task:
+            guide = load_student(teacher.folder / LAST)[0].network
+            return GuidedTask(student, guide, self.recipe.losses, settings)
+
+        others = [self.pictures.train[index] for index in self.split.unlabelled]
+        inputs = {'guide': teacher.digest, 'guided': settings.model_dump(mode='json')}
+        return self._student('guided-distillation', settings.stage, self.every_label, None, None, make, others, inputs)
+
+    # How a stage is done.
+
+    def _plain(self, stage: StageSection, size: str) -> Recipe:
+        return self.recipe.of_stage(stage, size)
+
+    def _adapted(self, name: str, stage: StageSection, pseudo: Stage | None) -> Stage:
+        """Adapt the pretrained teacher; ``pseudo`` holds labels for the pictures without."""
+        inputs = {
+            **self.teacher.inputs(),
+            **self._inputs(stage, self.every_label),
+            'pseudo': None if pseudo is None else pseudo.digest,
+        }
+
+        def work(folder: Path) -> dict[str, Any]:
+            self.teacher.adapt(stage, self._samples(self.every_label), self._pseudo_samples(pseudo), folder)
+            return {**self._judged_teacher(folder), 'train_seconds': seconds_in(folder)}
+
+        return self.stages.once(name, inputs, work)
+
+    def _student(
+        self,
+        name: str,
+        stage: StageSection,
+        labelled: Sequence[int],
+        pseudo: Stage | None,
+        start: Stage | None,
+        make: Callable[[Student], Task] | None = None,
+        others: list[Sample] | None = None,
+        more: dict[str, Any] | None = None,
+    ) -> Stage:
+        """Train a student: from ``start`` or afresh, on labels and, if given, pseudo-labels or unlabelled pictures."""
+        size = self.recipe.student.size
+        inputs = {
+            **self._inputs(stage, labelled),
+            'student': self.recipe.student.model_dump(mode='json'),
+            'pseudo': None if pseudo is None else pseudo.digest,
+            'start': None if start is None else start.digest,
+            **(more or {}),
+        }
+
+        def work(folder: Path) -> dict[str, Any]:
+            student = self.fresh(size)
+            if start is not None:
+                take_over(student, start.folder / LAST)
+            task = self.task(student, stage) if make is None else make(student)
+            extra = self._pseudo_samples(pseudo) if others is None else others
+            self.run(task, stage, size, self._samples(labelled), extra, folder, GUIDED_STRONG if make else CAST_STRONG)
+            network = load_student(weights_in(folder))[0].network
+            figures = headline(evaluate(TorchStudent(network, self.contract), self.pictures.validation))
+            return {'params_m': millions(network), 'metrics': figures, 'train_seconds': seconds_in(folder)}
+
+        return self.stages.once(name, inputs, work)
+
+    def _judged_teacher(self, folder: Path | None) -> dict[str, Any]:
+        teacher = self.teacher.open(folder)
+        figures = headline(evaluate(TeacherAsStudent(teacher, self.contract), self.pictures.validation))
+        return {'params_m': teacher.parameters_m, 'metrics': figures, 'train_seconds': 0.0}
+
+    def _inputs(self, stage: StageSection, labelled: Sequence[int]) -> dict[str, Any]:
+        recipe = self.recipe
+        return {
+            'settings': stage.model_dump(mode='json'),
+            'contrast': recipe.contrast.model_dump(mode='json') if stage.contrast else None,
+            'pseudo_labels': recipe.pseudo_labels.model_dump(mode='json') if stage.unlabelled else None,
+            'losses': recipe.losses.model_dump(mode='json'),
+            'augmentation': recipe.augmentation.model_dump(mode='json'),
+            'input': recipe.input.model_dump(mode='json'),
+            'depth': recipe.depth.model_dump(mode='json'),
+            'seed': recipe.seed,
+            'data': self.pictures.digest,
+            'labelled': list(labelled),
+        }
+
+    def _samples(self, indices: Sequence[int]) -> list[Sample]:
+        return [self.pictures.train[index] for index in indices]
+
+    def _pseudo_samples(self, pseudo: Stage | None) -> list[Sample]:
+        """Every picture whose labels the stage must not see, as a teacher labels it."""
+        if pseudo is None:
+            return []
+        hidden = sorted((*self.split.unlabelled, *self.split.held_out))
+        answers = read_labels(pseudo.folder, pseudo.result['fingerprint'], self._samples(hidden))
+        return pseudo_samples(self._samples(hidden), answers, self.recipe.pseudo_labels)
+
+    def fresh(self, size: str) -> Student:
+        """A network with the first weights that the seed gives."""
+        torch.manual_seed(self.recipe.seed)
+        weights = self.recipe.student.backbone_weights if size == self.recipe.student.size else None
+        return Student(size, len(self.pictures.classes), self.contract.thing_ids, weights)
+
+    def task(self, network: Student, stage: StageSection) -> CastTask:
+        """The unified objective with the weights of a stage."""
+        contrast = self.recipe.contrast if stage.contrast else None
+        return CastTask(network, self.recipe.losses, stage.semi, contrast, stage.steps)
+
+    def run(
+        self,
+        task: Task,
+        stage: StageSection,
+        size: str,
+        labelled: list[Sample],
+        others: list[Sample],
+        folder: Path,
+        strong: StrongViews,
+    ) -> None:
+        """Train in a folder, going on with what is there; without other pictures all of a batch is labelled."""
+        recipe = self._plain(stage, size)
+        rules = ViewRules(
+            stage.height,
+            stage.width,
+            recipe.depth.focal_reference_px,
+            recipe.depth.cap_m,
+            self.contract.thing_ids,
+            recipe.augmentation,
+        )
+        mixed = stage.unlabelled > 0 and bool(others)
+        sources = [Source(labelled, stage.labelled if mixed else stage.labelled + stage.unlabelled)]
+        if mixed:
+            sources.append(Source(others, stage.unlabelled))
+        views = strong if stage.contrast or isinstance(task, GuidedTask) else None
+
+        def stream(first: int) -> Iterator[Batch]:
+            return batches(sources, rules, recipe.seed, first, stage.steps, recipe.run.workers, views)
+
+        def judge(student: Student) -> dict[str, float]:
+            held_out = self._samples(self.split.held_out)
+            return headline(evaluate(TorchStudent(student, self.contract), held_out))
+
+        stop = None if stage.patience is None else EarlyStop('ap', stage.patience)
+        train(
+            task,
+            recipe.plan,
+            stream,
+            folder,
+            judge if stop else None,
+            resume=True,
+            identity=recipe.model_dump(mode='json'),
+            early_stop=stop,
+            note=f'{len(labelled)} labelled and {len(others)} other pictures',
+        )
+
+
+def _asked_for(section: Any, name: str) -> Any:
+    if section is None:
+        raise RecipeError(f'the recipe has no stages.{name}; add that section to run this baseline')
+    return section
+
+
+def weights_in(folder: Path) -> Path:
+    """The checkpoint that a finished run stands for: the best one if it stopped early."""
+    best = folder / BEST
+    return best if best.is_file() else folder / LAST
+
+
+def millions(network: torch.nn.Module) -> float:
+    """Millions of parameters."""
+    return sum(parameter.numel() for parameter in network.parameters()) / 1e6
+
+
+def seconds_in(folder: Path) -> float:
+    """Seconds that the steps in a run's log took; steps that a kill made it repeat count once."""
+    spent: dict[int, float] = {}
+    for line in (folder / 'log.jsonl').read_text().splitlines():
+        record = json.loads(line)
+        if 'seconds' in record:
+            spent[record['step']] = record['seconds']
+    return round(sum(spent.values()), 1)
+
+
+STAGES: dict[str, Callable[[Cast], Stage]] = {
+    stage.__name__: stage
+    for stage in (
+        Cast.teacher_pretrained,
+        Cast.teacher_supervised,
+        Cast.teacher_self_training,
+        Cast.distillation,
+        Cast.refinement,
+        Cast.student_supervised,
+        Cast.guided_distillation,
+    )
+}

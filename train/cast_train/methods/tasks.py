@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the stages train: the unified objective of CAST, and Guided Distillation's step beside it."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from cast_train.data import Batch
+from cast_train.data.augment import Targets
+from cast_train.engine.task import Task
+from cast_train.losses.pixel_contrast import PixelContrast, pixel_contrast
+from cast_train.losses.supervised import LossSection, supervised_losses
+from cast_train.methods.recipe import GuidedSection
+from cast_train.models import Student
+from cast_train.models.projection import ContrastHead, encode_strong
+from cast_train.models.queries import QueryPrediction
+
+
+class CastTask(Task):
+    """J = L_sup(labelled) + λ_semi·L_semi(pseudo-labelled) + λ_pxl·L_pxl(all), papers §1.3.
+
+    Args:
+        student: the network that learns; a teacher's detector counts as one here.
+        losses: weights of the supervised terms.
+        semi: λ_semi.
+        contrast: settings of L_pxl; None switches it off.
+        steps: length of the stage, over which the temperature falls.
+    """
+
+    def __init__(
+        self, student: Student, losses: LossSection, semi: float, contrast: PixelContrast | None, steps: int
+    ) -> None:
+        super().__init__(student)
+        self._losses, self._semi, self._contrast, self._steps = losses, semi, contrast, steps
+        self.head = None
+        if contrast is not None:
+            channels = student.encoder_channels[contrast.level]
+            self.head = ContrastHead(channels, published=contrast.sampler == 'published')
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Weighted terms of J for a batch; without pseudo-labelled rows L_semi is left out."""
+        output = self.student(batch.images)
+        labelled, count = batch.labelled, len(batch.images)
+        things = self.student.thing_ids
+        terms = supervised_losses(output.rows(0, labelled), batch.targets[:labelled], self._losses, things)
+        if self._semi > 0 and count > labelled:
+            semi = supervised_losses(output.rows(labelled, count), batch.targets[labelled:], self._losses, things)
+            terms |= {f'semi_{name}': self._semi * value for name, value in semi.items()}
+        if self._contrast is not None and self.head is not None:
+            assert batch.strong is not None
+            weak = self.head.weak(output.encoded[self._contrast.level])
+            strong = self.head.strong(encode_strong(self.student, batch.strong)[self._contrast.level])
+            loss = pixel_contrast(weak, strong, output.levels[-1], step / self._steps, self._contrast)
+            terms['contrast'] = self._contrast.weight * loss
+        return terms
+
+
+class GuidedTask(Task):
+    """Guided Distillation (papers §4.3): a teacher labels each batch's pictures while the student learns from them.
+
+    The teacher is fixed during burn-in, and a moving average of the student afterwards. It sees the weak view, the
+    student the strong one.
+
+    Args:
+        student: starts afresh.
+        teacher: trained on the labels alone, of the same size.
+        losses: weights of the supervised terms.
+        settings: thresholds, length of the burn-in, decay.
+    """
+
+    def __init__(self, student: Student, teacher: Student, losses: LossSection, settings: GuidedSection) -> None:
+        super().__init__(student)
+        self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+        self._losses, self._settings = losses, settings
+
+    def train(self, mode: bool = True) -> GuidedTask:
+        """Switch the student; the teacher always predicts."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Supervised terms of the labelled rows, and weighted terms of the others against the teacher's labels."""
+        labelled = batch.labelled
+        with torch.no_grad():
+            answer = self.teacher(batch.images[labelled:]).levels[-1]
+            height, width = batch.images.shape[-2:]
+            pseudo = confident_queries(answer, (height, width), self._settings.score, self._settings.area)
+        strong = batch.images if batch.strong is None else batch.strong
+        output = self.student(torch.cat([batch.images[:labelled], strong[labelled:]]))
+        things = self.student.thing_ids
+        terms = supervised_losses(output.rows(0, labelled), batch.targets[:labelled], self._losses, things)
+        guided = supervised_losses(output.rows(labelled, len(strong)), pseudo, self._losses, things)
+        weight = self._settings.stage.semi
+        return {**terms, **{f'semi_{name}': weight * value for name, value in guided.items()}}
+
+    @torch.no_grad()
+    def after_step(self, step: int, average: Student) -> None:
+        """Move the teacher: to the student when the burn-in ends, then by its moving average."""
+        done = step + 1
+        if done < self._settings.burn_in:
+            return
+        share = 1.0 if done == self._settings.burn_in else 1 - self._settings.decay
+        for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(current, share)
+            else:
+                own.copy_(current)
+
+
+def confident_queries(answer: QueryPrediction, size: tuple[int, int], score: float, area: float) -> list[Targets]:
+    """Turn a teacher's queries into targets: those whose best class is sure enough and whose mask is large enough.
+
+    Args:
+        answer: of B pictures.
+        size: height and width of the targets.
+        score: least class probability; a query whose best class is no-object never counts.
+        area: least sum of mask probabilities over the cells of the mask grid.
+    """
+    probabilities = answer.class_logits.float().softmax(-1)
+    best, labels = probabilities.max(-1)
+    masks = answer.mask_logits.float().sigmoid()
+    sure = (labels < probabilities.shape[-1] - 1) & (best > score) & (masks.sum((-2, -1)) > area)
+    found = []
+    for index in range(len(masks)):
+        kept = masks[index, sure[index]]
+        full = torch.nn.functional.interpolate(kept[None], size=size, mode='bilinear', align_corners=False)[0]
+        binary = full > 0.5
+        visible = binary.flatten(1).any(1)
+        found.append(Targets(binary[visible], labels[index, sure[index]][visible], None, None))
+    return found
