@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast-train validate`: check a recipe completely, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cast_train.engine.recipe import Recipe
+    from cast_train.engine.validation import Finding
+    from cast_train.methods.recipe import CastRecipe
+    from cast_train.teachers.promptable import PromptableRecipe
+
+
+def validate(
+    recipe: Annotated[Path, typer.Argument(help='Recipe (YAML) of any method.')],
+    overrides: Annotated[
+        list[str] | None, typer.Option('--set', help='Change a value: key.sub=value; may be repeated.')
+    ] = None,
+) -> None:
+    """Check keys, data, weights and sizes of a recipe and try one step; prints what was found, exit 2 if it is bad."""
+    from cast_train.engine.recipe import Recipe
+    from cast_train.methods.recipe import CastRecipe
+    from cast_train.methods.registry import open_recipe
+    from cast_train.teachers.promptable import PromptableRecipe
+
+    parsed = open_recipe(recipe, tuple(overrides or ()))
+    # One line for each kind of recipe.
+    checks: dict[type, Callable[[Any], list[Finding]]] = {
+        Recipe: _check_supervised,
+        CastRecipe: _check_cast,
+        PromptableRecipe: _check_promptable,
+    }
+    findings = checks[type(parsed)](parsed)
+    width = max(len(finding.subject) for finding in findings)
+    typer.echo(f'{recipe} is valid')
+    for finding in findings:
+        typer.echo(f'  {finding.subject:{width}}  {finding.text}')
+
+
+def _check_supervised(recipe: Recipe) -> list[Finding]:
+    from cast_train.engine.validation import check_recipe
+
+    return check_recipe(recipe)
+
+
+def _check_cast(recipe: CastRecipe) -> list[Finding]:
+    """The stage that costs most memory stands for all of the student's."""
+    from cast_train.engine.validation import check_files, check_recipe
+
+    teacher = recipe.teacher.model_dump()
+    files = check_files([(f'teacher.{key}', teacher[key]) for key in ('initial', 'masks') if key in teacher])
+    stages = recipe.stages
+    present = [stages.distillation, stages.refinement]
+    largest = max(present, key=lambda stage: (stage.labelled + stage.unlabelled) * stage.height * stage.width)
+    plain = recipe.of_stage(largest, recipe.student.size)
+    return [*files, *check_recipe(plain.model_copy(update={'student': recipe.student}))]
+
+
+def _check_promptable(recipe: PromptableRecipe) -> list[Finding]:
+    from cast_train.engine.validation import check_data
+
+    return check_data(recipe.data)[1]
