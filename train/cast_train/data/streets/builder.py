@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collects the materials and objects of a scene in order, and owns its random stream.
 
-Every random number of a scene comes from one stream, drawn by day and by night alike: the same seed is the same street in both
-lights. A change of the order of draws makes other streets out of all seeds, so options never draw from it.
+Every random number of a scene comes from one stream, drawn by day and by night alike: the same seed is the same street
+in both lights. Another order of draws makes other streets out of all seeds, so options never draw from it.
 """
 
 from __future__ import annotations

@@ -83,9 +83,9 @@ class Streets:
         stem = self._stems[index]
         image = read_rgb(self._path('leftImg8bit', stem + PICTURE_SUFFIX))
         shape = image.shape[:2]
-        encoded = read_label(self._path('gtFine', f'{stem}_gtFine_instanceIds.png'), shape)
+        encoded = read_label(self._path('gtFine', f'{stem}_gtFine_instanceIds.png'), shape, np.uint16)
         ids, labels, is_crowd, semantic = decode_instances(encoded, CLASS_OF_LABEL, THING_LABELS)
-        centimetres = read_label(self._path('depth', f'{stem}_depth.png'), shape)
+        centimetres = read_label(self._path('depth', f'{stem}_depth.png'), shape, np.uint16)
         depth_m = (centimetres / 100).astype(np.float32)
         depth_m[centimetres == SKY_CM] = np.inf
         depth_m[centimetres == 0] = np.nan

@@ -49,4 +49,4 @@ class Sensor:
                 exposed = cv2.GaussianBlur(exposed, (0, 0), draw.blur_px)
         else:
             exposed = image + draw.noise * draw.read_noise
-        return np.clip(exposed, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(exposed, 0, 255), np.uint8)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import bmesh
@@ -20,8 +21,7 @@ def make_object(description: SceneObject, materials: list[Any]) -> Any:
     """Create an object and put it into the scene; its pass index is the number of its thing."""
     if isinstance(description, Spot):
         return make_spot(description)
-    makers = {Polyhedron: _polyhedron, Cylinder: _cylinder, Blob: _blob}
-    mesh = makers[type(description)](description)
+    mesh = _MAKERS[type(description)](description)
     mesh.materials.append(materials[description.material])
     made = bpy.data.objects.new('o', mesh)
     bpy.context.scene.collection.objects.link(made)
@@ -94,3 +94,6 @@ def _blob(description: Blob) -> Any:
     if description.smooth:
         mesh.polygons.foreach_set('use_smooth', [True] * len(mesh.polygons))
     return mesh
+
+
+_MAKERS: dict[type, Callable[[Any], Any]] = {Polyhedron: _polyhedron, Cylinder: _cylinder, Blob: _blob}
