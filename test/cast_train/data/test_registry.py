@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from drawn_ade20k import draw_ade20k
 from drawn_cityscapes import draw_cityscapes
-from drawn_coco import draw_coco
+from drawn_coco import coco_document, draw_coco
 from drawn_streets import draw_streets
+from tiny_recipe import tiny_recipe
 
 from cast_ros.student import InputSpec, StudentContract
-from cast_train.data import DATASETS, classes_of, open_dataset
+from cast_train.data import DATASETS, classes_of, common_classes, open_dataset
+from cast_train.engine.fitting import fit
 from cast_train.errors import DataError
+from cast_train.export.checkpoint import load_student, provenance_of
 
 TREES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     'ade20k': (lambda root: draw_ade20k(root, 'training', 1), 'training', ''),
@@ -64,3 +67,28 @@ def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'kitti'; known are ade20k, camvid, cityscapes, coco, streets"):
         open_dataset('kitti', tmp_path, 'train')
     assert sorted(DATASETS) == list(DATASETS)
+
+
+def test_parts_must_agree_on_their_classes(tmp_path: Path) -> None:
+    other, fewer = coco_document(), coco_document()
+    other['categories'][0]['name'] = 'tiger'
+    fewer['categories'].pop(0)
+    fewer['annotations'] = []
+    for split, document in (('one', None), ('two', None), ('other', other), ('fewer', fewer)):
+        draw_coco(tmp_path, split, document)
+    parts = {split: open_dataset('coco', tmp_path, split).classes for split in ('one', 'two', 'other', 'fewer')}
+    assert [entry.name for entry in common_classes([parts['one'], parts['two']])] == ['dog', 'cat']
+    with pytest.raises(DataError, match='disagree on a class, cat and tiger'):
+        common_classes([parts['one'], parts['two'], parts['other']])
+    with pytest.raises(DataError, match='disagree on a class, cat and nothing'):
+        common_classes([parts['one'], parts['fewer']])
+
+
+def test_a_student_learns_a_set_whose_classes_its_file_names(tmp_path: Path) -> None:
+    draw_coco(tmp_path, 'train')
+    part = [{'split': 'train'}]
+    data = {'dataset': 'coco', 'root': str(tmp_path), 'train': part, 'validation': part}
+    fit(tiny_recipe(tmp_path, steps=1, data=data), tmp_path / 'run', resume=False)
+    student, recipe, state = load_student(tmp_path / 'run')
+    assert [entry.name for entry in student.contract.classes] == ['dog', 'cat']
+    assert provenance_of(recipe, state)['data'] == 'coco train'

@@ -140,6 +140,13 @@ def test_a_bad_list_is_refused_with_its_line(tmp_path: Path, text: str | bytes, 
         read_list(path, NAMES)
 
 
+def test_a_list_needs_names_that_are_unique(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_text('picture_0001\n')
+    with pytest.raises(DataError, match='share picture names'):
+        read_list(path, ['picture_0001', 'picture_0001'])
+
+
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'absent\.txt: cannot be read'):
         read_list(tmp_path / 'absent.txt', NAMES)

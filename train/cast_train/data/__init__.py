@@ -3,7 +3,7 @@
 
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
 from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples
-from cast_train.data.registry import DATASETS, classes_of, open_dataset
+from cast_train.data.registry import DATASETS, classes_of, common_classes, open_dataset
 from cast_train.data.sample import Dataset, LazySamples, Sample
 from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
 from cast_train.data.strong import StrongViews, strong_view
@@ -24,6 +24,7 @@ __all__ = [
     'ViewRules',
     'batches',
     'classes_of',
+    'common_classes',
     'held_out',
     'label_fraction',
     'load_samples',

@@ -92,7 +92,7 @@ def _read(path: Path, flags: int) -> npt.NDArray[Any]:
     # OpenCV fills what a cut file lacks with grey and says nothing.
     array = None if _is_cut(content) else cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if array is None:
-        raise DataError(f'{path}: cannot be decoded as a picture, or is cut short; fetch it again')
+        raise DataError(f'{path}: cannot be decoded as a picture, or is cut short; fetch it again or remove it')
     return np.asarray(array)
 
 
@@ -101,5 +101,5 @@ def _is_cut(content: bytes) -> bool:
     if content.startswith(b'\xff\xd8'):
         return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
     if content.startswith(b'\x89PNG'):
-        return b'IEND' not in content[-64:]
+        return b'IEND\xaeB`\x82' not in content
     return not content

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from cast_ros.student import ClassInfo
@@ -54,3 +55,20 @@ def classes_of(name: str, root: Path, split: str, domain: str = '') -> tuple[Cla
     """Classes of a data set in the order of their ids; the tree is opened only if nothing else knows them."""
     classes = DATASETS[name].classes
     return open_dataset(name, root, split, domain).classes if classes is None else classes
+
+
+def common_classes(parts: Sequence[tuple[ClassInfo, ...]]) -> tuple[ClassInfo, ...]:
+    """Classes of several parts of a data set, which must agree: class ids would silently mean different things.
+
+    Raises:
+        DataError: two parts differ, with the first class that does.
+    """
+    first = [entry.name for entry in parts[0]]
+    for part in parts[1:]:
+        names = [entry.name for entry in part]
+        if names != first:
+            one, other = next(pair for pair in zip_longest(first, names, fillvalue='nothing') if pair[0] != pair[1])
+            raise DataError(
+                f'two parts of the data disagree on a class, {one} and {other}; give both files the same categories'
+            )
+    return parts[0]

@@ -135,13 +135,16 @@ def read_list(path: Path, names: Sequence[str]) -> list[int]:
     comments after ``#``. A list may divide a scene: it is somebody's protocol.
 
     Raises:
-        DataError: unreadable, empty, a name twice, or a name that is no training picture (with the nearest).
+        DataError: unreadable, empty, a name twice, a name that is no training picture (with the nearest), or
+            names that the data itself has twice.
     """
     try:
         lines = path.read_text(encoding='utf-8').splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f'{path}: cannot be read as a list of picture names, one a line ({error})') from error
     place = {name: index for index, name in enumerate(names)}
+    if len(place) < len(names):
+        raise DataError(f'{path}: the parts of the data share picture names, so a list cannot tell them apart; use one')
     found: dict[int, int] = {}
     for number, line in enumerate(lines, 1):
         text = line.partition('#')[0].strip()

@@ -10,7 +10,17 @@ from typing import Any
 import torch
 
 from cast_ros.student import StudentContract
-from cast_train.data import Augmentation, Batch, Sample, Source, ViewRules, batches, load_samples, open_dataset
+from cast_train.data import (
+    Augmentation,
+    Batch,
+    Sample,
+    Source,
+    ViewRules,
+    batches,
+    common_classes,
+    load_samples,
+    open_dataset,
+)
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
@@ -38,8 +48,8 @@ def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
         DataError: the data set is not as expected.
     """
     samples, classes = read_parts(recipe, recipe.data.train)
-    validation, _ = read_parts(recipe, recipe.data.validation)
-    contract = build_contract(recipe, classes)
+    validation, judged = read_parts(recipe, recipe.data.validation)
+    contract = build_contract(recipe, common_classes([classes, judged]))
 
     def stream(first: int) -> Iterator[Batch]:
         return supervised_stream(recipe, samples, contract, first)
@@ -76,7 +86,7 @@ def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[list[Sample], t
     """Read the pictures of some parts of the recipe's data set, and its classes."""
     opened = [open_dataset(recipe.data.dataset, recipe.data.root, part.split, part.domain) for part in parts]
     samples = load_samples(opened)
-    return samples[: recipe.data.limit], opened[0].classes
+    return samples[: recipe.data.limit], common_classes([dataset.classes for dataset in opened])
 
 
 def supervised_stream(recipe: Recipe, samples: list[Sample], contract: StudentContract, first: int) -> Iterator[Batch]:
