@@ -11,6 +11,7 @@ import hashlib
 import os
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ class LabelCache:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise TeacherError(f'{path}: cannot write labels ({error}); free some space and start again') from error
         return _checked(arrays, key, path)
 
