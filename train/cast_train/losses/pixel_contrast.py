@@ -18,6 +18,7 @@ from cast_train.data.augment import Targets
 from cast_train.losses.samplers import DrawRules, SamplerName, draw_negatives
 from cast_train.models.backbones import STRIDES
 from cast_train.models.queries import QueryPrediction
+from cast_train.ranks import mean_counts
 from cast_train.settings import Positive, Settings, Share, Weight
 
 # What the published code takes off a negative's similarity / temperature before it cuts at zero.
@@ -50,7 +51,7 @@ class PixelContrast(Settings):
     temperature_end: Temperature = 0.07
     sampler: SamplerName = 'fusion'
     stride: Literal[4, 8, 16, 32] = 8
-    anchors: Positive | None = 256
+    anchors: Positive | None = 128
     candidates: Positive | None = 512
     same_image: Share | None = None
     object_queries: bool = False
@@ -116,7 +117,7 @@ def pixel_contrast(
             gradient.index_add_(0, draw.anchors, by_positive[:, None] * target + by_negative @ others)
             gradient.index_add_(0, draw.candidates, by_negative.T @ own)
             anchors += (draw.counts.sum(1) != 0).sum()
-        share = 1 / anchors.clamp(min=1)
+        share = 1 / mean_counts(anchors).to(z.dtype)
         loss, gradient = loss * share, gradient * (share / temperature)
     found: Tensor = _WithGradient.apply(embeddings, loss, gradient)
     return found
