@@ -31,7 +31,7 @@ from cast_train.settings import Positive, Settings, Share
 from cast_train.teachers.mask_nms import MaskNms, exclusive, kept_rows
 from cast_train.teachers.network import Device, count_parameters_m, digest, torch_device
 from cast_train.teachers.pretrained import files_digest, load_network, load_part, locate, model_type
-from cast_train.teachers.prompts import Prompt, class_scores, make_prompts
+from cast_train.teachers.prompts import Prompt, class_scores, make_prompts, phrases_of
 from cast_train.teachers.teacher import CERTAIN, FOREGROUND, PseudoLabels
 
 DETECTORS: dict[str, Any] = {
@@ -98,22 +98,16 @@ class GroundedSam2:
     def __init__(self, settings: GroundedSam2Settings, classes: Sequence[ClassInfo]) -> None:
         self.settings = settings
         device = torch_device(settings.device)
-        folders = [locate(name, settings.local_files_only) for name in (settings.detector, settings.segmenter)]
+        self._fingerprint = fingerprint_of(settings, classes)
         self._detector, self._detector_parts = open_detector(settings.detector, settings.local_files_only)
         self._segmenter, self._segmenter_parts = open_segmenter(settings.segmenter, settings.local_files_only)
         self._detector.to(device).requires_grad_(False)
         self._segmenter.to(device).requires_grad_(False)
         self._prompts = prompts_for(classes, settings.synonyms, self._detector, self._detector_parts)
-        decisive = settings.model_dump(
-            mode='json', exclude={'detector', 'segmenter', 'local_files_only', 'synonyms', 'batch', 'device'}
-        )
-        self._fingerprint = digest(
-            'grounded_sam2', ANSWER_VERSION, *(files_digest(folder) for folder in folders), self._prompts, decisive
-        )
 
     @property
     def fingerprint(self) -> str:
-        """See ``Teacher``; of the files of both networks, the prompts and the thresholds."""
+        """See ``Teacher`` and ``fingerprint_of``."""
         return self._fingerprint
 
     @property
@@ -126,12 +120,13 @@ class GroundedSam2:
         """See ``Teacher``; what a picture gets does not depend on its companions. ``fx_px`` is not used."""
         answers = []
         for group in _same_size(images, self.settings.batch):
-            for image, found in zip(group, self._detect(group), strict=True):
+            for image, found in zip(group, self.detect(group), strict=True):
                 answers.append(self._to_labels(image, found))
         return answers
 
-    def _detect(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
-        """Ask every prompt and put the answers of a picture together."""
+    @torch.no_grad()
+    def detect(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Detections]:
+        """Boxes in H×W×3 RGB pictures of one size: every prompt is asked, and the answers are put together."""
         pixels = self._detector_parts.image_processor(list(images), return_tensors='pt').to(self._detector.device)
         found: list[list[Detections]] = [[] for _ in images]
         for prompt in self._prompts:
@@ -184,7 +179,7 @@ class GroundedSam2:
         rows, columns = mask_grid(self._segmenter)
         grid = min(image.shape[0], rows), min(image.shape[1], columns)
         masks = [np.zeros((0, *grid), np.uint8)]
-        for some in boxes.split(BOXES_AT_ONCE):
+        for some in boxes.split(BOXES_AT_ONCE) if len(boxes) else ():
             prompts = box_prompts(some, pixels.shape[-2:])[None]
             logits = self._segmenter(image_embeddings=features, input_boxes=prompts, multimask_output=False).pred_masks
             probabilities = logits[0].float().sigmoid()
@@ -192,6 +187,19 @@ class GroundedSam2:
                 probabilities = F.adaptive_avg_pool2d(probabilities, grid)
             masks.append((probabilities[:, 0] * CERTAIN).round().to(torch.uint8).cpu().numpy())
         return np.concatenate(masks)
+
+
+def fingerprint_of(settings: GroundedSam2Settings, classes: Sequence[ClassInfo]) -> str:
+    """Return the fingerprint of a teacher without loading it: of the files of both networks, phrases and thresholds.
+
+    Raises:
+        TeacherError: a file is missing, or a class cannot be asked for.
+    """
+    files = [files_digest(locate(name, settings.local_files_only)) for name in (settings.detector, settings.segmenter)]
+    decisive = settings.model_dump(
+        mode='json', exclude={'detector', 'segmenter', 'local_files_only', 'synonyms', 'batch', 'device'}
+    )
+    return digest('grounded_sam2', ANSWER_VERSION, *files, phrases_of(_things(classes), settings.synonyms), decisive)
 
 
 def open_detector(name: str, local_files_only: bool) -> tuple[Any, Any]:
@@ -216,8 +224,7 @@ def prompts_for(
     classes: Sequence[ClassInfo], synonyms: dict[str, tuple[str, ...]], detector: Any, parts: Any
 ) -> list[Prompt]:
     """Prompts that ask a detector for the things among ``classes``; see ``prompts.make_prompts``."""
-    things = {info.id: info.name for info in classes if info.is_thing}
-    return make_prompts(things, synonyms, parts.tokenizer, detector.config.max_text_len)
+    return make_prompts(_things(classes), synonyms, parts.tokenizer, detector.config.max_text_len)
 
 
 def prompt_inputs(prompt: Prompt, batch: int, device: torch.device) -> dict[str, Tensor]:
@@ -236,6 +243,10 @@ def mask_grid(segmenter: Any) -> tuple[int, int]:
     """Rows and columns of the segmenter's masks."""
     rows, columns = segmenter.prompt_encoder.image_embedding_size
     return 4 * rows, 4 * columns
+
+
+def _things(classes: Sequence[ClassInfo]) -> dict[int, str]:
+    return {info.id: info.name for info in classes if info.is_thing}
 
 
 def _open(name: str, local_files_only: bool, kinds: dict[str, Any], processor: Any) -> tuple[Any, Any]:
