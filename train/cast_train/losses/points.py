@@ -41,8 +41,13 @@ def coarse_masks(masks: Tensor, height: int, width: int) -> Tensor:
         return F.adaptive_avg_pool2d(masks.float(), (height, width))
     # Adding up whole rows of bytes is several times faster than pooling floats, and as exact.
     covered = masks.view(torch.uint8).unflatten(1, (height, tall))
-    lines = sum(covered[:, :, line] for line in range(tall)).float()  # type: ignore[union-attr]
-    return sum(lines[..., column::wide] for column in range(wide)) / (tall * wide)
+    lines = torch.zeros_like(covered[:, :, 0])
+    for line in range(tall):
+        lines += covered[:, :, line]
+    cells = torch.zeros(len(masks), height, width, device=masks.device)
+    for column in range(wide):
+        cells += lines[..., column::wide]
+    return cells / (tall * wide)
 
 
 def boxes_of(masks: Tensor) -> Tensor:
