@@ -21,11 +21,14 @@ def build_app() -> typer.Typer:
     from cast_train.cli.fit import fit
     from cast_train.cli.fit_masks import fit_masks
     from cast_train.cli.label import label
+    from cast_train.cli.streets import app as streets
+    from cast_train.cli.validate import validate
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast_train)
-    for verb in (fit, cast, ablate, fit_masks, backbone, label, evaluate, export):
+    for verb in (fit, cast, ablate, fit_masks, backbone, label, evaluate, export, validate):
         app.command()(verb)
+    app.add_typer(streets, name='streets')
     return app
 
 
