@@ -23,7 +23,9 @@ from cast_train.teachers.teacher import PseudoLabels
 
 # Raise it whenever files written before could not be read any more: they are then not found.
 FORMAT = 1
-REQUIRED = ('key', 'size', 'labels', 'scores', 'soft_masks')
+REQUIRED = {'key', 'parts', 'size', 'labels', 'scores', 'soft_masks'}
+# What reading a damaged archive raises; RuntimeError is a bit that claims encryption.
+DAMAGE = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class LabelCache:
@@ -60,7 +62,7 @@ class LabelCache:
                 arrays = {name: archive[name] for name in archive.files}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        except DAMAGE as error:
             raise TeacherError(f'{path}: damaged label file ({error}); delete it and label again') from error
         return _checked(arrays, key, path)
 
@@ -83,6 +85,8 @@ class LabelCache:
             arrays['semantic'] = answer.semantic
         if answer.depth_m is not None:
             arrays['depth_m'] = answer.depth_m.astype(np.float16)
+        # The archive checks what is in its parts, but one flipped bit of its directory can hide the last of them.
+        arrays['parts'] = np.array(sorted(arrays))
         path = self.path(key)
         # The process is part of the name: two ranks may be given the same picture twice under different names.
         temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
@@ -106,9 +110,9 @@ def _checked(arrays: dict[str, Any], key: str, path: Path) -> PseudoLabels:
     def damaged(what: str) -> TeacherError:
         return TeacherError(f'{path}: damaged label file ({what}); delete it and label again')
 
-    missing = [name for name in REQUIRED if name not in arrays]
+    missing = REQUIRED - arrays.keys() or set(arrays['parts'].tolist()) - arrays.keys()
     if missing:
-        raise damaged(f'no {", ".join(missing)}')
+        raise damaged(f'no {", ".join(sorted(missing))}')
     if str(arrays['key']) != key:
         raise damaged('it belongs to another picture or teacher')
     height, width = (int(side) for side in arrays['size'])
