@@ -3,14 +3,29 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from cast_train.ranks import rank_and_world
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Every rank gets the sum, and what it gives back as gradient counts for every rank's share."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        distributed.all_reduce(total)
+        return total
 
 
 class RankBatchNorm2d(nn.BatchNorm2d):
@@ -34,10 +49,11 @@ class RankBatchNorm2d(nn.BatchNorm2d):
                 x, mean, variance, self.weight, self.bias, self.training, self.momentum or 0.0, self.eps
             )
             return cast(Tensor, self.after(normalised))
-        values = x.float()
+        values = x.to(self.weight.dtype)  # bfloat16 would lose the moments
         own = torch.stack([values.mean((0, 2, 3)), values.var((0, 2, 3), unbiased=False)])
         # A sum of rows that are zero but for the own one gathers all ranks' moments, and hands gradients back to them.
-        gathered = all_reduce(torch.stack([own if index == rank else torch.zeros_like(own) for index in range(world)]))
+        rows = torch.stack([own if index == rank else torch.zeros_like(own) for index in range(world)])
+        gathered = cast(Tensor, _SumOverRanks.apply(rows))
         batch_mean = gathered[:, 0].mean(0)
         batch_variance = (gathered[:, 1] + (gathered[:, 0] - batch_mean).square()).mean(0)
         with torch.no_grad():
