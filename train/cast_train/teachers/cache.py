@@ -43,7 +43,7 @@ class LabelCache:
     def key(self, image: npt.NDArray[np.uint8], fx_px: float | None) -> str:
         """Name of the picture's labels: hexadecimal digest of pixels, focal length and teacher."""
         found = hashlib.sha256(f'{FORMAT} {self._fingerprint} {image.shape} {fx_px!r}'.encode())
-        found.update(np.ascontiguousarray(image))
+        found.update(np.ascontiguousarray(image).data)
         return found.hexdigest()
 
     def path(self, key: str) -> Path:
