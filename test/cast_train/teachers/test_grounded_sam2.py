@@ -148,8 +148,9 @@ def test_thresholds_decide_what_is_kept(folders: tuple[Path, Path]) -> None:
     assert count(box_threshold=0.0, nms=MaskNms(iou=0.01, containment=0.01, duplicate=0.01)) < everything
 
 
-def test_mm_grounding_dino_is_of_the_same_family(tmp_path: Path) -> None:
-    teacher = open_tiny(tiny_grounded_sam2(tmp_path, multi_modal=True), box_threshold=0.0)
+def test_networks_as_they_are_published_are_of_the_same_family(tmp_path: Path) -> None:
+    """MM-Grounding-DINO, and SAM 2.1 as the video network whose picture part is used."""
+    teacher = open_tiny(tiny_grounded_sam2(tmp_path, multi_modal=True, video=True), box_threshold=0.0)
     (answer,) = teacher.label([picture(0)], [None])
     assert set(answer.labels.tolist()) <= THINGS
     assert len(answer.labels) > 0
