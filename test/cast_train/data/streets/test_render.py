@@ -21,6 +21,7 @@ from cast_train.data.streets.jobs import Options, SceneJob, choose_jobs
 from cast_train.data.streets.quality import Quality
 from cast_train.data.streets.render import NEEDED_MODULES, render_jobs
 from cast_train.data.streets.splits import PARTS
+from cast_train.errors import DataError
 
 ABSENT = [name for name in NEEDED_MODULES if importlib.util.find_spec(name) is None]
 needs_blender = pytest.mark.skipif(bool(ABSENT), reason=f'needs the Python modules {ABSENT} of the extra `render`')
@@ -46,6 +47,16 @@ def test_without_blender_one_line_says_how_to_install_it(tmp_path: Path, capsys:
     assert message.count('\n') == 1
     assert "pip install 'cast_ros[cpu,train,render]'" in message
     assert not (tmp_path / 'streets').exists()
+
+
+@pytest.mark.skipif(not ABSENT, reason='Blender is installed here')
+def test_a_renderer_that_dies_is_reported_with_its_scene_and_last_words(tmp_path: Path) -> None:
+    jobs = choose_jobs(tmp_path, ['mine'], ['day'], '1', 1, None, TINY)
+    with pytest.raises(
+        DataError, match=r'mine day scene 1: the renderer ended with code 1 .*No module named .bpy.*goes on'
+    ):
+        render_jobs(jobs, 1, quiet())
+    assert not list(tmp_path.rglob('*.jpg'))
 
 
 @pytest.mark.parametrize(
