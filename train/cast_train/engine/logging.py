@@ -127,7 +127,7 @@ class RunLog:
         means = {name: round(value / self._count, 6) for name, value in self._sums.items()}
         elapsed_s = self._waited_s + self._worked_s
         rate, loading = self._pictures / elapsed_s, self._waited_s / elapsed_s
-        speed = {'pictures_per_s': round(rate, 2), 'loading_share': round(loading, 4)}
+        speed = {'pictures_per_s': round(rate, 2), 'loading_share': round(loading, 4), 'seconds': round(elapsed_s, 2)}
         self._write({'step': step + 1, 'learning_rate': learning_rate, **speed, **means})
         for name, value in (means | speed).items():
             self._events.add_scalar(f'train/{name}', value, step + 1)

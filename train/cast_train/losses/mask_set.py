@@ -83,6 +83,9 @@ def _area(low: Tensor, high: Tensor) -> Tensor:
     return size[..., 0] * size[..., 1]
 
 
+Grid = tuple[int, int]
+
+
 class _Wanted(NamedTuple):
     """Targets of the P pictures that have any, in one row each, T long; what lies beyond a picture's count is void.
 
@@ -93,7 +96,7 @@ class _Wanted(NamedTuple):
         masks: M×H×W bool, those of all pictures one after another.
         boxes: M×4 of them, x0 y0 x1 y1 in 0…1.
         labels: (M,) class ids of them.
-        coarse: (targets of the picture)×h·w masks of each, averaged to the grid of the logits.
+        coarse: for each grid of logits, the (targets of the picture)×h·w masks averaged to it.
         row_labels, row_boxes: P×T and P×T×4.
     """
 
@@ -103,12 +106,12 @@ class _Wanted(NamedTuple):
     masks: Tensor
     boxes: Tensor
     labels: Tensor
-    coarse: tuple[Tensor, ...]
+    coarse: dict[Grid, tuple[Tensor, ...]]
     row_labels: Tensor
     row_boxes: Tensor
 
 
-def _collect(targets: Sequence[Targets], height: int, width: int) -> _Wanted | None:
+def _collect(targets: Sequence[Targets], levels: Sequence[QueryPrediction]) -> _Wanted | None:
     pictures = [index for index, target in enumerate(targets) if target.masks is not None]
     if not pictures:
         return None
@@ -122,16 +125,21 @@ def _collect(targets: Sequence[Targets], height: int, width: int) -> _Wanted | N
     row_labels = labels.new_zeros(shape)
     row_boxes = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]).repeat(*shape, 1)
     row_labels[rows, places], row_boxes[rows, places] = labels, boxes
-    coarse = coarse_masks(masks, height, width).flatten(1).split(counts)
+    grids = {_grid(level) for level in levels}
+    coarse = {grid: coarse_masks(masks, *grid).flatten(1).split(counts) for grid in grids}
     seeds = [targets[index].seed for index in pictures]
     return _Wanted(torch.tensor(pictures), counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes)
+
+
+def _grid(level: QueryPrediction) -> Grid:
+    return level.mask_logits.shape[-2], level.mask_logits.shape[-1]
 
 
 def match(
     prediction: QueryPrediction, targets: Sequence[Targets], weights: MaskSetWeights
 ) -> list[tuple[Tensor, Tensor]]:
     """Hungarian matching of B pictures: rows of the predictions and of the targets, in pairs, for each with masks."""
-    wanted = _collect(targets, *prediction.mask_logits.shape[-2:])
+    wanted = _collect(targets, [prediction])
     return [] if wanted is None else _match(prediction, wanted, weights)
 
 
@@ -142,7 +150,7 @@ def _match(prediction: QueryPrediction, wanted: _Wanted, weights: MaskSetWeights
     chosen = wanted.row_labels[:, None].expand(-1, chances.shape[1], -1)
     cost = weights.box * box_cost(boxes, wanted.row_boxes) - weights.classification * chances.gather(2, chosen)
     # Masks one picture after another: what it takes stays in the cache, a whole batch would not.
-    for place, coarse in enumerate(wanted.coarse):
+    for place, coarse in enumerate(wanted.coarse[_grid(prediction)]):
         cost[place, :, : len(coarse)] += mask_cost(mask_logits[place].flatten(1), coarse, weights.bce, weights.dice)
     pairs = [
         linear_sum_assignment(of_picture[:, :count])
@@ -173,7 +181,7 @@ def mask_set_loss(
     """
     total = {name: levels[-1].class_logits.new_zeros(()).float() for name in ('classification', 'bce', 'dice', 'box')}
     queries, no_object = levels[-1].class_logits.shape[1], levels[-1].class_logits.shape[2] - 1
-    wanted = _collect(targets, *levels[-1].mask_logits.shape[-2:])
+    wanted = _collect(targets, levels)
     counts = [] if wanted is None else wanted.counts
     matched = sum(min(queries, count) for count in counts)
     unmatched = queries * len(counts) - matched

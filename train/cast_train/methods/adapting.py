@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cast_train.data import Sample, StrongViews
 from cast_train.engine.checkpoint import LAST
 from cast_train.engine.fitting import take_over
+from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
-from cast_train.methods.recipe import CompositeSection, NetworkSection, StageSection
+from cast_train.methods.recipe import CompositeSection, GroundedSection, NetworkSection, StageSection
 from cast_train.methods.stages import digest_of_file
 from cast_train.teachers import Teacher
 from cast_train.teachers.composite import CompositeTeacher
@@ -21,16 +23,24 @@ if TYPE_CHECKING:
     from cast_train.methods.cast import Cast
 
 
+class SizedTeacher(Teacher, Protocol):
+    """A teacher that knows its size."""
+
+    @property
+    def parameters_m(self) -> float:
+        """Millions of parameters."""
+
+
 class AdaptableTeacher(Protocol):
     """What stage 1 needs of a kind of teacher."""
 
     def inputs(self) -> dict[str, Any]:
         """What decides the pretrained teacher: settings, and digests of its files."""
 
-    def open(self, folder: Path | None) -> Teacher:
+    def open(self, folder: Path | None) -> SizedTeacher:
         """The teacher as pretrained (None), or as ``adapt`` left it in a folder."""
 
-    def adapt(self, stage: StageSection, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+    def adapt(self, stage: StageSection | None, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
         """Start from the pretrained weights and learn, going on with what is in the folder."""
 
 
@@ -56,14 +66,16 @@ class AdaptableNetwork:
             'data': self._cast.pictures.digest,
         }
 
-    def adapt(self, stage: StageSection, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+    def adapt(self, stage: StageSection | None, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
         """See ``AdaptableTeacher``."""
         cast = self._cast
+        if stage is None:
+            raise RecipeError(f'{cast.recipe.name}: a {self.section.kind} teacher needs its sections under stages')
         network = cast.fresh(self.section.size)
         take_over(network, self.section.initial)
         cast.run(cast.task(network, stage), stage, self.section.size, labelled, others, folder, CAST_STRONG)
 
-    def open(self, folder: Path | None) -> Teacher:
+    def open(self, folder: Path | None) -> SizedTeacher:
         """See ``AdaptableTeacher``."""
         return NetworkTeacher(self._network(folder), self._cast.contract)
 
@@ -84,13 +96,60 @@ class AdaptableComposite(AdaptableNetwork):
         """See ``AdaptableTeacher``."""
         return {**super().inputs(), 'masks': digest_of_file(self.section.masks)}
 
-    def open(self, folder: Path | None) -> Teacher:
+    def open(self, folder: Path | None) -> SizedTeacher:
         """See ``AdaptableTeacher``."""
         masks, masks_input = open_promptable(self.section.masks)
         return CompositeTeacher(self._network(folder), self._cast.contract, masks, masks_input)
 
 
+class AdaptableGroundedSam2:
+    """Grounding DINO, whose language model stays frozen, and SAM 2, of which at most the mask decoder learns."""
+
+    def __init__(self, cast: Cast) -> None:
+        section = cast.recipe.teacher
+        assert isinstance(section, GroundedSection)
+        self._cast, self._section = cast, section
+
+    def inputs(self) -> dict[str, Any]:
+        """See ``AdaptableTeacher``."""
+        return {
+            'teacher': self._section.model_dump(mode='json', exclude={'adapt'}),
+            'pretrained': self.open(None).fingerprint,
+            'data': self._cast.pictures.digest,
+        }
+
+    def adapt(self, stage: StageSection | None, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+        """See ``AdaptableTeacher``; the stage is not used, the section of the teacher says how."""
+        from cast_train.methods import grounded_sam2_adaptation as adaptation
+
+        samples = [*labelled, *others]
+        detector = adaptation.DetectorAdaptation(**self._section.detector)
+        teacher = self._settings(None)
+        adaptation.adapt_detector(teacher, self._cast.pictures.classes, samples, detector, folder / 'detector')
+        if self._section.mask_decoder is not None:
+            decoder = adaptation.MaskDecoderAdaptation(**self._section.mask_decoder)
+            adaptation.adapt_mask_decoder(teacher, samples, decoder, folder / 'segmenter')
+
+    def open(self, folder: Path | None) -> SizedTeacher:
+        """See ``AdaptableTeacher``."""
+        from cast_train.teachers.grounded_sam2 import GroundedSam2
+
+        return GroundedSam2(self._settings(folder), self._cast.pictures.classes)
+
+    def _settings(self, folder: Path | None) -> Any:
+        from cast_train.teachers.grounded_sam2 import GroundedSam2Settings
+
+        adapted = {
+            part: str(folder / part) for part in ('detector', 'segmenter') if folder and (folder / part).is_dir()
+        }
+        return GroundedSam2Settings(**{**self._section.settings, **adapted})
+
+
 # The published code's strong view changes colours and blurs always.
 CAST_STRONG = StrongViews(jitter=1.0, blur=1.0)
 
-TEACHERS = {'network': AdaptableNetwork, 'composite': AdaptableComposite}
+TEACHERS: dict[str, Callable[[Any], AdaptableTeacher]] = {
+    'network': AdaptableNetwork,
+    'composite': AdaptableComposite,
+    'grounded_sam2': AdaptableGroundedSam2,
+}

@@ -30,6 +30,7 @@ from cast_train.data import (
     open_dataset,
     split_labels,
 )
+from cast_train.data.registry import common_classes
 from cast_train.engine.checkpoint import BEST, LAST
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
@@ -64,7 +65,7 @@ class Pictures:
         opened = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.train]
         judged = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.validation]
         self.train, self.validation = load_samples(opened), load_samples(judged)
-        self.classes = opened[0].classes
+        self.classes = common_classes([dataset.classes for dataset in (*opened, *judged)])
         self.scenes = [scene for dataset in opened for scene in dataset.scenes]
         self.digest = digest_of_samples([*self.train, *self.validation])
 
@@ -155,7 +156,7 @@ class Cast:
     def _plain(self, stage: StageSection, size: str) -> Recipe:
         return self.recipe.of_stage(stage, size)
 
-    def _adapted(self, name: str, stage: StageSection, pseudo: Stage | None) -> Stage:
+    def _adapted(self, name: str, stage: StageSection | None, pseudo: Stage | None) -> Stage:
         """Adapt the pretrained teacher; ``pseudo`` holds labels for the pictures without."""
         inputs = {
             **self.teacher.inputs(),
@@ -208,12 +209,12 @@ class Cast:
         figures = headline(evaluate(TeacherAsStudent(teacher, self.contract), self.pictures.validation))
         return {'params_m': teacher.parameters_m, 'metrics': figures, 'train_seconds': 0.0}
 
-    def _inputs(self, stage: StageSection, labelled: Sequence[int]) -> dict[str, Any]:
-        recipe = self.recipe
+    def _inputs(self, stage: StageSection | None, labelled: Sequence[int]) -> dict[str, Any]:
+        recipe, unmixed = self.recipe, stage is not None and not stage.unlabelled
         return {
-            'settings': stage.model_dump(mode='json'),
-            'contrast': recipe.contrast.model_dump(mode='json') if stage.contrast else None,
-            'pseudo_labels': recipe.pseudo_labels.model_dump(mode='json') if stage.unlabelled else None,
+            'settings': None if stage is None else stage.model_dump(mode='json'),
+            'contrast': recipe.contrast.model_dump(mode='json') if stage is not None and stage.contrast else None,
+            'pseudo_labels': None if unmixed else recipe.pseudo_labels.model_dump(mode='json'),
             'losses': recipe.losses.model_dump(mode='json'),
             'augmentation': recipe.augmentation.model_dump(mode='json'),
             'input': recipe.input.model_dump(mode='json'),
@@ -312,7 +313,8 @@ def millions(network: torch.nn.Module) -> float:
 def seconds_in(folder: Path) -> float:
     """Seconds that the steps in a run's log took; steps that a kill made it repeat count once."""
     spent: dict[int, float] = {}
-    for line in (folder / 'log.jsonl').read_text().splitlines():
+    log = folder / 'log.jsonl'
+    for line in log.read_text().splitlines() if log.is_file() else []:
         record = json.loads(line)
         if 'seconds' in record:
             spent[record['step']] = record['seconds']

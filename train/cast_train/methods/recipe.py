@@ -59,6 +59,24 @@ class CompositeSection(Settings):
     adapt: bool = True
 
 
+class GroundedSection(Settings):
+    """Grounding DINO and SAM 2 (``teachers.grounded_sam2``).
+
+    Attributes:
+        settings: of the teacher as pretrained; keys of ``GroundedSam2Settings``.
+        detector: how the detector is adapted; keys of ``DetectorAdaptation``.
+        mask_decoder: how the mask decoder is adapted; keys of ``MaskDecoderAdaptation``. None leaves it as it is,
+            as the published code does.
+        adapt: False labels with the pretrained teacher.
+    """
+
+    kind: Literal['grounded_sam2']
+    settings: dict[str, Any]
+    detector: dict[str, Any] = Field(default_factory=dict)
+    mask_decoder: dict[str, Any] | None = None
+    adapt: bool = True
+
+
 class StageSection(Settings):
     """One stretch of training.
 
@@ -105,10 +123,13 @@ class GuidedSection(Settings):
 
 
 class StageSections(Settings):
-    """All stages and baselines; a recipe that leaves out a baseline cannot run it."""
+    """All stages and baselines; a recipe that leaves one out cannot run it.
 
-    teacher_supervised: StageSection
-    teacher_self_training: StageSection
+    The stages of a ``grounded_sam2`` teacher are set in its own section.
+    """
+
+    teacher_supervised: StageSection | None = None
+    teacher_self_training: StageSection | None = None
     distillation: StageSection
     refinement: StageSection
     student_supervised: StageSection | None = None
@@ -124,7 +145,7 @@ class CastRecipe(Settings):
     license: str
     seed: Annotated[int, Field(ge=0)] = 1
     student: StudentSection
-    teacher: Annotated[CompositeSection | NetworkSection, Field(discriminator='kind')]
+    teacher: Annotated[CompositeSection | NetworkSection | GroundedSection, Field(discriminator='kind')]
     input: InputSection
     depth: DepthSection
     data: CastData

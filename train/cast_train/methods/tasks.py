@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,10 +12,11 @@ from torch import Tensor
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.engine.task import Task
-from cast_train.losses.pixel_contrast import PixelContrast, pixel_contrast
+from cast_train.losses.objective import ContrastInputs, objective
+from cast_train.losses.pixel_contrast import PixelContrast
 from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.methods.recipe import GuidedSection
-from cast_train.models import Student
+from cast_train.models import Student, StudentOutput
 from cast_train.models.projection import ContrastHead, encode_strong
 from cast_train.models.queries import QueryPrediction
 
@@ -41,21 +43,22 @@ class CastTask(Task):
             self.head = ContrastHead(channels, published=contrast.sampler == 'published')
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Weighted terms of J for a batch; without pseudo-labelled rows L_semi is left out."""
+        """Weighted terms of J for a batch."""
         output = self.student(batch.images)
-        labelled, count = batch.labelled, len(batch.images)
-        things = self.student.thing_ids
-        terms = supervised_losses(output.rows(0, labelled), batch.targets[:labelled], self._losses, things)
-        if self._semi > 0 and count > labelled:
-            semi = supervised_losses(output.rows(labelled, count), batch.targets[labelled:], self._losses, things)
-            terms |= {f'semi_{name}': self._semi * value for name, value in semi.items()}
-        if self._contrast is not None and self.head is not None:
-            assert batch.strong is not None
-            weak = self.head.weak(output.encoded[self._contrast.level])
-            strong = self.head.strong(encode_strong(self.student, batch.strong)[self._contrast.level])
-            loss = pixel_contrast(weak, strong, output.levels[-1], step / self._steps, self._contrast)
-            terms['contrast'] = self._contrast.weight * loss
-        return terms
+
+        def supervised(part: StudentOutput, targets: Sequence[Targets], /) -> dict[str, Tensor]:
+            return supervised_losses(part, targets, self._losses, self.student.thing_ids)
+
+        return objective(output, batch, supervised, self._semi, self._contrast_inputs(output, batch, step))
+
+    def _contrast_inputs(self, output: StudentOutput, batch: Batch, step: int) -> ContrastInputs | None:
+        if self._contrast is None or self.head is None:
+            return None
+        assert batch.strong is not None
+        level = self._contrast.level
+        weak = self.head.weak(output.encoded[level])
+        strong = self.head.strong(encode_strong(self.student, batch.strong)[level])
+        return ContrastInputs(weak, strong, step / self._steps, self._contrast)
 
 
 class GuidedTask(Task):

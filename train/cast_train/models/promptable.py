@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -58,10 +59,10 @@ class PromptableMasks(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, size: PromptableSize) -> None:
+    def __init__(self, size: PromptableSize, backbone_weights: Path | None = None) -> None:
         super().__init__()
         self.size = size
-        self.backbone, counts = make_backbone(size.backbone)
+        self.backbone, counts = make_backbone(size.backbone, backbone_weights)
         self.pyramid = Pyramid(counts, size.channels, size.fine_channels)
         self.pixels = ConvNormAct(3, PIXEL_CHANNELS, 3)
         inputs = size.fine_channels + size.channels + PIXEL_CHANNELS + COORDINATE_CHANNELS + SIZE_CHANNELS

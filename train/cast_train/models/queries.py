@@ -40,7 +40,8 @@ class QueryPrediction(NamedTuple):
 
     Attributes:
         class_logits: B×N×(C+1), the last is no object.
-        mask_logits: B×N×h×w at 1/4.
+        mask_logits: B×N×h×w at 1/4; at 1/8 for all levels but the final one, where a coarse mask teaches as well and
+            costs a quarter.
         boxes: B×N×4, centre x, y, width, height in 0…1.
     """
 
@@ -116,6 +117,7 @@ class QueryDecoder(nn.Module):
     def forward(self, fine: Tensor, coarse: list[Tensor], every_level: bool) -> Decoded:
         """Decode the pyramid; ``every_level`` also returns the predictions of the start and of the first layers."""
         features = self.mask_features(fine + self.fine_place(coordinates(fine)))
+        halved = F.avg_pool2d(features, 2)
         values = [x.flatten(2).transpose(1, 2) for x in coarse]
         keys = [
             (x + place(coordinates(x)) + level[:, None, None]).flatten(2).transpose(1, 2)
@@ -126,7 +128,7 @@ class QueryDecoder(nn.Module):
         predictions = []
         for layer, index in zip(self.layers, cycle((2, 1, 0)), strict=False):
             if every_level:
-                predictions.append(self._predict(queries, start, features))
+                predictions.append(self._predict(queries, start, halved))
             with torch.no_grad():
                 pooled = F.avg_pool2d(features, 2 ** (index + 1))
                 masks = self._masks(queries, self._boxes(queries, start), pooled)

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -63,11 +63,16 @@ class BoxSection(Settings):
 
 
 class PromptableRecipe(Settings):
-    """How the mask network is trained; sections as in a recipe of ``cast-train fit``."""
+    """How the mask network is trained; sections as in a recipe of ``cast-train fit``.
 
+    ``backbone_weights`` is a safetensors file for the backbone, or null.
+    """
+
+    method: Literal['masks'] = 'masks'
     name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
     seed: Annotated[int, Field(ge=0)] = 1
     network: PromptableSize = PromptableSize()
+    backbone_weights: Path | None = None
     input: InputSection
     data: DataSection
     augmentation: Augmentation = Augmentation()
@@ -135,7 +140,7 @@ def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool, say: Say) 
     torch.set_num_threads(recipe.run.threads)
     torch.manual_seed(recipe.seed)
     samples, things = _read(recipe, recipe.data.train)
-    network = PromptableMasks(recipe.network).to(memory_format=torch.channels_last)
+    network = PromptableMasks(recipe.network, recipe.backbone_weights).to(memory_format=torch.channels_last)
     optimizer = _make_optimizer(network, recipe)
     average = MovingAverage(network, recipe.optimizer.ema_decay)
     first = _restore(run / LAST, recipe, network, optimizer, average, resume)
