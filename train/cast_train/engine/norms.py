@@ -35,7 +35,7 @@ class RankBatchNorm2d(nn.BatchNorm2d):
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum)
+        super().__init__(norm.num_features, norm.eps, norm.momentum, device=norm.weight.device, dtype=norm.weight.dtype)
         self.load_state_dict(norm.state_dict())
         # timm's norm has dropout and activation built in.
         self.after = nn.Sequential(*(getattr(norm, name) for name in ('drop', 'act') if hasattr(norm, name)))
