@@ -26,7 +26,8 @@ def test_training_gives_every_level_and_the_dense_aid(nano: Student) -> None:
     output = nano.train()(torch.zeros(2, 3, 64, 128, dtype=torch.uint8))
     assert len(output.levels) == 4
     assert output.levels[-1].class_logits.shape == (2, 64, 6)
-    assert output.levels[0].mask_logits.shape == (2, 64, 16, 32)
+    assert output.levels[0].mask_logits.shape == (2, 64, 8, 16)
+    assert output.levels[-1].mask_logits.shape == (2, 64, 16, 32)
     assert output.levels[1].boxes.shape == (2, 64, 4)
     assert output.heat.shape == (2, 2, 8, 16)
     assert output.log_depth.shape == (2, 16, 32)

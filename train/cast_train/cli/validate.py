@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from cast_train.engine.recipe import Recipe
     from cast_train.engine.validation import Finding
+    from cast_train.methods.encoder import EncoderRecipe
     from cast_train.methods.recipe import CastRecipe
     from cast_train.teachers.promptable import PromptableRecipe
 
@@ -25,6 +26,7 @@ def validate(
 ) -> None:
     """Check keys, data, weights and sizes of a recipe and try one step; prints what was found, exit 2 if it is bad."""
     from cast_train.engine.recipe import Recipe
+    from cast_train.methods.encoder import EncoderRecipe
     from cast_train.methods.recipe import CastRecipe
     from cast_train.methods.registry import open_recipe
     from cast_train.teachers.promptable import PromptableRecipe
@@ -35,6 +37,7 @@ def validate(
         Recipe: _check_supervised,
         CastRecipe: _check_cast,
         PromptableRecipe: _check_promptable,
+        EncoderRecipe: _check_encoder,
     }
     findings = checks[type(parsed)](parsed)
     width = max(len(finding.subject) for finding in findings)
@@ -66,3 +69,9 @@ def _check_promptable(recipe: PromptableRecipe) -> list[Finding]:
     from cast_train.engine.validation import check_data
 
     return check_data(recipe.data)[1]
+
+
+def _check_encoder(recipe: EncoderRecipe) -> list[Finding]:
+    from cast_train.engine.validation import check_data, check_files
+
+    return [*check_files([('guide.weights', recipe.guide.weights)]), *check_data(recipe.data)[1]]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small encoder learns what a large pretrained one sees, from pictures without any labels.
+
+Nobody publishes weights for the smallest backbones. DINOv2-S, the encoder of CAST's own student, was itself distilled
+from a larger network; this is the same step in miniature: the features of a pretrained backbone, standardised channel
+by channel, are regressed at strides 8, 16 and 32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cast_train.data import Augmentation, Batch, Source, ViewRules, batches, load_samples, open_dataset
+from cast_train.data.registry import DATASETS
+from cast_train.engine.loop import train
+from cast_train.engine.recipe import (
+    DataSection,
+    OptimizerSection,
+    Phase,
+    Plan,
+    RunSection,
+    load_document,
+    parse,
+    require_known,
+)
+from cast_train.engine.task import Task
+from cast_train.models import SIZES, Student
+from cast_train.models.backbones import BACKBONES, make_backbone
+from cast_train.settings import Settings
+
+LEVELS = (1, 2, 3)  # strides 8, 16 and 32
+# Views carry no depth, so that any number will do.
+ANY_PX = 1.0
+
+
+class GuideSection(Settings):
+    """The pretrained backbone whose features are learned, and its weights."""
+
+    backbone: str
+    weights: Path
+
+
+class EncoderRecipe(Settings):
+    """How an encoder is pretrained; sections as in a recipe of ``cast-train fit``."""
+
+    method: Literal['encoder']
+    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
+    seed: Annotated[int, Field(ge=0)] = 1
+    size: str
+    guide: GuideSection
+    data: DataSection
+    augmentation: Augmentation = Augmentation()
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=1)]
+    optimizer: OptimizerSection = OptimizerSection()
+    run: RunSection = RunSection()
+
+
+class EncoderTask(Task):
+    """Mean squared error between the guide's standardised features and a 1×1 projection of the student's.
+
+    Args:
+        student: whose backbone learns; the rest of it stays as it is.
+        guide: maps pictures, normalised as the student's are, to features at strides 4, 8, 16 and 32.
+        channels: of the guide's features.
+    """
+
+    def __init__(self, student: Student, guide: nn.Module, channels: list[int]) -> None:
+        super().__init__(student)
+        student.requires_grad_(False)
+        student.backbone.requires_grad_(True)
+        self.guide = guide.eval().requires_grad_(False)
+        self.projections = nn.ModuleList(
+            nn.Conv2d(student.encoder_channels[level], channels[level], 1) for level in LEVELS
+        )
+        self.standards = nn.ModuleList(nn.BatchNorm2d(channels[level], affine=False) for level in LEVELS)
+
+    def train(self, mode: bool = True) -> EncoderTask:
+        """Switch the student; the guide always predicts."""
+        super().train(mode)
+        self.guide.eval()
+        return self
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """One term for each level."""
+        with torch.no_grad():
+            wanted = self.guide((batch.images.float() - self.student.mean) / self.student.std)
+        seen = self.student.encode(batch.images)
+        terms = {}
+        for level, projection, standard in zip(LEVELS, self.projections, self.standards, strict=True):
+            terms[f'stride_{4 * 2**level}'] = F.mse_loss(projection(seen[level]), standard(wanted[level]))
+        return terms
+
+
+def load_encoder_recipe(path: Path, overrides: tuple[str, ...] = ()) -> EncoderRecipe:
+    """Read a YAML recipe and apply ``key.sub=value`` overrides.
+
+    Raises:
+        RecipeError: unreadable, not YAML, an unknown key, or a value out of range.
+    """
+    recipe = parse(EncoderRecipe, load_document(path, overrides), str(path))
+    require_known(str(path), 'size', recipe.size, SIZES)
+    require_known(str(path), 'guide.backbone', recipe.guide.backbone, BACKBONES)
+    require_known(str(path), 'data.dataset', recipe.data.dataset, DATASETS)
+    return recipe
+
+
+def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> None:
+    """Train in ``run`` and write the averaged backbone to ``out``, for ``student.backbone_weights``.
+
+    Raises:
+        TrainingError: the guide's weights are missing, the folder holds another run, or training diverged.
+        DataError: the data set is not as expected.
+    """
+    data, (phase,) = recipe.data, recipe.phases
+    opened = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.train]
+    samples = load_samples(opened)
+    torch.manual_seed(recipe.seed)
+    student = Student(recipe.size, len(opened[0].classes), tuple(e.id for e in opened[0].classes if e.is_thing))
+    guide, channels = make_backbone(recipe.guide.backbone, recipe.guide.weights)
+    rules = ViewRules(phase.height, phase.width, ANY_PX, ANY_PX, student.thing_ids, recipe.augmentation)
+
+    def stream(first: int) -> Iterator[Batch]:
+        return batches([Source(samples, phase.batch)], rules, recipe.seed, first, phase.steps, recipe.run.workers)
+
+    plan = Plan(name=recipe.name, seed=recipe.seed, phases=recipe.phases, optimizer=recipe.optimizer, run=recipe.run)
+    task = EncoderTask(student, guide, channels)
+    average: dict[str, Tensor] = {}
+    train(task, plan, stream, run, _keep(average), resume, recipe.model_dump(mode='json'))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(average, out)
+
+
+def _keep(found: dict[str, Tensor]) -> Callable[[Student], dict[str, float]]:
+    """A judge that measures nothing and keeps the last average it was shown."""
+
+    def keep(student: Student) -> dict[str, float]:
+        found.update({name: tensor.clone().contiguous() for name, tensor in student.backbone.state_dict().items()})
+        return {}
+
+    return keep
