@@ -7,7 +7,7 @@ import os
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from cast_train.engine.recipe import Plan
 from cast_train.errors import TrainingError
@@ -27,8 +27,8 @@ def start_fabric() -> Fabric:
         accelerator=accelerator,
         devices=local,
         num_nodes=world // local,
-        # Norms agree by themselves (engine.norms); heads that a batch has no labels for get no gradient.
-        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+        # Heads that a batch has no labels for get no gradient.
+        strategy=DDPStrategy(find_unused_parameters=True),
     )
     fabric.launch()
     return fabric
