@@ -27,8 +27,8 @@ def start_fabric() -> Fabric:
         accelerator=accelerator,
         devices=local,
         num_nodes=world // local,
-        # Heads that a batch has no labels for get no gradient.
-        strategy=DDPStrategy(find_unused_parameters=True),
+        # Norms agree by themselves (engine.norms); heads that a batch has no labels for get no gradient.
+        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
     )
     fabric.launch()
     return fabric
