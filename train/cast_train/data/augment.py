@@ -145,14 +145,15 @@ def _change_colours(image: Tensor, augmentation: Augmentation, rng: np.random.Ge
     def factor(spread: float) -> float:
         return float(rng.uniform(1 - spread, 1 + spread))
 
-    image = transform.adjust_brightness(image, factor(augmentation.brightness))
+    # In floating point from here on: uint8 would be converted there and back at every step.
+    image = transform.adjust_brightness(image.float() / 255, factor(augmentation.brightness))
     image = transform.adjust_contrast(image, factor(augmentation.contrast))
     image = transform.adjust_saturation(image, factor(augmentation.saturation))
     if rng.random() < augmentation.blur:
         image = transform.gaussian_blur(image, [5, 5], [float(rng.uniform(0.3, 1.2))])
     deviation = float(rng.uniform(0, augmentation.noise))
     noise = torch.from_numpy(rng.standard_normal(image.shape, np.float32))
-    return (image + deviation * noise).clamp(0, 255).to(torch.uint8)
+    return image.mul_(255).add_(noise, alpha=deviation).clamp_(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -180,13 +181,12 @@ def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) 
     masks: list[Tensor] = []
     labels: list[int] = []
     if view.semantic is not None and view.instance_ids is not None:
-        for label in torch.unique(view.semantic).tolist():
+        for label in _areas(view.semantic):
             if label != UNLABELLED and label not in thing_ids:
                 masks.append(view.semantic == label)
                 labels.append(label)
     if view.instance_ids is not None and view.instance_labels is not None:
-        ids, counts = torch.unique(view.instance_ids, return_counts=True)
-        for identity, count in zip(ids.tolist(), counts.tolist(), strict=True):
+        for identity, count in _areas(view.instance_ids).items():
             if identity > 0 and count >= smallest_px and view.instance_labels[identity - 1] != CROWD:
                 masks.append(view.instance_ids == identity)
                 labels.append(int(view.instance_labels[identity - 1]))
@@ -198,3 +198,10 @@ def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) 
         semantic=None if view.semantic is None else view.semantic.long(),
         depth_m=view.depth_m,
     )
+
+
+def _areas(ids: Tensor) -> dict[int, int]:
+    """Number of pixels of each value of H×W small whole numbers; several times as fast as sorting them."""
+    counts = torch.bincount(ids.flatten())
+    present = counts.nonzero().flatten()
+    return dict(zip(present.tolist(), counts[present].tolist(), strict=True))
