@@ -43,7 +43,7 @@ from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
 from cast_train.methods.adapting import CAST_STRONG, TEACHERS
 from cast_train.methods.recipe import CastData, CastRecipe, StageSection
-from cast_train.methods.stages import Stage, Stages, digest_of_samples
+from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
 from cast_train.methods.tasks import CastTask, GuidedTask
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
@@ -182,10 +182,11 @@ class Cast:
         more: dict[str, Any] | None = None,
     ) -> Stage:
         """Train a student: from ``start`` or afresh, on labels and, if given, pseudo-labels or unlabelled pictures."""
-        size = self.recipe.student.size
+        size, weights = self.recipe.student.size, self.recipe.student.backbone_weights
         inputs = {
             **self._inputs(stage, labelled),
-            'student': self.recipe.student.model_dump(mode='json'),
+            'student': size,
+            'backbone': None if weights is None else digest_of_file(weights),
             'pseudo': None if pseudo is None else pseudo.digest,
             'start': None if start is None else start.digest,
             **(more or {}),
