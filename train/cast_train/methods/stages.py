@@ -134,7 +134,13 @@ def digest_of(document: Any) -> str:
 
 
 def digest_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        TrainingError: there is no such file.
+    """
+    if not path.is_file():
+        raise TrainingError(f'{path}: no such file; the recipe says in its first lines what makes it')
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while block := file.read(1 << 20):
