@@ -73,6 +73,8 @@ def train(
     rank, world = rank_and_world()
     check_parts(plan, world)
     task = task.to(memory_format=torch.channels_last)
+    if plan.run.precision == 'float64':
+        task = task.double()
     if world > 1:
         share_norms(task)
     module = cast(nn.Module, fabric.setup_module(task))

@@ -94,7 +94,8 @@ class RunSection(Settings):
         evaluate_every: steps between judgements on the validation part.
         workers: processes that prepare batches; 0 prepares them in between.
         threads: of each process that computes.
-        precision: of the network; losses, weights and averages are float32 always.
+        precision: of the network: bf16 keeps weights, averages and losses in float32; float64 is for finding out what
+            is rounding and what is not.
         accumulate: a batch is computed in so many parts, for less memory; batch norm then sees one part at a time.
         nonfinite_limit: so many steps in a row without a finite loss and gradient end the run.
     """
@@ -104,7 +105,7 @@ class RunSection(Settings):
     evaluate_every: Positive = 500
     workers: Annotated[int, Field(ge=0)] = 1
     threads: Positive = 1
-    precision: Literal['float32', 'bf16'] = 'float32'
+    precision: Literal['float32', 'bf16', 'float64'] = 'float32'
     accumulate: Positive = 1
     nonfinite_limit: Positive = 5
 
