@@ -77,7 +77,7 @@ setup(
             'torchvision>=0.23',
             'transformers>=5.0',
         ],
-        # Blender as a module: wheels exist for Python 3.11 alone, and it wants numpy 1.26, so it gets its own environment.
+        # Blender as a module: wheels for Python 3.11 alone, and it wants numpy 1.26, so it gets its own environment.
         'render': ['OpenEXR>=3.3', 'bpy>=5.0,<5.1'],
         'test': [
             'hypothesis',
