@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_cast import cast_document, draw_scenes, pretrain
+
+from cast_train.errors import RecipeError
+from cast_train.methods.ablation import ablate, as_markdown, cells_of, load_table
+
+
+@pytest.fixture(scope='module')
+def table_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('table')
+    draw_scenes(folder / 'streets')
+    initial = pretrain(folder / 'streets', folder / 'pretrained')
+    recipe = folder / 'recipe.yaml'
+    recipe.write_text(yaml.safe_dump(cast_document(folder / 'streets', initial)))
+    rows = [
+        {'name': 'teacher zero-shot', 'stage': 'teacher_pretrained', 'seeds': [1]},
+        {'name': 'supervised', 'stage': 'student_supervised', 'note': 'labels alone'},
+    ]
+    document = {'name': 'tiny', 'title': 'Tiny', 'recipe': str(recipe), 'data': 'drawn', 'seeds': [1, 2], 'rows': rows}
+    path = folder / 'table.yaml'
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def test_a_table_has_a_value_for_every_seed_of_a_row(table_file: Path) -> None:
+    table, out = load_table(table_file), table_file.parent / 'out'
+    document = ablate(table, cells_of(table), table_file.parent / 'stages', out, 'cast-train ablate table.yaml', print)
+    assert json.loads((out / 'tiny.json').read_text()) == document
+    zero_shot, supervised = document['rows']
+    assert (zero_shot['seeds'], supervised['seeds']) == ([1], [1, 2])
+    assert len(supervised['metrics']['ap']) == len(supervised['train_seconds']) == 2
+    assert zero_shot['params_m'] == pytest.approx(0.645, abs=0.01)
+    assert {'command', 'git', 'data'} <= document.keys()
+    text = (out / 'tiny.md').read_text()
+    assert text == as_markdown(document, 'tiny')
+    assert '- supervised: labels alone' in text
+
+
+def test_a_second_run_works_on_nothing(table_file: Path) -> None:
+    table, said = load_table(table_file), list[str]()
+    ablate(table, cells_of(table), table_file.parent / 'stages', table_file.parent / 'again', 'command', said.append)
+    assert said == []
+
+
+def test_markdown_shows_mean_and_deviation_in_points() -> None:
+    row = {'name': 'refined', 'params_m': 0.645, 'seeds': [1, 2], 'train_seconds': [60.0, 120.0]}
+    document = {
+        'title': 'T',
+        'command': 'c',
+        'git': 'g',
+        'data': 'd',
+        'text': '',
+        'rows': [{**row, 'metrics': {'ap': [0.10, 0.12], 'abs_rel': [0.2, 0.3]}}],
+    }
+    assert '| refined | 11.0 ± 1.4 | 0.250 ± 0.071 | 0.65 M | 2 | 2 min |' in as_markdown(document, 'T')
+
+
+def test_an_unknown_stage_is_named(tmp_path: Path, table_file: Path) -> None:
+    document = yaml.safe_load(table_file.read_text())
+    document['rows'][0]['stage'] = 'magic'
+    path = tmp_path / 'table.yaml'
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(RecipeError, match="unknown stage 'magic'; known are teacher_pretrained"):
+        load_table(path)
+
+
+def test_the_shipped_tables_are_valid(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project_root)
+    tables = [load_table(path) for path in sorted((project_root / 'benchmarks' / 'accuracy').glob('*.yaml'))]
+    assert {table.name for table in tables} == {'cast_stages', 'cast_losses', 'cast_negatives', 'cast_labels'}
+    for table in tables:
+        cells = cells_of(table)
+        assert len(cells) == sum(len(row.seeds or table.seeds) for row in table.rows)
