@@ -3,7 +3,21 @@
 
 from __future__ import annotations
 
+import pickle
+
 from cast_ros.errors import CastError
+
+# What torch raises for a file that is not one of its own: a stray byte may be any opcode of the unpickler.
+UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    pickle.UnpicklingError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
 
 
 class DataError(CastError):

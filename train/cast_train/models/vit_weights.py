@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import pickle
 from functools import reduce
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cast_train.errors import TrainingError
+from cast_train.errors import UNREADABLE, TrainingError
 
 # Of training alone, or of a classifier.
 LEFT_OUT = ('mask_token', 'head.', 'classifier.')
@@ -58,7 +57,7 @@ def load_vit_weights(network: nn.Module, path: Path, name: str) -> None:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, 'cpu', weights_only=True)
-    except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+    except (SafetensorError, *UNREADABLE) as error:
         kind = 'safetensors' if path.suffix == '.safetensors' else 'named tensors alone'
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise TrainingError(f'{path}: cannot be read as {kind} ({reason}); download it again') from error
