@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_cast import draw_scenes, pretrain, tiny_cast
+from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 
 from cast_ros.student import Student
 from cast_train.methods.cast import STAGES, Cast, Pictures
@@ -84,3 +84,12 @@ def test_without_adaptation_the_pretrained_teacher_labels(streets: Path, initial
     cast = Cast(recipe, Stages(finished / 'stages', print), Pictures(recipe.data))
     cast.distillation()
     assert [stage.name for stage in cast.stages.used] == ['teacher-pretrained', 'pseudo-labels', 'distillation']
+
+
+def test_pictures_that_do_not_fit_in_memory_give_the_same_stage(streets: Path, initial: Path, finished: Path) -> None:
+    data = cast_document(streets, initial)['data'] | {'in_memory': False}
+    recipe = tiny_cast(streets, initial, data=data)
+    looking = Cast(recipe, Stages(finished / 'stages', print, peek=True), Pictures(recipe.data))
+    assert looking.distillation().result['metrics']
+    again = Cast(recipe, Stages(finished / 'lazy', print), Pictures(recipe.data)).distillation()
+    assert again.result['metrics'] == looking.distillation().result['metrics']

@@ -18,8 +18,9 @@ import pytest
 from cast_train.data import Sample
 from cast_train.data.streets import CLASSES
 from cast_train.errors import DataError, TeacherError
-from cast_train.teachers import PseudoLabels
-from cast_train.teachers.labelling import LabelRun, PictureFolder, Shard, read_labels
+from cast_train.teachers import PseudoLabels, PseudoLabelSettings
+from cast_train.teachers.cache import LabelCache
+from cast_train.teachers.labelling import LabelRun, PictureFolder, PseudoSamples, Shard, read_label
 from cast_train.teachers.report import CollapseRule
 
 COUNT = 11
@@ -71,6 +72,11 @@ def run_in(folder: Path, rank: int = 0, world: int = 1, **changes: object) -> La
     return LabelRun(folder, CLASSES, shard=Shard(rank, world), **changes)  # type: ignore[arg-type]
 
 
+def read_labels(folder: Path, fingerprint: str, samples: list[Sample]) -> list[PseudoLabels]:
+    cache = LabelCache(folder, fingerprint)
+    return [read_label(cache, sample) for sample in samples]
+
+
 def sums_of(folder: Path) -> dict[str, object]:
     sums: dict[str, object] = json.loads((folder / 'report.json').read_text())['sums']
     return sums
@@ -86,6 +92,15 @@ def test_every_picture_is_asked_once_and_read_back(tmp_path: Path) -> None:
     found = read_labels(tmp_path, 'brightness', pictures())
     assert [round(float(one.scores[0]) * 255) for one in found] == [100 + 10 * index for index in range(COUNT)]
     assert sums_of(tmp_path)['labelled'] == COUNT
+
+
+def test_stored_labels_stand_in_for_the_true_ones(tmp_path: Path) -> None:
+    run_in(tmp_path).label(Brightness(), pictures())
+    found = PseudoSamples(pictures(), tmp_path, 'brightness', PseudoLabelSettings(score=0.6))
+    assert len(found) == COUNT
+    assert [len(sample.instance_labels) for sample in found[4:7]] == [0, 0, 1]  # type: ignore[arg-type]
+    assert found[6].name == '6'
+    assert (found[6].instance_ids == 1).all()
 
 
 def test_labels_that_nobody_made_are_named(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 """Samples, data sets, views."""
 
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
-from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples
+from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples, read_samples
 from cast_train.data.registry import DATASETS, classes_of, common_classes, open_dataset
-from cast_train.data.sample import Dataset, LazySamples, Sample
+from cast_train.data.sample import Dataset, LazySamples, Sample, subset_of
 from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
 from cast_train.data.strong import StrongViews, strong_view
 
@@ -31,6 +31,8 @@ __all__ = [
     'make_targets',
     'make_view',
     'open_dataset',
+    'read_samples',
     'split_labels',
     'strong_view',
+    'subset_of',
 ]

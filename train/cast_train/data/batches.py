@@ -6,15 +6,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
-from cast_train.data.sample import Dataset, Sample
+from cast_train.data.sample import Dataset, LazySamples, Sample
 from cast_train.data.strong import StrongViews, strong_view
 from cast_train.errors import RecipeError
 from cast_train.ranks import rank_and_world
@@ -166,7 +168,17 @@ def _one_number(seed: list[int]) -> int:
 def pick(position: int, count: int, seed: int, source: int = 0) -> int:
     """Return which sample stands at ``position`` of a source's stream: each epoch is a fresh permutation of all."""
     epoch, offset = divmod(position, count)
-    return int(np.random.default_rng([seed, epoch, source]).permutation(count)[offset])
+    return int(_order(seed, epoch, source, count)[offset])
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, source: int, count: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, source]).permutation(count)
+
+
+def read_samples(datasets: Sequence[Dataset], in_memory: bool) -> Sequence[Sample]:
+    """The samples of data sets, one after the other: all read now, or each when it is asked for."""
+    return load_samples(datasets) if in_memory else LazySamples(datasets)
 
 
 def load_samples(datasets: Sequence[Dataset]) -> list[Sample]:

@@ -96,3 +96,8 @@ class LazySamples(Sequence[Sample]):
     def subset(self, indices: Sequence[int]) -> LazySamples:
         """Only these pictures, counted through this sequence."""
         return LazySamples(self._datasets, [self._indices[index] for index in indices])
+
+
+def subset_of(samples: Sequence[Sample], indices: Sequence[int]) -> Sequence[Sample]:
+    """Some of the samples; lazy if they are."""
+    return samples.subset(indices) if isinstance(samples, LazySamples) else [samples[index] for index in indices]

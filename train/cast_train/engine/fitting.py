@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from cast_train.data import (
     ViewRules,
     batches,
     common_classes,
-    load_samples,
     open_dataset,
+    read_samples,
 )
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.contract import build_contract
@@ -82,14 +82,16 @@ def make_task(recipe: Recipe, contract: StudentContract) -> SupervisedTask:
     return SupervisedTask(network, recipe.losses)
 
 
-def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[list[Sample], tuple[Any, ...]]:
+def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[Sequence[Sample], tuple[Any, ...]]:
     """Read the pictures of some parts of the recipe's data set, and its classes."""
     opened = [open_dataset(recipe.data.dataset, recipe.data.root, part.split, part.domain) for part in parts]
-    samples = load_samples(opened)
+    samples = read_samples(opened, recipe.data.in_memory)
     return samples[: recipe.data.limit], common_classes([dataset.classes for dataset in opened])
 
 
-def supervised_stream(recipe: Recipe, samples: list[Sample], contract: StudentContract, first: int) -> Iterator[Batch]:
+def supervised_stream(
+    recipe: Recipe, samples: Sequence[Sample], contract: StudentContract, first: int
+) -> Iterator[Batch]:
     """Yield the batches of every phase from step ``first`` on."""
     start = 0
     for phase in recipe.phases:

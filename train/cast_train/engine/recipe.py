@@ -55,13 +55,19 @@ class Part(Settings):
 
 
 class DataSection(Settings):
-    """Where the pictures are; ``smallest_px`` drops instances too small to learn from."""
+    """Where the pictures are.
+
+    Attributes:
+        limit: of the pictures of each of ``train`` and ``validation``, for trying things out.
+        in_memory: read every picture once; false decodes them anew each time, for what does not fit.
+    """
 
     dataset: str
     root: Path
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
     limit: Positive | None = None
+    in_memory: bool = True
 
 
 class Phase(Settings):

@@ -107,7 +107,7 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     def relevant(document: Mapping[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in document.items() if key != 'run'}
         if isinstance(kept.get('data'), Mapping):
-            kept['data'] = {key: value for key, value in kept['data'].items() if key != 'root'}
+            kept['data'] = {key: value for key, value in kept['data'].items() if key not in ('root', 'in_memory')}
         return kept
 
     before, after = relevant(old), relevant(new)

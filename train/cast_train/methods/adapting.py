@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,7 +40,9 @@ class AdaptableTeacher(Protocol):
     def open(self, folder: Path | None) -> SizedTeacher:
         """The teacher as pretrained (None), or as ``adapt`` left it in a folder."""
 
-    def adapt(self, stage: StageSection | None, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+    def adapt(
+        self, stage: StageSection | None, labelled: Sequence[Sample], others: Sequence[Sample], folder: Path
+    ) -> None:
         """Start from the pretrained weights and learn, going on with what is in the folder."""
 
 
@@ -66,7 +68,9 @@ class AdaptableNetwork:
             'data': self._cast.pictures.digest,
         }
 
-    def adapt(self, stage: StageSection | None, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+    def adapt(
+        self, stage: StageSection | None, labelled: Sequence[Sample], others: Sequence[Sample], folder: Path
+    ) -> None:
         """See ``AdaptableTeacher``."""
         cast = self._cast
         if stage is None:
@@ -118,7 +122,9 @@ class AdaptableGroundedSam2:
             'data': self._cast.pictures.digest,
         }
 
-    def adapt(self, stage: StageSection | None, labelled: list[Sample], others: list[Sample], folder: Path) -> None:
+    def adapt(
+        self, stage: StageSection | None, labelled: Sequence[Sample], others: Sequence[Sample], folder: Path
+    ) -> None:
         """See ``AdaptableTeacher``; the stage is not used, the section of the teacher says how."""
         from cast_train.methods import grounded_sam2_adaptation as adaptation
 

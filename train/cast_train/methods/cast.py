@@ -26,9 +26,10 @@ from cast_train.data import (
     StrongViews,
     ViewRules,
     batches,
-    load_samples,
     open_dataset,
+    read_samples,
     split_labels,
+    subset_of,
 )
 from cast_train.data.registry import common_classes
 from cast_train.engine.checkpoint import BEST, LAST
@@ -47,8 +48,8 @@ from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_s
 from cast_train.methods.tasks import CastTask, GuidedTask
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
-from cast_train.teachers.labelling import LabelRun, read_labels
-from cast_train.teachers.teacher import TeacherAsStudent, pseudo_samples
+from cast_train.teachers.labelling import LabelRun, PseudoSamples
+from cast_train.teachers.teacher import TeacherAsStudent
 
 PRETRAINED = 'teacher-pretrained'
 GUIDED_STRONG = StrongViews()
@@ -64,7 +65,9 @@ class Pictures:
     def __init__(self, data: CastData) -> None:
         opened = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.train]
         judged = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.validation]
-        self.train, self.validation = load_samples(opened), load_samples(judged)
+        self.train = read_samples(opened, data.in_memory)
+        self.validation = read_samples(judged, data.in_memory)
+        self.names = [name for dataset in opened for name in dataset.names]
         self.classes = common_classes([dataset.classes for dataset in (*opened, *judged)])
         self.scenes = [scene for dataset in opened for scene in dataset.scenes]
         self.digest = digest_of_samples([*self.train, *self.validation])
@@ -81,8 +84,7 @@ class Cast:
 
     def __init__(self, recipe: CastRecipe, stages: Stages, pictures: Pictures) -> None:
         self.recipe, self.stages, self.pictures = recipe, stages, pictures
-        names = [sample.name for sample in pictures.train]
-        self.split = split_labels(names, pictures.scenes, recipe.data.labels, recipe.data.dataset)
+        self.split = split_labels(pictures.names, pictures.scenes, recipe.data.labels, recipe.data.dataset)
         self.every_label = sorted((*self.split.labelled, *self.split.held_out))
         self.contract = build_contract(self._plain(recipe.stages.distillation, recipe.student.size), pictures.classes)
         self.teacher = TEACHERS[recipe.teacher.kind](self)
@@ -147,7 +149,7 @@ class Cast:
             guide = load_student(teacher.folder / LAST)[0].network
             return GuidedTask(student, guide, self.recipe.losses, settings)
 
-        others = [self.pictures.train[index] for index in self.split.unlabelled]
+        others = self._samples(self.split.unlabelled)
         inputs = {'guide': teacher.digest, 'guided': settings.model_dump(mode='json')}
         return self._student('guided-distillation', settings.stage, self.every_label, None, None, make, others, inputs)
 
@@ -178,7 +180,7 @@ class Cast:
         pseudo: Stage | None,
         start: Stage | None,
         make: Callable[[Student], Task] | None = None,
-        others: list[Sample] | None = None,
+        others: Sequence[Sample] | None = None,
         more: dict[str, Any] | None = None,
     ) -> Stage:
         """Train a student: from ``start`` or afresh, on labels and, if given, pseudo-labels or unlabelled pictures."""
@@ -225,16 +227,17 @@ class Cast:
             'labelled': list(labelled),
         }
 
-    def _samples(self, indices: Sequence[int]) -> list[Sample]:
-        return [self.pictures.train[index] for index in indices]
+    def _samples(self, indices: Sequence[int]) -> Sequence[Sample]:
+        return subset_of(self.pictures.train, indices)
 
-    def _pseudo_samples(self, pseudo: Stage | None) -> list[Sample]:
+    def _pseudo_samples(self, pseudo: Stage | None) -> Sequence[Sample]:
         """Every picture whose labels the stage must not see, as a teacher labels it."""
         if pseudo is None:
             return []
         hidden = sorted((*self.split.unlabelled, *self.split.held_out))
-        answers = read_labels(pseudo.folder, pseudo.result['fingerprint'], self._samples(hidden))
-        return pseudo_samples(self._samples(hidden), answers, self.recipe.pseudo_labels)
+        fingerprint, settings = pseudo.result['fingerprint'], self.recipe.pseudo_labels
+        found = PseudoSamples(self._samples(hidden), pseudo.folder, fingerprint, settings)
+        return list(found) if self.recipe.data.in_memory else found
 
     def fresh(self, size: str) -> Student:
         """A network with the first weights that the seed gives."""
@@ -252,8 +255,8 @@ class Cast:
         task: Task,
         stage: StageSection,
         size: str,
-        labelled: list[Sample],
-        others: list[Sample],
+        labelled: Sequence[Sample],
+        others: Sequence[Sample],
         folder: Path,
         strong: StrongViews,
     ) -> None:

@@ -37,6 +37,7 @@ class CastData(Settings):
     root: Path
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
+    in_memory: bool = True
     labels: LabelChoice = LabelChoice(fraction=0.1, held_out=0.15)
 
 

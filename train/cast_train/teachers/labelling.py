@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from cast_ros.student import ClassInfo
 from cast_train.data import Sample
@@ -23,7 +23,7 @@ from cast_train.errors import DataError, TeacherError
 from cast_train.teachers.cache import LabelCache
 from cast_train.teachers.network import digest
 from cast_train.teachers.report import CollapseRule, LabelReport
-from cast_train.teachers.teacher import PseudoLabels, PseudoLabelSettings, Teacher
+from cast_train.teachers.teacher import PseudoLabels, PseudoLabelSettings, Teacher, pseudo_sample
 
 PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 
@@ -183,23 +183,48 @@ class LabelRun:
         total.require_health(self.rule, self.classes)
 
 
-def read_labels(folder: Path, fingerprint: str, samples: Sequence[Sample]) -> list[PseudoLabels]:
-    """The stored labels of samples by the teacher of that fingerprint.
+def read_label(cache: LabelCache, sample: Sample) -> PseudoLabels:
+    """The stored labels of a sample.
 
     Raises:
-        TeacherError: a picture has none, or its file is damaged.
+        TeacherError: there are none, or their file is damaged.
     """
-    cache = LabelCache(folder, fingerprint)
-    found = []
-    for sample in samples:
-        key = cache.key(sample.image, sample.fx_px)
-        answer = cache.load(key)
-        if answer is None:
-            raise TeacherError(
-                f'{cache.path(key)}: no labels of {sample.name} by this teacher; label the pictures first'
-            )
-        found.append(answer)
-    return found
+    key = cache.key(sample.image, sample.fx_px)
+    answer = cache.load(key)
+    if answer is None:
+        raise TeacherError(f'{cache.path(key)}: no labels of {sample.name} by this teacher; label the pictures first')
+    return answer
+
+
+class PseudoSamples(Sequence[Sample]):
+    """Samples with a teacher's stored labels in place of their own, put together when they are asked for.
+
+    Args:
+        samples: whose pictures were labelled.
+        folder: of the cache.
+        fingerprint: of the teacher.
+        settings: which detections count.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], folder: Path, fingerprint: str, settings: PseudoLabelSettings
+    ) -> None:
+        self._samples, self._cache, self._settings = samples, LabelCache(folder, fingerprint), settings
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        sample = self._samples[index]
+        return pseudo_sample(sample, read_label(self._cache, sample), self._settings)
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
