@@ -4,7 +4,7 @@
     python benchmarks/accuracy/coco128.py ../shared/data/real/coco128_seg runs/coco128
 
 The copy has one text file for each picture, a line for each instance: class, then x y of its outline in 0…1. Classes do
-not matter to a network that knows none. See the licence beside the pictures before you publish what was trained on them.
+not matter to a network that knows none. See the licence beside the pictures before you publish what they trained.
 """
 
 from __future__ import annotations

@@ -93,3 +93,19 @@ def test_pictures_that_do_not_fit_in_memory_give_the_same_stage(streets: Path, i
     assert looking.distillation().result['metrics']
     again = Cast(recipe, Stages(finished / 'lazy', print), Pictures(recipe.data)).distillation()
     assert again.result['metrics'] == looking.distillation().result['metrics']
+
+
+def test_every_student_starts_from_the_one_that_no_label_taught(streets: Path, initial: Path, finished: Path) -> None:
+    document = cast_document(streets, initial)
+    pretraining = {'height': 64, 'width': 128, 'labelled': 2, 'steps': 1, 'contrast': True}
+    stages = document['stages'] | {'student_pretraining': pretraining}
+    found = []
+    for seed, fraction in ((3, 0.5), (4, 0.3)):
+        labels = {'fraction': fraction, 'held_out': 0.3}
+        recipe = tiny_cast(streets, initial, stages=stages, seed=seed, data=document['data'] | {'labels': labels})
+        cast = Cast(recipe, Stages(finished / 'stages', print), Pictures(recipe.data))
+        cast.student_supervised()
+        found.append({stage.name: stage.digest for stage in cast.stages.used})
+    assert found[0].keys() == {'teacher-pretrained', 'pseudo-labels', 'student-pretrained', 'student-supervised'}
+    assert found[0]['student-pretrained'] == found[1]['student-pretrained']
+    assert found[0]['student-supervised'] != found[1]['student-supervised']

@@ -52,6 +52,7 @@ from cast_train.teachers.labelling import LabelRun, PseudoSamples
 from cast_train.teachers.teacher import TeacherAsStudent
 
 PRETRAINED = 'teacher-pretrained'
+PRETRAINING_SEED = 0
 GUIDED_STRONG = StrongViews()
 
 
@@ -121,6 +122,25 @@ class Cast:
 
     # Stages 2 and 3: the student.
 
+    def student_pretrained(self) -> Stage | None:
+        """Not of the paper: a student learns from the pretrained teacher on all pictures, without a single label.
+
+        Every student of the recipe starts from it, as the paper's starts from DINOv2; all seeds share it.
+        """
+        stage = self.recipe.stages.student_pretraining
+        if stage is None:
+            return None
+        pseudo = self.pseudo_labels(self.teacher_pretrained())
+        inputs = {**self._student_inputs(stage, []), 'pseudo': pseudo.digest, 'seed': PRETRAINING_SEED}
+
+        def work(folder: Path) -> dict[str, Any]:
+            everything = self._pseudo_samples(pseudo, range(len(self.pictures.train)))
+            task = self.task(self.fresh(self.recipe.student.size, PRETRAINING_SEED), stage)
+            self.run(task, stage, self.recipe.student.size, everything, [], folder, CAST_STRONG)
+            return self._judged_student(folder)
+
+        return self.stages.once('student-pretrained', inputs, work)
+
     def distillation(self) -> Stage:
         """2: a fresh student learns from the labels and from the adapted teacher; held-out labels are not looked at."""
         stage = self.recipe.stages.distillation
@@ -167,7 +187,9 @@ class Cast:
         }
 
         def work(folder: Path) -> dict[str, Any]:
-            self.teacher.adapt(stage, self._samples(self.every_label), self._pseudo_samples(pseudo), folder)
+            self.teacher.adapt(
+                stage, self._samples(self.every_label), self._pseudo_samples(pseudo, self.split.unlabelled), folder
+            )
             return {**self._judged_teacher(folder), 'train_seconds': seconds_in(folder)}
 
         return self.stages.once(name, inputs, work)
@@ -184,11 +206,11 @@ class Cast:
         more: dict[str, Any] | None = None,
     ) -> Stage:
         """Train a student: from ``start`` or afresh, on labels and, if given, pseudo-labels or unlabelled pictures."""
-        size, weights = self.recipe.student.size, self.recipe.student.backbone_weights
+        size = self.recipe.student.size
+        start = start or self.student_pretrained()
+        hidden = sorted((*self.split.unlabelled, *self.split.held_out))
         inputs = {
-            **self._inputs(stage, labelled),
-            'student': size,
-            'backbone': None if weights is None else digest_of_file(weights),
+            **self._student_inputs(stage, labelled),
             'pseudo': None if pseudo is None else pseudo.digest,
             'start': None if start is None else start.digest,
             **(more or {}),
@@ -199,13 +221,24 @@ class Cast:
             if start is not None:
                 take_over(student, start.folder / LAST)
             task = self.task(student, stage) if make is None else make(student)
-            extra = self._pseudo_samples(pseudo) if others is None else others
+            extra = self._pseudo_samples(pseudo, hidden) if others is None else others
             self.run(task, stage, size, self._samples(labelled), extra, folder, GUIDED_STRONG if make else CAST_STRONG)
-            network = load_student(weights_in(folder))[0].network
-            figures = headline(evaluate(TorchStudent(network, self.contract), self.pictures.validation))
-            return {'params_m': millions(network), 'metrics': figures, 'train_seconds': seconds_in(folder)}
+            return self._judged_student(folder)
 
         return self.stages.once(name, inputs, work)
+
+    def _judged_student(self, folder: Path) -> dict[str, Any]:
+        network = load_student(weights_in(folder))[0].network
+        figures = headline(evaluate(TorchStudent(network, self.contract), self.pictures.validation))
+        return {'params_m': millions(network), 'metrics': figures, 'train_seconds': seconds_in(folder)}
+
+    def _student_inputs(self, stage: StageSection, labelled: Sequence[int]) -> dict[str, Any]:
+        weights = self.recipe.student.backbone_weights
+        return {
+            **self._inputs(stage, labelled),
+            'student': self.recipe.student.size,
+            'backbone': None if weights is None else digest_of_file(weights),
+        }
 
     def _judged_teacher(self, folder: Path | None) -> dict[str, Any]:
         teacher = self.teacher.open(folder)
@@ -230,18 +263,17 @@ class Cast:
     def _samples(self, indices: Sequence[int]) -> Sequence[Sample]:
         return subset_of(self.pictures.train, indices)
 
-    def _pseudo_samples(self, pseudo: Stage | None) -> Sequence[Sample]:
-        """Every picture whose labels the stage must not see, as a teacher labels it."""
+    def _pseudo_samples(self, pseudo: Stage | None, indices: Sequence[int]) -> Sequence[Sample]:
+        """Pictures as a teacher labels them."""
         if pseudo is None:
             return []
-        hidden = sorted((*self.split.unlabelled, *self.split.held_out))
         fingerprint, settings = pseudo.result['fingerprint'], self.recipe.pseudo_labels
-        found = PseudoSamples(self._samples(hidden), pseudo.folder, fingerprint, settings)
+        found = PseudoSamples(self._samples(indices), pseudo.folder, fingerprint, settings)
         return list(found) if self.recipe.data.in_memory else found
 
-    def fresh(self, size: str) -> Student:
-        """A network with the first weights that the seed gives."""
-        torch.manual_seed(self.recipe.seed)
+    def fresh(self, size: str, seed: int | None = None) -> Student:
+        """A network with the first weights that a seed gives, the recipe's unless another is named."""
+        torch.manual_seed(self.recipe.seed if seed is None else seed)
         weights = self.recipe.student.backbone_weights if size == self.recipe.student.size else None
         return Student(size, len(self.pictures.classes), self.contract.thing_ids, weights)
 

@@ -126,9 +126,11 @@ class GuidedSection(Settings):
 class StageSections(Settings):
     """All stages and baselines; a recipe that leaves one out cannot run it.
 
-    The stages of a ``grounded_sam2`` teacher are set in its own section.
+    The stages of a ``grounded_sam2`` teacher are set in its own section. ``student_pretraining`` is not of the paper:
+    it gives every student of the recipe, baselines included, the same start (``Cast.student_pretrained``).
     """
 
+    student_pretraining: StageSection | None = None
     teacher_supervised: StageSection | None = None
     teacher_self_training: StageSection | None = None
     distillation: StageSection
