@@ -18,7 +18,7 @@ from tiny_recipe import recipe_document
 from cast_train.engine.checkpoint import load_checkpoint
 
 KILLS = 10
-CLOCK = ('pictures_per_s', 'loading_share')
+CLOCK = ('pictures_per_s', 'loading_share', 'seconds')
 STEPS = 16
 
 

@@ -40,7 +40,6 @@ SIZES = {
     'nano': StudentSize('mobilenetv4_conv_small_050', channels=64, fine_channels=32, mask_channels=16),
     'small': StudentSize('mobilenetv4_conv_small', channels=96, fine_channels=48, mask_channels=32),
     'medium': StudentSize('efficientnet_lite0', channels=128, fine_channels=64, mask_channels=32),
-    'large': StudentSize('efficientnet_lite0', channels=272, fine_channels=96, mask_channels=64),
     'base': StudentSize('mobilenetv4_conv_medium', channels=128, fine_channels=64, mask_channels=32),
     'vits': StudentSize(
         'vit_small_patch14_dinov2', 256, 256, 256, peaks=60, learned=40, layers=9, feed_factor=8, neck='dpt'
