@@ -122,14 +122,12 @@ class Cast:
 
     # Stages 2 and 3: the student.
 
-    def student_pretrained(self) -> Stage | None:
+    def student_pretrained(self) -> Stage:
         """Not of the paper: a student learns from the pretrained teacher on all pictures, without a single label.
 
         Every student of the recipe starts from it, as the paper's starts from DINOv2; all seeds share it.
         """
-        stage = self.recipe.stages.student_pretraining
-        if stage is None:
-            return None
+        stage = _asked_for(self.recipe.stages.student_pretraining, 'student_pretraining')
         pseudo = self.pseudo_labels(self.teacher_pretrained())
         inputs = {**self._student_inputs(stage, []), 'pseudo': pseudo.digest, 'seed': PRETRAINING_SEED}
 
@@ -207,7 +205,8 @@ class Cast:
     ) -> Stage:
         """Train a student: from ``start`` or afresh, on labels and, if given, pseudo-labels or unlabelled pictures."""
         size = self.recipe.student.size
-        start = start or self.student_pretrained()
+        if start is None and self.recipe.stages.student_pretraining is not None:
+            start = self.student_pretrained()
         hidden = sorted((*self.split.unlabelled, *self.split.held_out))
         inputs = {
             **self._student_inputs(stage, labelled),
@@ -363,6 +362,7 @@ STAGES: dict[str, Callable[[Cast], Stage]] = {
         Cast.teacher_pretrained,
         Cast.teacher_supervised,
         Cast.teacher_self_training,
+        Cast.student_pretrained,
         Cast.distillation,
         Cast.refinement,
         Cast.student_supervised,
