@@ -44,14 +44,19 @@ def centre_map(target: Targets, thing_ids: Sequence[int], height: int, width: in
     found = torch.zeros(len(thing_ids), height, width)
     if target.masks is None or target.labels is None or not len(target.labels):
         return found
-    rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
-    for label, (x0, y0, x1, y1) in zip(target.labels.tolist(), boxes_of(target.masks).tolist(), strict=True):
-        if label not in thing_ids:
-            continue
-        x, y = (x0 + x1) / 2 * width, (y0 + y1) / 2 * height
-        bump_x, bump_y = (max(SMALLEST_BUMP_CELLS, BUMP * size) for size in ((x1 - x0) * width, (y1 - y0) * height))
-        bump = torch.exp(-((columns - x) / bump_x).square() / 2 - ((rows - y) / bump_y).square()[:, None] / 2)
-        channel = found[list(thing_ids).index(label)]
-        torch.maximum(channel, bump.clamp(max=0.99), out=channel)
-        channel[min(int(y), height - 1), min(int(x), width - 1)] = 1
+    channels = torch.tensor([thing_ids.index(label) if label in thing_ids else -1 for label in target.labels.tolist()])
+    counted = channels >= 0
+    if not counted.any():
+        return found
+    channels = channels[counted]
+    low, high = boxes_of(target.masks[counted.to(target.masks.device)]).cpu().split(2, dim=1)
+    size = torch.tensor([width, height])
+    middle, spread = (low + high) / 2 * size, (BUMP * (high - low) * size).clamp(min=SMALLEST_BUMP_CELLS)
+    across = ((torch.arange(width) + 0.5 - middle[:, :1]) / spread[:, :1]).square()
+    down = ((torch.arange(height) + 0.5 - middle[:, 1:]) / spread[:, 1:]).square()
+    bumps = torch.exp(-(across[:, None] + down[:, :, None]) / 2).clamp(max=0.99)
+    for channel in channels.unique().tolist():
+        found[channel] = bumps[channels == channel].amax(0)
+    cells = torch.minimum(middle.long(), size - 1)
+    found[channels, cells[:, 1], cells[:, 0]] = 1
     return found
