@@ -40,6 +40,8 @@ def test_a_table_has_a_value_for_every_seed_of_a_row(table_file: Path) -> None:
     assert len(supervised['metrics']['ap']) == len(supervised['train_seconds']) == 2
     assert zero_shot['params_m'] == pytest.approx(0.645, abs=0.01)
     assert {'command', 'git', 'data'} <= document.keys()
+    logs = {path.stem for path in (out / 'logs').iterdir()}
+    assert logs == set(supervised['stages'])  # a teacher that nobody trained has no log
     text = (out / 'tiny.md').read_text()
     assert text == as_markdown(document, 'tiny')
     assert '- supervised: labels alone' in text

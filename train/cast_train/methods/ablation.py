@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import git_revision
 from cast_train.methods.cast import STAGES, Cast, Pictures
 from cast_train.methods.recipe import CastRecipe, load_cast_recipe
-from cast_train.methods.stages import Stage, StageBusyError, StageMissingError, Stages
+from cast_train.methods.stages import LOG, Stage, StageBusyError, StageMissingError, Stages
 from cast_train.settings import Settings
 
 METRICS = {'ap': 'AP', 'ap50': 'AP50', 'miou': 'mIoU', 'abs_rel': 'AbsRel'}
@@ -127,6 +127,7 @@ def ablate(
         done = finished()
         document = document_of(table, cells, done, command)
         _write(table, document, out)
+        _keep_logs(done.values(), out / 'logs')
         missing = [number for number in range(len(cells)) if number not in done]
         if not missing:
             return document
@@ -207,6 +208,15 @@ def _spread(values: list[float] | None, factor: float) -> str:
     digits = 1 if factor == 100 else 3
     mean = f'{factor * statistics.mean(values):.{digits}f}'
     return mean if len(values) == 1 else f'{mean} ± {factor * statistics.stdev(values):.{digits}f}'
+
+
+def _keep_logs(stages: Iterable[Stage], folder: Path) -> None:
+    """Copy the log of every row's run, under the name that the table gives it."""
+    for stage in stages:
+        log, kept = stage.folder / LOG, folder / f'{stage.name}-{stage.digest[:12]}.jsonl'
+        if log.is_file() and not kept.is_file():
+            with replacing(kept) as file:
+                file.write(log.read_bytes())
 
 
 def _write(table: TableSection, document: dict[str, Any], out: Path) -> None:

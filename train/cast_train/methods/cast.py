@@ -44,7 +44,7 @@ from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
 from cast_train.methods.adapting import CAST_STRONG, TEACHERS
 from cast_train.methods.recipe import CastData, CastRecipe, StageSection
-from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
+from cast_train.methods.stages import LOG, Stage, Stages, digest_of_file, digest_of_samples
 from cast_train.methods.tasks import CastTask, GuidedTask
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
@@ -348,7 +348,7 @@ def millions(network: torch.nn.Module) -> float:
 def seconds_in(folder: Path) -> float:
     """Seconds that the steps in a run's log took; steps that a kill made it repeat count once."""
     spent: dict[int, float] = {}
-    log = folder / 'log.jsonl'
+    log = folder / LOG
     for line in log.read_text().splitlines() if log.is_file() else []:
         record = json.loads(line)
         if 'seconds' in record:

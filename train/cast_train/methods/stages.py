@@ -24,6 +24,7 @@ from cast_train.export.checkpoint import git_revision
 
 DONE = 'stage.json'
 LOCK = 'working'
+LOG = 'log.jsonl'
 
 
 class StageMissingError(Exception):
