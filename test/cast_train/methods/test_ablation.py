@@ -40,6 +40,7 @@ def test_a_table_has_a_value_for_every_seed_of_a_row(table_file: Path) -> None:
     assert len(supervised['metrics']['ap']) == len(supervised['train_seconds']) == 2
     assert zero_shot['params_m'] == pytest.approx(0.645, abs=0.01)
     assert {'command', 'git', 'data'} <= document.keys()
+    assert supervised['revisions'] == [document['git']] * 2
     logs = {path.stem for path in (out / 'logs').iterdir()}
     assert logs == set(supervised['stages'])  # a teacher that nobody trained has no log
     text = (out / 'tiny.md').read_text()
@@ -51,6 +52,25 @@ def test_a_second_run_works_on_nothing(table_file: Path) -> None:
     table, said = load_table(table_file), list[str]()
     ablate(table, cells_of(table), table_file.parent / 'stages', table_file.parent / 'again', 'command', said.append)
     assert said == []
+
+
+def test_a_recorded_cell_is_not_done_again_where_its_stages_are_gone(table_file: Path) -> None:
+    table, out, said = load_table(table_file), table_file.parent / 'out', list[str]()
+    first = ablate(table, cells_of(table), table_file.parent / 'stages', out, 'command', print)
+    again = ablate(table, cells_of(table), table_file.parent / 'empty', out, 'command', said.append)
+    assert said == []
+    assert again['rows'] == first['rows']
+    other = cells_of(table, ('stages.student_supervised.steps=3',))
+    document = ablate(table, other[:2], table_file.parent / 'empty', out, 'command', said.append)
+    assert any('student-supervised: working' in line for line in said)  # other settings are another cell
+    assert document['rows'][0] == first['rows'][0]
+
+
+def test_a_foreign_file_among_the_tables_is_named(table_file: Path, tmp_path: Path) -> None:
+    (tmp_path / 'other.json').write_text('{"rows": [{"name": "x"}]}')
+    table = load_table(table_file)
+    with pytest.raises(RecipeError, match=r'other\.json: is not a table'):
+        ablate(table, cells_of(table), table_file.parent / 'stages', tmp_path, 'command', print)
 
 
 def test_markdown_shows_mean_and_deviation_in_points() -> None:
@@ -78,7 +98,7 @@ def test_an_unknown_stage_is_named(tmp_path: Path, table_file: Path) -> None:
 def test_the_shipped_tables_are_valid(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project_root)
     tables = [load_table(path) for path in sorted((project_root / 'benchmarks' / 'accuracy').glob('*.yaml'))]
-    assert {table.name for table in tables} == {'cast_stages', 'cast_losses', 'cast_negatives', 'cast_labels'}
+    assert {table.name for table in tables} == {'cast_start', 'cast_stages', 'cast_losses', 'cast_negatives', 'cast_labels'}
     for table in tables:
         cells = cells_of(table)
         assert len(cells) == sum(len(row.seeds or table.seeds) for row in table.rows)

@@ -13,7 +13,7 @@ from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 from cast_ros.student import Student
 from cast_train.methods.cast import STAGES, Cast, Pictures
 from cast_train.methods.pipeline import run_cast
-from cast_train.methods.stages import StageMissingError, Stages
+from cast_train.methods.stages import Stages
 
 
 @pytest.fixture(scope='module')
@@ -60,14 +60,14 @@ def test_the_manifest_names_every_stage_with_its_weights(finished: Path) -> None
 
 def test_a_second_run_finds_every_stage_done(streets: Path, initial: Path, finished: Path) -> None:
     recipe = tiny_cast(streets, initial)
-    only_looking = Stages(finished / 'stages', print, peek=True)
+    only_looking = Stages(finished / 'stages', print, look=True)
     assert Cast(recipe, only_looking, Pictures(recipe.data)).refinement().result['metrics']
 
 
 def test_another_seed_is_another_stage(streets: Path, initial: Path, finished: Path) -> None:
     recipe = tiny_cast(streets, initial, seed=4)
-    with pytest.raises(StageMissingError):
-        Cast(recipe, Stages(finished / 'stages', print, peek=True), Pictures(recipe.data)).distillation()
+    looking = Stages(finished / 'stages', print, look=True)
+    assert Cast(recipe, looking, Pictures(recipe.data)).distillation().result == {}
 
 
 @pytest.mark.parametrize('name', ['teacher_pretrained', 'student_supervised', 'guided_distillation'])
@@ -89,7 +89,7 @@ def test_without_adaptation_the_pretrained_teacher_labels(streets: Path, initial
 def test_pictures_that_do_not_fit_in_memory_give_the_same_stage(streets: Path, initial: Path, finished: Path) -> None:
     data = cast_document(streets, initial)['data'] | {'in_memory': False}
     recipe = tiny_cast(streets, initial, data=data)
-    looking = Cast(recipe, Stages(finished / 'stages', print, peek=True), Pictures(recipe.data))
+    looking = Cast(recipe, Stages(finished / 'stages', print, look=True), Pictures(recipe.data))
     assert looking.distillation().result['metrics']
     again = Cast(recipe, Stages(finished / 'lazy', print), Pictures(recipe.data)).distillation()
     assert again.result['metrics'] == looking.distillation().result['metrics']
@@ -109,3 +109,20 @@ def test_every_student_starts_from_the_one_that_no_label_taught(streets: Path, i
     assert found[0].keys() == {'teacher-pretrained', 'pseudo-labels', 'student-pretrained', 'student-supervised'}
     assert found[0]['student-pretrained'] == found[1]['student-pretrained']
     assert found[0]['student-supervised'] != found[1]['student-supervised']
+
+
+def test_a_student_may_start_from_a_file(streets: Path, initial: Path, finished: Path) -> None:
+    document = cast_document(streets, initial)
+    pretraining = {'height': 64, 'width': 128, 'labelled': 2, 'steps': 1}
+    stages = document['stages'] | {'student_pretraining': pretraining}
+    given = {'size': 'nano', 'initial': str(initial)}
+    looking = Stages(finished / 'stages', print, look=True)
+    pictures = Pictures(tiny_cast(streets, initial).data)
+    digests = {
+        Cast(tiny_cast(streets, initial, student=student, stages=stages), looking, pictures).student_supervised().digest
+        for student in (given, {'size': 'nano'})
+    }
+    assert len(digests) == 2
+    cast = Cast(tiny_cast(streets, initial, student=given, stages=stages), Stages(finished / 'given', print), pictures)
+    cast.student_supervised()
+    assert [stage.name for stage in cast.stages.used] == ['student-supervised']  # nothing to pretrain

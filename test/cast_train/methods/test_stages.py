@@ -15,7 +15,6 @@ from cast_train.errors import TrainingError
 from cast_train.methods.stages import (
     LOCK,
     StageBusyError,
-    StageMissingError,
     Stages,
     digest_of,
     digest_of_file,
@@ -55,10 +54,13 @@ def test_a_stage_that_failed_is_worked_on_again_in_its_folder(tmp_path: Path) ->
     assert (stage.folder / 'calls').read_text() == 'xx'
 
 
-def test_looking_does_no_work(tmp_path: Path) -> None:
-    with pytest.raises(StageMissingError):
-        Stages(tmp_path, print, peek=True).once('teacher', {}, work)
+def test_looking_does_no_work_and_knows_what_a_stage_would_be_called(tmp_path: Path) -> None:
+    looked = Stages(tmp_path, print, look=True).once('teacher', {}, work)
     assert list(tmp_path.iterdir()) == []
+    assert (looked.result, looked.revision) == ({}, '')
+    done = Stages(tmp_path, print).once('teacher', {}, work)
+    assert (looked.key, looked.folder) == (done.key, done.folder)
+    assert Stages(tmp_path, print, look=True).once('teacher', {}, work) == done
 
 
 def test_a_stage_that_another_process_works_on_is_busy(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 """Tables of results: a grid of rows and seeds over one recipe, done resumably by any number of processes.
 
 Every cell is a stage of a CAST run (``methods.stages``), so rows share what they have in common. Start the same command
-twice and the second process takes the cells that the first is not working on.
+twice and the second process takes the cells that the first is not working on. A cell that a table in the output folder
+has already, under the same digest of all that goes into it, is not worked on again, even where its stages are gone:
+a table may be made in several sittings, on several machines.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +25,7 @@ from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import git_revision
 from cast_train.methods.cast import STAGES, Cast, Pictures
 from cast_train.methods.recipe import CastRecipe, load_cast_recipe
-from cast_train.methods.stages import LOG, Stage, StageBusyError, StageMissingError, Stages
+from cast_train.methods.stages import LOG, Stage, StageBusyError, Stages
 from cast_train.settings import Settings
 
 METRICS = {'ap': 'AP', 'ap50': 'AP50', 'miou': 'mIoU', 'abs_rel': 'AbsRel'}
@@ -70,6 +72,21 @@ class Cell:
     recipe: CastRecipe
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a cell came to.
+
+    Attributes:
+        key: of its stage.
+        figures: ``params_m``, ``metrics``, ``train_seconds``.
+        revision: of the code that made it.
+    """
+
+    key: str
+    figures: dict[str, Any]
+    revision: str
+
+
 def load_table(path: Path) -> TableSection:
     """Read a table's YAML.
 
@@ -106,35 +123,24 @@ def ablate(
     """Do every cell that nobody has done, and keep ``out``/NAME.json and NAME.md up to date; returns the document."""
     pictures: dict[str, Pictures] = {}
 
-    def result_of(cell: Cell, peek: bool) -> Stage:
+    def stage_of(cell: Cell, stages: Stages) -> Stage:
         key = cell.recipe.data.model_dump_json(exclude={'labels'})
         if key not in pictures:
             pictures[key] = Pictures(cell.recipe.data)
-        return STAGES[cell.stage](
-            Cast(cell.recipe, Stages(store, (lambda _: None) if peek else say, peek), pictures[key])
-        )
+        return STAGES[cell.stage](Cast(cell.recipe, stages, pictures[key]))
 
-    def finished() -> dict[int, Stage]:
-        found = {}
-        for number, cell in enumerate(cells):
-            try:
-                found[number] = result_of(cell, peek=True)
-            except StageMissingError:
-                continue
-        return found
-
+    looking = Stages(store, lambda _: None, look=True)
     while True:
-        done = finished()
+        done = _results([stage_of(cell, looking) for cell in cells], out)
         document = document_of(table, cells, done, command)
         _write(table, document, out)
-        _keep_logs(done.values(), out / 'logs')
         missing = [number for number in range(len(cells)) if number not in done]
         if not missing:
             return document
         say(f'{table.name}: {len(done)} of {len(cells)} cells are done')
         for number in missing:
             try:
-                result_of(cells[number], peek=False)
+                stage_of(cells[number], Stages(store, say))
                 break
             except StageBusyError:
                 continue
@@ -142,15 +148,50 @@ def ablate(
             time.sleep(WAIT_S)
 
 
-def document_of(table: TableSection, cells: list[Cell], done: dict[int, Stage], command: str) -> dict[str, Any]:
+def _results(stages: Sequence[Stage], out: Path) -> dict[int, Result]:
+    """What is known of stages, by their place: from the store, or from the tables that lie in ``out``."""
+    recorded = _recorded(out)
+    found = {}
+    for number, stage in enumerate(stages):
+        if stage.result:
+            found[number] = Result(stage.key, stage.result, stage.revision)
+            _keep_log(stage, out / 'logs')
+        elif stage.key in recorded:
+            found[number] = recorded[stage.key]
+    return found
+
+
+def _recorded(out: Path) -> dict[str, Result]:
+    """The results in all tables of a folder, by the key of their stage.
+
+    Raises:
+        RecipeError: a file there is no table of ours.
+    """
+    found = {}
+    for path in sorted(out.glob('*.json')):
+        try:
+            for row in json.loads(path.read_text())['rows']:
+                for place, key in enumerate(row['stages']):
+                    figures = {
+                        'params_m': row['params_m'],
+                        'metrics': {name: values[place] for name, values in row['metrics'].items()},
+                        'train_seconds': row['train_seconds'][place],
+                    }
+                    found[key] = Result(key, figures, row['revisions'][place])
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise RecipeError(f'{path}: is not a table of `cast-train ablate` ({error!r}); move it away') from error
+    return found
+
+
+def document_of(table: TableSection, cells: list[Cell], done: dict[int, Result], command: str) -> dict[str, Any]:
     """The table as JSON values; a row without a finished cell is left out."""
     rows = []
     for index, row in enumerate(table.rows):
-        own = [(cells[number].seed, stage) for number, stage in done.items() if cells[number].row == index]
+        own = [(cells[number].seed, result) for number, result in done.items() if cells[number].row == index]
         if not own:
             continue
         own.sort(key=lambda pair: pair[0])
-        results = [stage.result for _, stage in own]
+        results = [result.figures for _, result in own]
         rows.append(
             {
                 'name': row.name,
@@ -162,7 +203,8 @@ def document_of(table: TableSection, cells: list[Cell], done: dict[int, Stage], 
                     if all(name in result['metrics'] for result in results)
                 },
                 'train_seconds': [result['train_seconds'] for result in results],
-                'stages': [f'{stage.name}-{stage.digest[:12]}' for _, stage in own],
+                'stages': [result.key for _, result in own],
+                'revisions': [result.revision for _, result in own],
                 'set': list(row.set),
                 **({'note': row.note} if row.note else {}),
             }
@@ -210,13 +252,12 @@ def _spread(values: list[float] | None, factor: float) -> str:
     return mean if len(values) == 1 else f'{mean} ± {factor * statistics.stdev(values):.{digits}f}'
 
 
-def _keep_logs(stages: Iterable[Stage], folder: Path) -> None:
-    """Copy the log of every row's run, under the name that the table gives it."""
-    for stage in stages:
-        log, kept = stage.folder / LOG, folder / f'{stage.name}-{stage.digest[:12]}.jsonl'
-        if log.is_file() and not kept.is_file():
-            with replacing(kept) as file:
-                file.write(log.read_bytes())
+def _keep_log(stage: Stage, folder: Path) -> None:
+    """Copy the log of a row's run, under the name that the table gives it."""
+    log, kept = stage.folder / LOG, folder / f'{stage.key}.jsonl'
+    if log.is_file() and not kept.is_file():
+        with replacing(kept) as file:
+            file.write(log.read_bytes())
 
 
 def _write(table: TableSection, document: dict[str, Any], out: Path) -> None:

@@ -125,7 +125,8 @@ class Cast:
     def student_pretrained(self) -> Stage:
         """Not of the paper: a student learns from the pretrained teacher on all pictures, without a single label.
 
-        Every student of the recipe starts from it, as the paper's starts from DINOv2; all seeds share it.
+        Every student of the recipe starts from it, as the paper's starts from DINOv2; all seeds share it. A recipe
+        that names ``student.initial`` starts its students from that file instead.
         """
         stage = _asked_for(self.recipe.stages.student_pretraining, 'student_pretraining')
         pseudo = self.pseudo_labels(self.teacher_pretrained())
@@ -204,8 +205,8 @@ class Cast:
         more: dict[str, Any] | None = None,
     ) -> Stage:
         """Train a student: from ``start`` or afresh, on labels and, if given, pseudo-labels or unlabelled pictures."""
-        size = self.recipe.student.size
-        if start is None and self.recipe.stages.student_pretraining is not None:
+        size, initial = self.recipe.student.size, self.recipe.student.initial
+        if start is None and initial is None and self.recipe.stages.student_pretraining is not None:
             start = self.student_pretrained()
         hidden = sorted((*self.split.unlabelled, *self.split.held_out))
         inputs = {
@@ -218,7 +219,9 @@ class Cast:
         def work(folder: Path) -> dict[str, Any]:
             student = self.fresh(size)
             if start is not None:
-                take_over(student, start.folder / LAST)
+                take_over(student, weights_in(start.folder))
+            elif initial is not None:
+                take_over(student, initial)
             task = self.task(student, stage) if make is None else make(student)
             extra = self._pseudo_samples(pseudo, hidden) if others is None else others
             self.run(task, stage, size, self._samples(labelled), extra, folder, GUIDED_STRONG if make else CAST_STRONG)
@@ -232,11 +235,12 @@ class Cast:
         return {'params_m': millions(network), 'metrics': figures, 'train_seconds': seconds_in(folder)}
 
     def _student_inputs(self, stage: StageSection, labelled: Sequence[int]) -> dict[str, Any]:
-        weights = self.recipe.student.backbone_weights
+        student = self.recipe.student
         return {
             **self._inputs(stage, labelled),
-            'student': self.recipe.student.size,
-            'backbone': None if weights is None else digest_of_file(weights),
+            'student': student.size,
+            'backbone': None if student.backbone_weights is None else digest_of_file(student.backbone_weights),
+            'initial': None if student.initial is None else digest_of_file(student.initial),
         }
 
     def _judged_teacher(self, folder: Path | None) -> dict[str, Any]:

@@ -27,29 +27,32 @@ LOCK = 'working'
 LOG = 'log.jsonl'
 
 
-class StageMissingError(Exception):
-    """A stage is not done, and this is only a look."""
-
-
 class StageBusyError(TrainingError):
     """Another process works on the stage."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A finished stage.
+    """A stage: finished, or only known by what goes into it.
 
     Attributes:
         name: for example ``distillation``.
         digest: of everything that went into it.
-        folder: where its files are.
-        result: what its work returned.
+        folder: where its files are, or will be.
+        result: what its work returned; empty while it is not done.
+        revision: of the code that did it; empty while it is not done.
     """
 
     name: str
     digest: str
     folder: Path
     result: dict[str, Any]
+    revision: str = ''
+
+    @property
+    def key(self) -> str:
+        """Its name and the start of its digest: the name of its folder and of its log."""
+        return key_of(self.name, self.digest)
 
 
 class Stages:
@@ -58,13 +61,13 @@ class Stages:
     Args:
         root: the folder; any number of runs and processes may share it.
         say: prints a line.
-        peek: only look; a stage that is not done raises StageMissingError.
+        look: only look; a stage that is not done is returned without a result.
     """
 
-    def __init__(self, root: Path, say: Callable[[str], None], peek: bool = False) -> None:
+    def __init__(self, root: Path, say: Callable[[str], None], look: bool = False) -> None:
         self.root = root
         self.say = say
-        self._peek = peek
+        self._look = look
         self.used: list[Stage] = []
 
     def once(self, name: str, inputs: dict[str, Any], work: Callable[[Path], dict[str, Any]]) -> Stage:
@@ -73,17 +76,16 @@ class Stages:
         ``work`` gets the folder of the stage, goes on with what it finds there, and returns JSON values.
 
         Raises:
-            StageMissingError: it is not done, and this object only looks.
             StageBusyError: another process works on it.
         """
         digest = digest_of({'stage': name, 'inputs': inputs})
-        folder = self.root / f'{name}-{digest[:12]}'
+        folder = self.root / key_of(name, digest)
         if not (folder / DONE).is_file():
-            if self._peek:
-                raise StageMissingError(name)
+            if self._look:
+                return Stage(name, digest, folder, {})
             self._do(name, digest, inputs, folder, work)
-        result = json.loads((folder / DONE).read_text())['result']
-        stage = Stage(name, digest, folder, result)
+        document = json.loads((folder / DONE).read_text())
+        stage = Stage(name, digest, folder, document['result'], document['git_revision'])
         self.say(f'{name}: {_summary(stage.result)}')
         if all(other.digest != digest for other in self.used):
             self.used.append(stage)
@@ -127,6 +129,11 @@ def _summary(result: dict[str, Any]) -> str:
     figures = {**result, **result.get('metrics', {})}
     shown = '  '.join(f'{key} {value:.4f}' for key, value in figures.items() if isinstance(value, float))
     return shown or 'done'
+
+
+def key_of(name: str, digest: str) -> str:
+    """What a stage is called on disk and in tables."""
+    return f'{name}-{digest[:12]}'
 
 
 def digest_of(document: Any) -> str:

@@ -38,7 +38,7 @@ from cast_train.teachers.promptable import open_promptable
 from cast_train.teachers.teacher import CERTAIN, FOREGROUND, PseudoLabels
 
 # Raise it whenever the same weights would give other labels: labels in a cache are then computed anew.
-ANSWER_VERSION = 1
+ANSWER_VERSION = 2
 # Pixels of the mask network's input per cell of the soft masks.
 MASK_STRIDE = 2
 
@@ -156,8 +156,28 @@ class CompositeTeacher:
         for geometry, own, part in zip(geometries, prompts, probabilities.split(counts), strict=True):
             extent = geometry.content_height, geometry.content_width
             size = max(1, extent[0] // MASK_STRIDE), max(1, extent[1] // MASK_STRIDE)
-            pasted.append(paste(part, self.masks.regions(own).cpu(), size, extent))
+            soft = paste(part, self.masks.regions(own).cpu(), size, extent)
+            pasted.append(soft * within(own.cpu(), size, extent))
         return pasted
+
+
+def within(boxes: Tensor, size: tuple[int, int], extent: tuple[int, int]) -> Tensor:
+    """Which of h×w cells have their middle in each box, as M×h×w bool.
+
+    A mask that spills over its prompt teaches larger boxes, and a detector that learned those prompts for still larger
+    masks: self-training then gets worse from round to round.
+
+    Args:
+        boxes: M×4 x0 y0 x1 y1 in pixels of the input.
+        size: h, w.
+        extent: height and width that the cells span, in pixels of the input from its top left corner.
+    """
+    (height, width), (tall, wide) = size, extent
+    rows = (torch.arange(height) + 0.5) * (tall / height)
+    columns = (torch.arange(width) + 0.5) * (wide / width)
+    across = (columns >= boxes[:, :1]) & (columns < boxes[:, 2:3])
+    down = (rows >= boxes[:, 1:2]) & (rows < boxes[:, 3:])
+    return down[:, :, None] & across[:, None]
 
 
 def detect(
