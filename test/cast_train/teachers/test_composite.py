@@ -21,7 +21,7 @@ from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.errors import RecipeError, TeacherError, TrainingError
 from cast_train.models import QueryPrediction
 from cast_train.models.promptable import PromptableMasks, PromptableSize
-from cast_train.teachers.composite import CompositeTeacher, detect
+from cast_train.teachers.composite import CompositeTeacher, detect, within
 from cast_train.teachers.network import NetworkTeacher, Seen, count_parameters_m
 from cast_train.teachers.promptable import fit_promptable, load_promptable_recipe, open_promptable
 from cast_train.teachers.registry import TEACHERS, open_teacher
@@ -80,6 +80,14 @@ def test_boxes_are_cut_at_the_picture_and_none_is_needed() -> None:
     scores, _, boxes = detect(seen((CAR, 0.05, [0.5, 0.5, 0.2, 0.2])), (CAR,), 0.1, 0.7)
     assert len(scores) == len(boxes) == 0
     assert len(detect(seen((CAR, 0.8, [0.5, 0.5, 0.2, 0.2])), (), 0.1, 0.7)[0]) == 0
+
+
+def test_a_mask_ends_at_its_prompt_box() -> None:
+    boxes = torch.tensor([[4.0, 2.0, 12.0, 6.0], [0.0, 0.0, 32.0, 16.0], [5.0, 5.0, 5.0, 5.0]])
+    inside = within(boxes, (8, 16), (16, 32))  # cells of 2×2 pixels
+    assert inside.sum((1, 2)).tolist() == [4 * 2, 8 * 16, 0]
+    assert inside[0].any(1).nonzero().flatten().tolist() == [1, 2]
+    assert inside[0].any(0).nonzero().flatten().tolist() == [2, 3, 4, 5]
 
 
 def test_masks_come_from_the_mask_network_the_rest_from_the_detector(tmp_path: Path) -> None:
