@@ -98,7 +98,13 @@ def test_an_unknown_stage_is_named(tmp_path: Path, table_file: Path) -> None:
 def test_the_shipped_tables_are_valid(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project_root)
     tables = [load_table(path) for path in sorted((project_root / 'benchmarks' / 'accuracy').glob('*.yaml'))]
-    assert {table.name for table in tables} == {'cast_start', 'cast_stages', 'cast_losses', 'cast_negatives', 'cast_labels'}
+    assert {table.name for table in tables} == {
+        'cast_start',
+        'cast_stages',
+        'cast_losses',
+        'cast_negatives',
+        'cast_labels',
+    }
     for table in tables:
         cells = cells_of(table)
         assert len(cells) == sum(len(row.seeds or table.seeds) for row in table.rows)

@@ -11,6 +11,7 @@ import pytest
 from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 
 from cast_ros.student import Student
+from cast_train.methods import tasks
 from cast_train.methods.cast import STAGES, Cast, Pictures
 from cast_train.methods.pipeline import run_cast
 from cast_train.methods.stages import Stages
@@ -126,3 +127,18 @@ def test_a_student_may_start_from_a_file(streets: Path, initial: Path, finished:
     cast = Cast(tiny_cast(streets, initial, student=given, stages=stages), Stages(finished / 'given', print), pictures)
     cast.student_supervised()
     assert [stage.name for stage in cast.stages.used] == ['student-supervised']  # nothing to pretrain
+
+
+def test_the_log_tells_how_well_pixels_are_told_apart(
+    streets: Path, initial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, 'OBSERVED_EVERY', 2)
+    recipe = tiny_cast(streets, initial)
+    stage = Cast(recipe, Stages(tmp_path, print), Pictures(recipe.data)).teacher_supervised()
+    records = [json.loads(line) for line in (stage.folder / 'log.jsonl').read_text().splitlines()]
+    (observed,) = [record for record in records if 'observed' in record]
+    assert observed['step'] == 2
+    assert observed['observed'].keys() == {'contrast_margin', 'contrast_false_negative_rate'}
+    assert -2 <= observed['observed']['contrast_margin'] <= 2
+    assert 0 <= observed['observed']['contrast_false_negative_rate'] <= 1
+    assert stage.result['train_seconds'] > 0

@@ -45,6 +45,9 @@ class Log(Protocol):
             worked_s: time it computed.
         """
 
+    def observations(self, step: int, values: dict[str, float]) -> None:
+        """Report what was seen at one step; nothing is reported of nothing."""
+
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
         """Report metrics on the validation part."""
 
@@ -66,6 +69,9 @@ class SilentLog:
     def step(
         self, step: int, losses: dict[str, float], learning_rate: float, pictures: int, waited_s: float, worked_s: float
     ) -> None:
+        """Nothing."""
+
+    def observations(self, step: int, values: dict[str, float]) -> None:
         """Nothing."""
 
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
@@ -138,6 +144,13 @@ class RunLog:
                 f'{rate:.1f} pictures/s, {100 * loading:.0f} % of the time waiting for them'
             )
         self._start_report()
+
+    def observations(self, step: int, values: dict[str, float]) -> None:
+        """Report what was seen at one step, on a line of its own."""
+        if values:
+            self._write({'step': step + 1, 'observed': {name: round(value, 5) for name, value in values.items()}})
+        for name, value in values.items():
+            self._events.add_scalar(f'observed/{name}', value, step + 1)
 
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
         """Report metrics on the validation part."""

@@ -153,6 +153,7 @@ class _Course:
         pictures = len(batch.images) * rank_and_world()[1]
         rate = self.state.optimizer.param_groups[-1]['lr']
         self.log.step(step, {} if self.state.nonfinite else losses, rate, pictures, started - asked, ended - started)
+        self.log.observations(step, self.state.task.observations(step))
 
     def _warn(self, step: int, batch: Batch, losses: Losses) -> None:
         """Say that a step was skipped, and end the run if too many were."""

@@ -32,6 +32,10 @@ class Task(nn.Module):
     def after_step(self, step: int, average: Student) -> None:
         """Called after each update of weights and average; for teachers that move with the student."""
 
+    def observations(self, step: int) -> dict[str, float]:
+        """What the log should tell of this step beside its losses; nothing at most steps."""
+        return {}
+
     def companions(self) -> dict[str, Tensor]:
         """The state of everything but the student."""
         return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith('student.')}

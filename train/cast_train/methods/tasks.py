@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,12 +14,16 @@ from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.engine.task import Task
 from cast_train.losses.objective import ContrastInputs, objective
-from cast_train.losses.pixel_contrast import PixelContrast
+from cast_train.losses.pixel_contrast import PixelContrast, contrast_curves
 from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.methods.recipe import GuidedSection
 from cast_train.models import Student, StudentOutput
 from cast_train.models.projection import ContrastHead, encode_strong
 from cast_train.models.queries import QueryPrediction
+
+# Steps between looks at how well the contrast tells pixels apart; one costs about as much as the contrast of a step.
+OBSERVED_EVERY = 20
+NOTHING_KNOWN = Targets(None, None, None, None)
 
 
 class CastTask(Task):
@@ -37,6 +42,7 @@ class CastTask(Task):
     ) -> None:
         super().__init__(student)
         self._losses, self._semi, self._contrast, self._steps = losses, semi, contrast, steps
+        self._observed: dict[str, float] = {}
         self.head = None
         if contrast is not None:
             channels = student.encoder_channels[contrast.level]
@@ -51,6 +57,10 @@ class CastTask(Task):
 
         return objective(output, batch, supervised, self._semi, self._contrast_inputs(output, batch, step))
 
+    def observations(self, step: int) -> dict[str, float]:
+        """Margin and false-negative rate of the contrast (papers §1.3) at every ``OBSERVED_EVERY``-th step."""
+        return self._observed
+
     def _contrast_inputs(self, output: StudentOutput, batch: Batch, step: int) -> ContrastInputs | None:
         if self._contrast is None or self.head is None:
             return None
@@ -58,6 +68,15 @@ class CastTask(Task):
         level = self._contrast.level
         weak = self.head.weak(output.encoded[level])
         strong = self.head.strong(encode_strong(self.student, batch.strong)[level])
+        self._observed = {}
+        if (step + 1) % OBSERVED_EVERY == 0:
+            # By true labels alone: what a teacher says would judge the sampler by its own mistakes.
+            unknown = [NOTHING_KNOWN] * (len(batch.targets) - batch.labelled)
+            known = [*batch.targets[: batch.labelled], *unknown]
+            things = self.student.thing_ids
+            curves = contrast_curves(weak, strong, output.levels[-1], known, things, self._contrast)
+            found = curves._asdict().items()
+            self._observed = {f'contrast_{name}': value for name, value in found if math.isfinite(value)}
         return ContrastInputs(weak, strong, step / self._steps, self._contrast)
 
 
