@@ -33,6 +33,7 @@ def make_optimizer(network: nn.Module, settings: OptimizerSection) -> torch.opti
             for (is_backbone, decays), parameters in sorted(groups.items(), reverse=True)
         ],
         lr=settings.learning_rate,
+        fused=True,
     )
 
 
