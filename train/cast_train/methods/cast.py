@@ -114,7 +114,8 @@ class Cast:
 
         def work(folder: Path) -> dict[str, Any]:
             network = self.teacher.open(None if teacher.name == PRETRAINED else teacher.folder)
-            run = LabelRun(folder, classes, score, say=self.stages.say)
+            # One by one: a batch rounds as its members have it, and a killed run must come to the very same labels.
+            run = LabelRun(folder, classes, score, batch=1, say=self.stages.say)
             report = run.label(network, self.pictures.train)
             return {'fingerprint': network.fingerprint, 'report': report.as_document(classes, score)}
 
