@@ -2,7 +2,7 @@
 """A detector that is adapted and a promptable mask network that stays frozen: the build of CAST's own teacher.
 
 The paper joins Grounding DINO and SAM 2; here the detector is a student's network and the masks are
-``PromptableMasks``, both pretrained on the ``foundation`` split of the streets.
+``PromptableMasks``, each cut at the box that prompted it.
 """
 
 from __future__ import annotations
