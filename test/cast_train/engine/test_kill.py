@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 import torch
 import yaml
 from drawn_streets import draw_streets
+from killed_runs import run_with_kills
 from tiny_recipe import recipe_document
 
 from cast_train.engine.checkpoint import load_checkpoint
@@ -20,20 +19,6 @@ from cast_train.engine.checkpoint import load_checkpoint
 KILLS = 10
 CLOCK = ('pictures_per_s', 'loading_share', 'seconds')
 STEPS = 16
-
-
-def train(project_root: Path, recipe: Path, run: Path, kills: int, longest_s: float) -> str:
-    script = project_root / 'test' / 'fixtures' / 'random_kills.py'
-    command = ['fit', str(recipe), '--out', str(run), '--resume']
-    done = subprocess.run(
-        [sys.executable, str(script), '7', str(kills), str(longest_s), '--', *command],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def records(run: Path) -> list[dict[str, Any]]:
@@ -47,16 +32,16 @@ def records(run: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
-def test_ten_kills_at_random_moments_change_nothing(project_root: Path, tmp_path: Path) -> None:
+def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     draw_streets(tmp_path / 'streets', 'train', 'day', frames=3)
     run = {'workers': 0, 'log_every': 1, 'checkpoint_every': 1, 'evaluate_every': 10}
     recipe = tmp_path / 'recipe.yaml'
     recipe.write_text(yaml.safe_dump(recipe_document(tmp_path / 'streets', STEPS, height=32, width=64, run=run)))
     calm, killed = tmp_path / 'calm', tmp_path / 'killed'
-    train(project_root, recipe, calm, kills=0, longest_s=0)
+    command = ['fit', str(recipe), '--resume', '--out']
+    run_with_kills([*command, str(calm)], seed=7, kills=0, longest_s=0)
     seconds = max(1.0, (calm / 'last.pt').stat().st_mtime - (calm / 'recipe.yaml').stat().st_mtime)
-    output = train(project_root, recipe, killed, KILLS, longest_s=0.25 * seconds)
-    assert f'killed {KILLS} times' in output
+    run_with_kills([*command, str(killed)], seed=7, kills=KILLS, longest_s=0.25 * seconds)
     one, other = (load_checkpoint(folder / 'last.pt') for folder in (calm, killed))
     assert one['step'] == other['step'] == STEPS
     for key in ('network', 'ema'):
