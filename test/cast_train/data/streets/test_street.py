@@ -72,8 +72,7 @@ def test_cameras_are_those_of_the_shared_set(
     path = shared_data / f'streets/camera/{split}/{domain}/{domain}_{seed:06d}_{number:06d}_camera.json'
     shared = json.loads(path.read_text())
     drawn = camera_document(scene.camera, 512, 256, frame.stamp_s, frame.ego_speed_mps)
-    assert drawn == pytest.approx(shared, rel=1e-6)
-    assert drawn.keys() == shared.keys()
+    assert drawn == {**shared, **{name: pytest.approx(shared[name], rel=1e-6) for name in ('fx', 'fy')}}
 
 
 @pytest.mark.parametrize(('split', 'domain'), [('val', 'day'), ('foundation', 'night')])

@@ -52,7 +52,7 @@ def camera_document(
 ) -> dict[str, object]:
     """What a camera file says; the optical axis goes through the middle of the picture.
 
-    The focal length is in double precision; Blender, which keeps its lens in single precision, has it 3e-7 off.
+    The focal length is in double precision; Blender, which keeps its lens in single precision, has it 2e-7 off.
     """
     focal = width_px / 2 / math.tan(camera.horizontal_angle_rad / 2)
     return {
