@@ -86,6 +86,22 @@ def test_markdown_shows_mean_and_deviation_in_points() -> None:
     assert '| refined | 11.0 ± 1.4 | 0.250 ± 0.071 | 0.65 M | 2 | 2 min |' in as_markdown(document, 'T')
 
 
+def test_what_a_table_sets_holds_for_every_row_unless_the_row_says_otherwise(table_file: Path, tmp_path: Path) -> None:
+    document = yaml.safe_load(table_file.read_text())
+    document['set'] = ['stages.distillation.steps=7', 'pseudo_labels.score=0.4']
+    document['rows'][1]['set'] = ['stages.distillation.steps=9']
+    path = tmp_path / 'table.yaml'
+    path.write_text(yaml.safe_dump(document))
+    zero_shot, supervised, _ = (cell.recipe for cell in cells_of(load_table(path)))
+    assert (zero_shot.stages.distillation.steps, supervised.stages.distillation.steps) == (7, 9)
+    assert supervised.pseudo_labels.score == 0.4
+
+
+def test_seeds_are_not_overrides(table_file: Path) -> None:
+    with pytest.raises(RecipeError, match='seed cannot be set for the table tiny; name seeds'):
+        cells_of(load_table(table_file), ('seed=4',))
+
+
 def test_an_unknown_stage_is_named(tmp_path: Path, table_file: Path) -> None:
     document = yaml.safe_load(table_file.read_text())
     document['rows'][0]['stage'] = 'magic'

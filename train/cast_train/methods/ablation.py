@@ -51,12 +51,24 @@ class RowSection(Settings):
 
 
 class TableSection(Settings):
-    """A whole table."""
+    """A whole table.
+
+    Attributes:
+        name: of its files.
+        title: above it.
+        recipe: that all rows vary.
+        data: what the figures were measured on, and how, in a sentence.
+        set: overrides of the recipe for all rows, ``key.sub=value``; a row's own come after them.
+        seeds: of every row that does not name its own.
+        rows: in the order of the table.
+        text: above the table.
+    """
 
     name: Annotated[str, Field(pattern=r'^[a-z0-9_]+$')]
     title: str
     recipe: Path
     data: str
+    set: tuple[str, ...] = ()
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
     rows: Annotated[tuple[RowSection, ...], Field(min_length=1)]
     text: str = ''
@@ -101,13 +113,19 @@ def load_table(path: Path) -> TableSection:
 
 
 def cells_of(table: TableSection, overrides: tuple[str, ...] = ()) -> list[Cell]:
-    """All cells, the first seed of every row first."""
+    """All cells, the first seed of every row first.
+
+    Raises:
+        RecipeError: an override is wrong, or sets the seed, which the table decides.
+    """
+    if any(override.partition('=')[0].strip() == 'seed' for override in (*overrides, *table.set)):
+        raise RecipeError(f'seed cannot be set for the table {table.name}; name seeds under its own key `seeds`')
     found = []
     for place in range(max(len(row.seeds or table.seeds) for row in table.rows)):
         for index, row in enumerate(table.rows):
             seeds = row.seeds or table.seeds
             if place < len(seeds):
-                recipe = load_cast_recipe(table.recipe, (*overrides, *row.set, f'seed={seeds[place]}'))
+                recipe = load_cast_recipe(table.recipe, (*table.set, *overrides, *row.set, f'seed={seeds[place]}'))
                 found.append(Cell(index, seeds[place], row.stage, recipe))
     return found
 
@@ -205,7 +223,7 @@ def document_of(table: TableSection, cells: list[Cell], done: dict[int, Result],
                 'train_seconds': [result['train_seconds'] for result in results],
                 'stages': [result.key for _, result in own],
                 'revisions': [result.revision for _, result in own],
-                'set': list(row.set),
+                'set': [*table.set, *row.set],
                 **({'note': row.note} if row.note else {}),
             }
         )
