@@ -53,6 +53,8 @@ class View:
         instance_labels: class id of id k at k−1, vanished ids included; −1 for a crowd.
         semantic: H×W uint8 or None.
         depth_m: H×W float32 or None, metres scaled to the reference focal length; NaN where it must not be learned.
+        disparity: H×W float32 or None, of unknown scale and shift.
+        segments: M×H×W bool or None, class-agnostic masks, large before small.
     """
 
     name: str
@@ -61,6 +63,8 @@ class View:
     instance_labels: Tensor | None
     semantic: Tensor | None
     depth_m: Tensor | None
+    disparity: Tensor | None = None
+    segments: Tensor | None = None
 
 
 def make_view(
@@ -103,6 +107,11 @@ def make_view(
     assert image is not None
     ids = move(None if sample.instance_ids is None else sample.instance_ids.astype(np.int32), nearest)
     semantic, depth = move(sample.semantic, nearest), move(sample.depth_m, nearest)
+    disparity, segments = move(sample.disparity, nearest), None
+    if sample.segments is not None:
+        found = torch.from_numpy(sample.segments.crop(top, left, crop_height, crop_width))
+        small = transform.resize(found.to(torch.uint8), [height, width], nearest).bool()
+        segments = torch.flip(small, [-1]) if mirror else small
     if depth is not None:
         depth = torch.where((depth > 0) & (depth <= cap_m), depth, torch.nan)
         if sample.fx_px is not None:
@@ -114,6 +123,8 @@ def make_view(
         instance_labels=_learnable_labels(sample),
         semantic=None if semantic is None else semantic[0],
         depth_m=None if depth is None else depth[0],
+        disparity=None if disparity is None else disparity[0],
+        segments=segments,
     )
 
 
@@ -167,6 +178,9 @@ class Targets:
         depth_m: H×W float32, NaN where it must not be learned.
         seed: of what losses draw for this picture: the same draws, whoever shares its batch; None draws from torch's
             own generator.
+        disparity: H×W float32 of unknown scale and shift, NaN where it must not be learned.
+        segments: M×H×W bool, class-agnostic masks, large before small; no loss looks at them, methods may.
+        pixel_weights: H×W float32, how much each pixel's class counts; None counts all alike.
     """
 
     masks: Tensor | None
@@ -174,6 +188,9 @@ class Targets:
     semantic: Tensor | None
     depth_m: Tensor | None
     seed: int | None = None
+    disparity: Tensor | None = None
+    segments: Tensor | None = None
+    pixel_weights: Tensor | None = None
 
 
 def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) -> Targets:
@@ -197,6 +214,8 @@ def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) 
         labels=torch.tensor(labels, dtype=torch.int64) if has_masks else None,
         semantic=None if view.semantic is None else view.semantic.long(),
         depth_m=view.depth_m,
+        disparity=view.disparity,
+        segments=view.segments,
     )
 
 

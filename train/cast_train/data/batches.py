@@ -66,6 +66,9 @@ class Batch:
                     labels=move(target.labels),
                     semantic=move(target.semantic),
                     depth_m=move(target.depth_m),
+                    disparity=move(target.disparity),
+                    segments=move(target.segments),
+                    pixel_weights=move(target.pixel_weights),
                 )
                 for target in self.targets
             ],
@@ -96,10 +99,14 @@ class ViewRules:
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of which every batch takes ``count``, over all ranks; an epoch is a fresh permutation of all."""
+    """Samples of which every batch takes ``count``, over all ranks; an epoch is a fresh permutation of all.
+
+    With ``chances`` (one for each sample, adding up to one) every place of the stream draws a sample by them instead.
+    """
 
     samples: Sequence[Sample]
     count: int
+    chances: npt.NDArray[np.float64] | None = None
 
 
 class _Steps(TorchDataset[Batch]):
@@ -145,8 +152,13 @@ class _Steps(TorchDataset[Batch]):
         for number, source in enumerate(self._sources):
             for place in _share(range(source.count), self._rank, self._world):
                 position = step * source.count + place
-                yield source.samples[pick(position, len(source.samples), self._seed, number)], first_slot + place
+                yield source.samples[self._pick(source, position, number)], first_slot + place
             first_slot += source.count
+
+    def _pick(self, source: Source, position: int, number: int) -> int:
+        if source.chances is None:
+            return pick(position, len(source.samples), self._seed, number)
+        return draw(position, source.chances, self._seed, number)
 
     def _view(self, sample: Sample, seed: list[int]) -> View:
         rules = self._rules
@@ -169,6 +181,12 @@ def pick(position: int, count: int, seed: int, source: int = 0) -> int:
     """Return which sample stands at ``position`` of a source's stream: each epoch is a fresh permutation of all."""
     epoch, offset = divmod(position, count)
     return int(_order(seed, epoch, source, count)[offset])
+
+
+def draw(position: int, chances: npt.NDArray[np.float64], seed: int, source: int = 0) -> int:
+    """Return which sample stands at ``position`` of a stream where each is drawn by its chance."""
+    chance = np.random.default_rng([seed, position, source]).random()
+    return min(int(np.searchsorted(np.cumsum(chances), chance, side='right')), len(chances) - 1)
 
 
 @lru_cache(maxsize=4)

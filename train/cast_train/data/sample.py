@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.student import ClassInfo
+from cast_train.data.segments import Segments
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,9 @@ class Sample:
         depth_m: H×W float32 metres along the optical axis; NaN unknown, +Inf sky.
         fx_px: focal length in pixels of this picture.
         domain: for example ``day``.
+        disparity: H×W float32, inverse depth of unknown scale and shift, as relative depth networks give it; NaN
+            unknown.
+        segments: class-agnostic masks that a teacher found.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Sample:
     depth_m: npt.NDArray[np.float32] | None = None
     fx_px: float | None = None
     domain: str = ''
+    disparity: npt.NDArray[np.float32] | None = None
+    segments: Segments | None = None
 
 
 class Dataset(Protocol):

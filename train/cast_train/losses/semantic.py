@@ -28,15 +28,28 @@ def dense_semantic_loss(logits: Tensor, targets: Sequence[Targets]) -> Tensor:
 
 
 def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
-    """Mean over labelled pixels; zero when no picture has a semantic label."""
+    """Mean over labelled pixels, each times its weight; zero when no picture has a semantic label."""
     height, width = log_probabilities.shape[-2:]
     labels = []
     for target in targets:
         if target.semantic is None:
             labels.append(torch.full((height, width), UNLABELLED, device=log_probabilities.device))
         else:
-            small = F.interpolate(target.semantic[None, None].float(), size=(height, width), mode='nearest-exact')
-            labels.append(small[0, 0].long())
+            labels.append(_at_size(target.semantic, height, width).long())
     wanted = torch.stack(labels) if labels else log_probabilities.new_zeros(0, height, width, dtype=torch.int64)
     count = mean_counts((wanted != UNLABELLED).sum())
-    return F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='sum') / count
+    if all(target.pixel_weights is None for target in targets):
+        return F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='sum') / count
+    losses = F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='none')
+    weights = [
+        losses.new_ones(height, width)
+        if target.pixel_weights is None
+        else _at_size(target.pixel_weights, height, width)
+        for target in targets
+    ]
+    return (losses * torch.stack(weights)).sum() / count
+
+
+def _at_size(plane: Tensor, height: int, width: int) -> Tensor:
+    small: Tensor = F.interpolate(plane[None, None].float(), size=(height, width), mode='nearest-exact')
+    return small[0, 0]

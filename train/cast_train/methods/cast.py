@@ -13,37 +13,25 @@ in the store (``methods.stages``). In the paper's order (J is the unified object
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cast_train.data import (
-    Batch,
-    Sample,
-    Source,
-    StrongViews,
-    ViewRules,
-    batches,
-    open_dataset,
-    read_samples,
-    split_labels,
-    subset_of,
-)
+from cast_train.data import Sample, Source, StrongViews, open_dataset, read_samples, split_labels, subset_of
 from cast_train.data.registry import common_classes
 from cast_train.engine.checkpoint import BEST, LAST
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import take_over
-from cast_train.engine.judging import EarlyStop
-from cast_train.engine.loop import train
 from cast_train.engine.recipe import Recipe
 from cast_train.engine.task import Task
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
 from cast_train.methods.adapting import CAST_STRONG, TEACHERS
 from cast_train.methods.recipe import CastData, CastRecipe, StageSection
+from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import LOG, Stage, Stages, digest_of_file, digest_of_samples
 from cast_train.methods.tasks import CastTask, GuidedTask
 from cast_train.models import Student
@@ -297,40 +285,18 @@ class Cast:
         strong: StrongViews,
     ) -> None:
         """Train in a folder, going on with what is there; without other pictures all of a batch is labelled."""
-        recipe = self._plain(stage, size)
-        rules = ViewRules(
-            stage.height,
-            stage.width,
-            recipe.depth.focal_reference_px,
-            recipe.depth.cap_m,
-            self.contract.thing_ids,
-            recipe.augmentation,
-        )
         mixed = stage.unlabelled > 0 and bool(others)
         sources = [Source(labelled, stage.labelled if mixed else stage.labelled + stage.unlabelled)]
         if mixed:
             sources.append(Source(others, stage.unlabelled))
         views = strong if stage.contrast or isinstance(task, GuidedTask) else None
 
-        def stream(first: int) -> Iterator[Batch]:
-            return batches(sources, rules, recipe.seed, first, stage.steps, recipe.run.workers, views)
-
         def judge(student: Student) -> dict[str, float]:
             held_out = self._samples(self.split.held_out)
             return headline(evaluate(TorchStudent(student, self.contract), held_out))
 
-        stop = None if stage.patience is None else EarlyStop('ap', stage.patience)
-        train(
-            task,
-            recipe.plan,
-            stream,
-            folder,
-            judge if stop else None,
-            resume=True,
-            identity=recipe.model_dump(mode='json'),
-            early_stop=stop,
-            note=f'{len(labelled)} labelled and {len(others)} other pictures',
-        )
+        note = f'{len(labelled)} labelled and {len(others)} other pictures'
+        train_stage(task, stage, self._plain(stage, size), self.contract, sources, folder, views, judge, note)
 
 
 def _asked_for(section: Any, name: str) -> Any:

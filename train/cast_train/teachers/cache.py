@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cast_train.data.segments import Segments
 from cast_train.errors import TeacherError
 from cast_train.teachers.teacher import PseudoLabels
 
@@ -85,6 +86,11 @@ class LabelCache:
             arrays['semantic'] = answer.semantic
         if answer.depth_m is not None:
             arrays['depth_m'] = answer.depth_m.astype(np.float16)
+        if answer.disparity is not None:
+            arrays['disparity'] = answer.disparity.astype(np.float32)
+        if answer.segments is not None:
+            arrays['segment_boxes'] = answer.segments.boxes
+            arrays['segment_runs'] = np.frombuffer(b' '.join(answer.segments.runs), np.uint8)
         # The archive checks what is in its parts, but one flipped bit of its directory can hide the last of them.
         arrays['parts'] = np.array(sorted(arrays))
         path = self.path(key)
@@ -119,10 +125,16 @@ def _checked(arrays: dict[str, Any], key: str, path: Path) -> PseudoLabels:
     labels, scores, masks = arrays['labels'], arrays['scores'], arrays['soft_masks']
     if labels.shape != scores.shape or labels.ndim != 1 or masks.ndim != 3 or len(masks) != len(labels):
         raise damaged(f'{labels.shape} labels, {scores.shape} scores and {masks.shape} masks')
-    semantic, depth = arrays.get('semantic'), arrays.get('depth_m')
-    for name, plane in (('semantic', semantic), ('depth_m', depth)):
+    semantic, depth, disparity = (arrays.get(name) for name in ('semantic', 'depth_m', 'disparity'))
+    for name, plane in (('semantic', semantic), ('depth_m', depth), ('disparity', disparity)):
         if plane is not None and plane.shape != (height, width):
             raise damaged(f'{name} of {plane.shape} for a picture of {(height, width)}')
+    segments = None
+    if 'segment_boxes' in arrays:
+        runs = tuple(arrays['segment_runs'].tobytes().split())
+        if len(runs) != len(arrays['segment_boxes']):
+            raise damaged(f'{len(runs)} segments and {len(arrays["segment_boxes"])} boxes')
+        segments = Segments(height, width, arrays['segment_boxes'], runs)
     return PseudoLabels(
         height=height,
         width=width,
@@ -131,4 +143,6 @@ def _checked(arrays: dict[str, Any], key: str, path: Path) -> PseudoLabels:
         soft_masks=masks,
         semantic=semantic,
         depth_m=None if depth is None else depth.astype(np.float32),
+        disparity=disparity,
+        segments=segments,
     )

@@ -19,6 +19,7 @@ from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.postprocessing import paint_instances
 from cast_train.data import Sample
 from cast_train.data.augment import Targets, View, make_targets
+from cast_train.data.segments import Segments
 from cast_train.settings import Settings, Share
 
 CERTAIN = 255
@@ -38,6 +39,8 @@ class PseudoLabels:
         soft_masks: N×h×w uint8, 255 means certain; the grid spans the whole picture and may be coarser than it.
         semantic: H×W uint8 class ids, 255 unlabelled; None if the teacher has no such answer.
         depth_m: H×W float32 metres for this picture's own camera, NaN unknown, +Inf sky; None as above.
+        disparity: H×W float32 inverse depth of unknown scale and shift; None as above.
+        segments: class-agnostic masks; None as above.
     """
 
     height: int
@@ -47,6 +50,21 @@ class PseudoLabels:
     soft_masks: npt.NDArray[np.uint8]
     semantic: npt.NDArray[np.uint8] | None = None
     depth_m: npt.NDArray[np.float32] | None = None
+    disparity: npt.NDArray[np.float32] | None = None
+    segments: Segments | None = None
+
+    @classmethod
+    def without_instances(
+        cls,
+        height: int,
+        width: int,
+        depth_m: npt.NDArray[np.float32] | None = None,
+        disparity: npt.NDArray[np.float32] | None = None,
+        segments: Segments | None = None,
+    ) -> PseudoLabels:
+        """The answer of a teacher that knows no classes."""
+        nothing = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 1, 1), np.uint8)
+        return cls(height, width, *nothing, depth_m=depth_m, disparity=disparity, segments=segments)
 
 
 class Teacher(Protocol):

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recipe of a FAMDA run: labelled source, unlabelled target, the teachers, the stages, in one YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from cast_train.data import Augmentation, StrongViews
+from cast_train.engine.recipe import (
+    DataSection,
+    DepthSection,
+    InputSection,
+    Part,
+    Phase,
+    Recipe,
+    RunSection,
+    StudentSection,
+    load_document,
+    parse,
+)
+from cast_train.losses import LossSection
+from cast_train.methods.recipe import StageSection
+from cast_train.settings import Positive, Settings, Share, Weight
+
+
+class DomainSection(Settings):
+    """The pictures of one domain.
+
+    Attributes:
+        name: what tables call it, for example ``day``.
+        dataset, root: as in every recipe.
+        train: parts to learn from.
+        validation: parts to judge on, never learned.
+    """
+
+    name: Annotated[str, Field(pattern=r'^[a-z][a-z0-9]*$')]
+    dataset: str
+    root: Path
+    train: Annotated[tuple[Part, ...], Field(min_length=1)]
+    validation: Annotated[tuple[Part, ...], Field(min_length=1)]
+
+
+class TeacherSection(Settings):
+    """A teacher of a role: ``kind`` is a key of the role's table, ``settings`` are keys of its settings."""
+
+    kind: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class RefinementSection(Settings):
+    """How class-agnostic masks correct the class map of the target (``teachers.majority``).
+
+    Attributes:
+        least_share: a majority below this share of a mask's pixels corrects nothing.
+        protected: names of classes whose pixels stay as they are: voting erases thin ones.
+        instance_iou: an instance takes the mask that overlaps it at least so well; 1 keeps every instance's own.
+    """
+
+    least_share: Share = 0.6
+    protected: tuple[str, ...] = ()
+    instance_iou: Share = 0.6
+
+
+class RareClassSection(Settings):
+    """Rare-class sampling of the source (``data.rare_classes``)."""
+
+    temperature: Annotated[float, Field(gt=0)] = 0.01
+    least_share: Share = 0.002
+
+
+class MaskedSection(Settings):
+    """Masked image consistency: the student must say what the teacher says, with patches of the target hidden."""
+
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    patch_px: Positive = 32
+    share: Share = 0.7
+
+
+class AdaptationSection(Settings):
+    """How the student learns the target.
+
+    Attributes:
+        decay: α of the teacher, the moving average of the student.
+        weight: of all terms on the target.
+        warm_up: steps over which that weight grows from zero.
+        confidence: probability from which a pixel counts as sure; the share of sure pixels weighs the target's labels.
+        class_mix: paste half of the source's classes onto the target.
+        instance_score: least class probability of an instance pseudo-label.
+        instance_quality: least mean probability inside its mask.
+        refinement: None takes the average's class map as it is.
+        rare_classes: None draws source pictures alike.
+        masked: None leaves the consistency out.
+        feature_distance: weight of the distance to the features at the start, on things; 0 leaves it out.
+    """
+
+    decay: Share = 0.999
+    weight: Weight = 1.0
+    warm_up: Annotated[int, Field(ge=0)] = 0
+    confidence: Share = 0.9
+    class_mix: bool = True
+    instance_score: Share = 0.5
+    instance_quality: Share = 0.7
+    refinement: RefinementSection | None = RefinementSection()
+    rare_classes: RareClassSection | None = RareClassSection()
+    masked: MaskedSection | None = None
+    feature_distance: Weight = 0.0
+
+
+class FamdaStages(Settings):
+    """Stages and baselines.
+
+    Attributes:
+        source: labels of the source alone; what every adaptation starts from.
+        source_only: the baseline, as many steps as source and adaptation together.
+        adaptation: of what ``source`` left.
+        oracle: the same, with the labels of the target; for tables, where they are known.
+    """
+
+    source: StageSection
+    adaptation: StageSection
+    source_only: StageSection | None = None
+    oracle: StageSection | None = None
+
+
+class FamdaRecipe(Settings):
+    """The whole recipe.
+
+    Attributes:
+        class_map: of ``data.class_maps``, where source and target name their classes differently.
+        segments: teacher of class-agnostic masks, a key of ``methods.famda.SEGMENTS``; None for none.
+        depth_teacher: a key of ``methods.famda.DEPTH``; None leaves the target's depth to the average itself.
+        relative_depth: weight of the loss on a relative teacher's disparity.
+    """
+
+    method: Literal['famda']
+    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
+    version: str
+    license: str
+    seed: Annotated[int, Field(ge=0)] = 1
+    student: StudentSection
+    input: InputSection
+    depth: DepthSection
+    source: DomainSection
+    target: DomainSection
+    class_map: str | None = None
+    segments: TeacherSection | None = None
+    depth_teacher: TeacherSection | None = None
+    relative_depth: Weight = 1.0
+    augmentation: Augmentation = Augmentation()
+    strong: StrongViews = StrongViews()
+    losses: LossSection = LossSection()
+    adaptation: AdaptationSection = AdaptationSection()
+    stages: FamdaStages
+    run: RunSection = RunSection()
+
+    @model_validator(mode='after')
+    def _names_differ(self) -> FamdaRecipe:
+        if self.source.name == self.target.name:
+            raise ValueError(f'source and target are both named {self.source.name!r}; tables could not tell them apart')
+        return self
+
+    def of_stage(self, stage: StageSection) -> Recipe:
+        """The plain recipe of one stage, which its checkpoints carry; its data are the target's."""
+        target = self.target
+        return Recipe(
+            name=self.name,
+            version=self.version,
+            license=self.license,
+            seed=self.seed,
+            student=StudentSection(size=self.student.size),
+            input=self.input,
+            depth=self.depth,
+            data=DataSection(
+                dataset=target.dataset, root=target.root, train=target.train, validation=target.validation
+            ),
+            augmentation=self.augmentation,
+            phases=(
+                Phase(
+                    height=stage.height,
+                    width=stage.width,
+                    batch=stage.labelled + stage.unlabelled,
+                    steps=stage.steps,
+                ),
+            ),
+            optimizer=stage.optimizer,
+            losses=self.losses,
+            run=self.run.model_copy(update={'evaluate_every': stage.judge_every}),
+        )
+
+
+def load_famda_recipe(path: Path, overrides: tuple[str, ...] = ()) -> FamdaRecipe:
+    """Read a YAML recipe and apply ``key.sub=value`` overrides.
+
+    Raises:
+        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
+    """
+    return parse(FamdaRecipe, load_document(path, overrides), str(path))

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of FAMDA: labels on the source; on the target what the student's moving average says, corrected by masks.
+
+FAMDA is known by its abstract alone. The average as teacher, the majority vote of class-agnostic masks and the depth
+teacher are the paper's; how they are put together is our reconstruction (papers.md §3.3), on the building blocks of
+DAFormer, DACS and MIC. Instances on the target are ours.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cast_ros.student import UNLABELLED
+from cast_train.data import Batch
+from cast_train.data.augment import Targets
+from cast_train.data.classmix import SMALLEST_PX, Side, class_mix
+from cast_train.engine.task import Task
+from cast_train.losses import LossSection, supervised_losses
+from cast_train.losses.consistency import confident_share, feature_distance, hide_patches
+from cast_train.losses.relative_depth import relative_depth_loss
+from cast_train.methods.famda_recipe import AdaptationSection
+from cast_train.models import Student, StudentOutput, compose_semantic
+from cast_train.models.graph import best_instances
+from cast_train.teachers.majority import best_segments, majority_vote
+
+# Steps between looks at the gradients of the two tasks; one costs a third of a step.
+OBSERVED_EVERY = 50
+# Terms of the losses that teach depth; all others teach masks and classes.
+DEPTH_TERMS = ('depth', 'relative_depth')
+# Metres beyond the cap, as a teacher's sky, are not learned; a network cannot say much nearer than this.
+NEAREST_M = 0.1
+
+
+class FamdaTask(Task):
+    """L = L_sup(source) + λ·L(mixed target) [+ λ_masked·L(masked target) + λ_features·distance].
+
+    Args:
+        student: starts from what the source taught.
+        losses: weights of the supervised terms.
+        settings: of the adaptation.
+        protected: class ids that the vote leaves alone.
+        relative_depth: weight of the loss on disparity.
+        cap_m: depth beyond it is not learned.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        losses: LossSection,
+        settings: AdaptationSection,
+        protected: tuple[int, ...],
+        relative_depth: float,
+        cap_m: float,
+    ) -> None:
+        super().__init__(student)
+        self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
+        self.anchor: nn.Module | None = None
+        if settings.feature_distance > 0:
+            self.anchor = copy.deepcopy(student.backbone).eval().requires_grad_(False)
+        self._losses, self._settings, self._protected = losses, settings, protected
+        self._relative_depth, self._cap_m = relative_depth, cap_m
+        self._observed: dict[str, float] = {}
+
+    def train(self, mode: bool = True) -> FamdaTask:
+        """Switch the student; teacher and anchor always predict."""
+        super().train(mode)
+        self.teacher.eval()
+        if self.anchor is not None:
+            self.anchor.eval()
+        return self
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Weighted terms; the target's rows come with class-agnostic masks and depth at most, never with its labels."""
+        assert batch.strong is not None
+        labelled, settings = batch.labelled, self._settings
+        with torch.no_grad():
+            answer = self.teacher(batch.images[labelled:])
+        pseudo, quality = self.pseudo_targets(answer, batch.targets[labelled:])
+        mixed = self._mixed(batch, pseudo, quality)
+        pictures = [batch.images[:labelled], torch.stack([side.image for side in mixed])]
+        if settings.masked is not None:
+            fill = self.student.mean.flatten()
+            seeds = [target.seed for target in pseudo]
+            pictures.append(
+                hide_patches(batch.strong[labelled:], settings.masked.patch_px, settings.masked.share, fill, seeds)
+            )
+        output = self.student(torch.cat(pictures))
+        weight = settings.weight * min(1.0, (step + 1) / settings.warm_up) if settings.warm_up else settings.weight
+        terms = self._named('source', output.rows(0, labelled), batch.targets[:labelled], 1.0, 1.0)
+        ends = labelled + len(mixed), labelled + 2 * len(mixed)
+        targets = [side.targets for side in mixed]
+        terms |= self._named('target', output.rows(labelled, ends[0]), targets, weight, _mean_weight(targets, quality))
+        if settings.masked is not None:
+            trusted = [_trusted(target, quality) for target in pseudo]
+            terms |= self._named(
+                'masked', output.rows(ends[0], ends[1]), trusted, weight * settings.masked.weight, quality
+            )
+        if self.anchor is not None:
+            terms['features'] = settings.feature_distance * self._distance(batch, output)
+        self._observe(step, terms, output, quality, pseudo)
+        return terms
+
+    def observations(self, step: int) -> dict[str, float]:
+        """Share of sure pixels, pseudo-instances a picture, and the two tasks' gradients at the encoder's end."""
+        return self._observed
+
+    @torch.no_grad()
+    def after_step(self, step: int, average: Student) -> None:
+        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), batch-norm statistics included."""
+        share = 1 - min(self._settings.decay, 1 - 1 / (step + 2))
+        for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(current, share)
+            else:
+                own.copy_(current)
+
+    @torch.no_grad()
+    def pseudo_targets(self, answer: StudentOutput, given: Sequence[Targets]) -> tuple[list[Targets], float]:
+        """What the target's pictures are taken to show, and the share of their pixels that the teacher is sure of.
+
+        Args:
+            answer: of the teacher, for B pictures.
+            given: their class-agnostic masks and depth, as far as teachers gave any.
+        """
+        final = answer.levels[-1]
+        height, width = 4 * final.mask_logits.shape[-2], 4 * final.mask_logits.shape[-1]
+        composed = compose_semantic(final)
+        shares = composed / composed.sum(1, keepdim=True).clamp(min=1e-6)
+        full = F.interpolate(composed, size=(height, width), mode='bilinear', align_corners=False).argmax(1)
+        depth_m = F.interpolate(answer.log_depth[:, None].float().exp(), size=(height, width), mode='bilinear')[:, 0]
+        found = []
+        for row, target in enumerate(given):
+            semantic = full[row]
+            masks, labels = self._instances(final.class_logits[row], final.mask_logits[row], (height, width))
+            refinement = self._settings.refinement
+            if refinement is not None and target.segments is not None:
+                semantic = majority_vote(
+                    semantic, target.segments, self.student.classes, refinement.least_share, self._protected
+                )
+                masks = best_segments(masks, target.segments, refinement.instance_iou)
+            found.append(
+                self._put_together(semantic, masks, labels, target, self._own_depth(depth_m[row], target))
+            )
+        return found, float(confident_share(shares, self._settings.confidence))
+
+    def _instances(self, class_logits: Tensor, mask_logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """N×H×W masks and labels of the sure instances of a picture, the better one owning contested pixels."""
+        things = torch.tensor(self.student.thing_ids, device=class_logits.device)
+        _, labels, queries = best_instances(class_logits.float(), mask_logits.float(), things)
+        chances = class_logits.float().softmax(-1)[queries, labels]
+        soft = mask_logits[queries].float().sigmoid()
+        inside = soft > 0.5
+        quality = (soft * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
+        sure = (chances >= self._settings.instance_score) & (quality >= self._settings.instance_quality)
+        full = F.interpolate(soft[sure][:, None], size=size, mode='bilinear', align_corners=False)[:, 0] > 0.5
+        taken = torch.zeros(size, dtype=torch.bool, device=full.device)
+        masks, kept = [], []
+        for row, mask in enumerate(full):
+            own = mask & ~taken
+            if int(own.sum()) >= max(SMALLEST_PX, int(mask.sum()) // 2):
+                masks.append(own)
+                kept.append(row)
+                taken |= mask
+        return torch.stack(masks) if masks else full[:0], labels[sure][kept]
+
+    def _own_depth(self, depth_m: Tensor, given: Targets) -> Tensor | None:
+        """The average's own depth where no teacher gave any."""
+        if given.depth_m is not None or given.disparity is not None:
+            return given.depth_m
+        return torch.where((depth_m > NEAREST_M) & (depth_m <= self._cap_m), depth_m, torch.nan)
+
+    def _put_together(
+        self, semantic: Tensor, masks: Tensor, labels: Tensor, given: Targets, depth_m: Tensor | None
+    ) -> Targets:
+        """Instances overwrite the class map; every stuff class of the map is a mask as well."""
+        for mask, label in zip(masks, labels, strict=True):
+            semantic = torch.where(mask, label, semantic)
+        stuff = [
+            label for label in semantic.unique().tolist() if label != UNLABELLED and label not in self.student.thing_ids
+        ]
+        every = [masks, *((semantic == label)[None] for label in stuff)]
+        return replace(
+            given,
+            masks=torch.cat(every),
+            labels=torch.cat([labels, torch.tensor(stuff, dtype=torch.int64, device=labels.device)]),
+            semantic=semantic,
+            depth_m=depth_m,
+            segments=None,
+        )
+
+    def _mixed(self, batch: Batch, pseudo: Sequence[Targets], quality: float) -> list[Side]:
+        """What the student sees of the target: strong views, with half of a source's classes pasted onto each."""
+        assert batch.strong is not None
+        labelled, found = batch.labelled, []
+        for row, target in enumerate(pseudo):
+            below = Side(batch.strong[labelled + row], target)
+            if not self._settings.class_mix:
+                found.append(Side(below.image, _trusted(target, quality)))
+                continue
+            other = row % labelled
+            own = Side(batch.strong[other], batch.targets[other])
+            found.append(class_mix(own, below, self.student.thing_ids, quality, target.seed or 0))
+        return found
+
+    def _named(
+        self, name: str, output: StudentOutput, targets: Sequence[Targets], weight: float, trust: float
+    ) -> dict[str, Tensor]:
+        """Weighted terms of some rows; ``trust`` also weighs what no pixel weight reaches: masks, boxes and centres."""
+        terms = supervised_losses(output, targets, self._losses, self.student.thing_ids)
+        by_pixel = ('depth', 'composed_semantic', 'dense_semantic')
+        terms = {key: value if key in by_pixel else trust * value for key, value in terms.items()}
+        terms['relative_depth'] = self._relative_depth * relative_depth_loss(output.log_depth, targets)
+        return {f'{name}_{key}': weight * value for key, value in terms.items()}
+
+    def _distance(self, batch: Batch, output: StudentOutput) -> Tensor:
+        assert self.anchor is not None
+        labelled = batch.labelled
+        normalised = (batch.images[:labelled].float() - self.student.mean) / self.student.std
+        with torch.no_grad():
+            anchor = self.anchor(normalised.contiguous(memory_format=torch.channels_last))[-1]
+        return feature_distance(
+            output.encoded[-1][:labelled], anchor, batch.targets[:labelled], self.student.thing_ids
+        )
+
+    def _observe(
+        self, step: int, terms: dict[str, Tensor], output: StudentOutput, quality: float, pseudo: Sequence[Targets]
+    ) -> None:
+        self._observed = {}
+        if (step + 1) % OBSERVED_EVERY or not torch.is_grad_enabled():
+            return
+        things = self.student.thing_ids
+        instances = sum(int(label) in things for target in pseudo for label in target.labels)  # type: ignore[union-attr]
+        self._observed = {'sure_share': quality, 'pseudo_instances': instances / max(len(pseudo), 1)}
+        for task, value in split_by_task(terms).items():
+            (gradient,) = torch.autograd.grad(value, output.encoded[-1], retain_graph=True, allow_unused=True)
+            norm = 0.0 if gradient is None else float(gradient.norm())
+            if math.isfinite(norm):
+                self._observed[f'gradient_{task}'] = norm
+
+
+def split_by_task(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sums of the terms that teach depth, and of those that teach masks and classes."""
+    depth = [value for name, value in terms.items() if name.partition('_')[2] in DEPTH_TERMS]
+    others = [value for name, value in terms.items() if name.partition('_')[2] not in DEPTH_TERMS]
+    return {'segmentation': torch.stack(others).sum(), 'depth': torch.stack(depth).sum()}
+
+
+def _trusted(target: Targets, quality: float) -> Targets:
+    """The same targets, every pixel weighed by ``quality``."""
+    assert target.semantic is not None
+    return replace(target, pixel_weights=torch.full(target.semantic.shape, quality, device=target.semantic.device))
+
+
+def _mean_weight(targets: Sequence[Targets], otherwise: float) -> float:
+    weights = [target.pixel_weights for target in targets if target.pixel_weights is not None]
+    return float(torch.stack(weights).mean()) if weights else otherwise
