@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+# Height or width of an input: the coarsest level of every backbone has stride 32.
+Side = Annotated[int, Field(gt=0, multiple_of=32)]
 
 
 class Settings(BaseModel):

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from cast_train.data import Augmentation, Sample, make_targets, make_view
 from cast_train.data.augment import CROWD
+from cast_train.data.segments import Segments
 
 PLAIN = Augmentation(zoom=3.0, whole=0.0, flip=0.5, brightness=0, contrast=0, saturation=0, noise=0, blur=0)
 
@@ -30,6 +33,29 @@ def test_labels_stay_on_their_pixels(seed: int) -> None:
     red = view.image[0] > 127
     assert ((view.instance_ids == 1) == red).float().mean() > 0.98
     assert torch.equal(view.instance_ids == 1, view.semantic == 9)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_what_teachers_say_stays_on_its_pixels(seed: int) -> None:
+    bare = sample_with_a_red_car()
+    assert bare.instance_ids is not None
+    car = bare.instance_ids > 0
+    segments = Segments.of_masks(np.stack([car, np.ones_like(car)]))
+    view = make_view(replace(bare, segments=segments, disparity=car.astype(np.float32)), 64, 128, 1, 80, PLAIN, [seed])
+    targets = make_targets(view, ())
+    assert view.instance_ids is not None
+    assert targets.segments is not None
+    assert torch.equal(targets.segments[1], view.instance_ids == 1)
+    assert targets.segments[0].all()
+    assert targets.disparity is not None
+    assert torch.equal(targets.disparity == 1, view.instance_ids == 1)
+
+
+def test_a_view_without_a_segment_has_an_empty_stack() -> None:
+    nothing = Segments.of_masks(np.zeros((0, 64, 128), bool))
+    view = make_view(replace(sample_with_a_red_car(), segments=nothing), 32, 64, 1, 80, None, [0])
+    assert view.segments is not None
+    assert view.segments.shape == (0, 32, 64)
 
 
 def test_depth_is_scaled_to_the_reference_focal_length_of_the_view() -> None:

@@ -102,6 +102,22 @@ def test_seeds_are_not_overrides(table_file: Path) -> None:
         cells_of(load_table(table_file), ('seed=4',))
 
 
+def test_figures_of_another_domain_stand_behind_those_of_the_target() -> None:
+    row = {'name': 'FAMDA', 'params_m': 0.645, 'seeds': [1], 'train_seconds': [60.0]}
+    metrics = {'ap': [0.1], 'miou': [0.5], 'day_ap': [0.2], 'day_abs_rel': [0.125], 'rmse': [3.0]}
+    document = {
+        'title': 'T',
+        'command': 'c',
+        'git': 'g',
+        'data': 'd',
+        'text': '',
+        'rows': [{**row, 'metrics': metrics}],
+    }
+    text = as_markdown(document, 'T')
+    assert '| | AP | mIoU | day AP | day AbsRel | parameters |' in text
+    assert '| FAMDA | 10.0 | 50.0 | 20.0 | 0.125 | 0.65 M |' in text
+
+
 def test_an_unknown_stage_is_named(tmp_path: Path, table_file: Path) -> None:
     document = yaml.safe_load(table_file.read_text())
     document['rows'][0]['stage'] = 'magic'
@@ -120,6 +136,7 @@ def test_the_shipped_tables_are_valid(project_root: Path, monkeypatch: pytest.Mo
         'cast_losses',
         'cast_negatives',
         'cast_labels',
+        'night_streets',
     }
     for table in tables:
         cells = cells_of(table)

@@ -180,11 +180,12 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
 
 
 def test_the_registry_opens_by_name_and_says_what_is_wrong(tmp_path: Path) -> None:
-    assert set(TEACHERS) == {'network', 'composite', 'grounded_sam2'}
+    instances = {'network', 'composite', 'grounded_sam2'}
+    assert set(TEACHERS) == {*instances, 'network_segments', 'network_depth', 'sam_refiner', 'depth_anything'}
     run = untrained_run(tmp_path, tmp_path / 'run')
     teacher = open_teacher('network', {'checkpoint': str(run)}, CLASSES)
     assert len(teacher.fingerprint) == 64
-    with pytest.raises(TeacherError, match='known are composite, grounded_sam2, network'):
+    with pytest.raises(TeacherError, match='known are composite, depth_anything, grounded_sam2, network, '):
         open_teacher('ema', {}, CLASSES)
     with pytest.raises(RecipeError, match="did you mean 'checkpoint'"):
         open_teacher('network', {'chekpoint': str(run)}, CLASSES)

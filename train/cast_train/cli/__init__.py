@@ -18,6 +18,7 @@ def build_app() -> typer.Typer:
     from cast_train.cli.cast import cast
     from cast_train.cli.evaluate import evaluate
     from cast_train.cli.export import export
+    from cast_train.cli.famda import famda
     from cast_train.cli.fit import fit
     from cast_train.cli.fit_encoder import fit_encoder
     from cast_train.cli.fit_masks import fit_masks
@@ -27,7 +28,7 @@ def build_app() -> typer.Typer:
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast_train)
-    for verb in (fit, cast, ablate, fit_masks, fit_encoder, backbone, label, evaluate, export, validate):
+    for verb in (fit, cast, famda, ablate, fit_masks, fit_encoder, backbone, label, evaluate, export, validate):
         app.command()(verb)
     app.add_typer(streets, name='streets')
     return app

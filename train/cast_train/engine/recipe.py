@@ -15,10 +15,9 @@ from cast_train.data import DATASETS, Augmentation
 from cast_train.errors import RecipeError
 from cast_train.losses import LossSection
 from cast_train.models import SIZES
-from cast_train.settings import Positive, Settings, Share, Weight
+from cast_train.settings import Positive, Settings, Share, Side, Weight
 
 Section = TypeVar('Section', bound=Settings)
-Side = Annotated[int, Field(gt=0, multiple_of=32)]
 
 
 class StudentSection(Settings):

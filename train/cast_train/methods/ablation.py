@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of results: a grid of rows and seeds over one recipe, done resumably by any number of processes.
 
-Every cell is a stage of a CAST run (``methods.stages``), so rows share what they have in common. Start the same command
+Every cell is a stage of a run (``methods.stages``), so rows share what they have in common. Start the same command
 twice and the second process takes the cells that the first is not working on. A cell that a table in the output folder
 has already, under the same digest of all that goes into it, is not worked on again, even where its stages are gone:
 a table may be made in several sittings, on several machines.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +23,8 @@ from cast_ros.files import replacing
 from cast_train.engine.recipe import load_document, parse
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import git_revision
-from cast_train.methods.cast import STAGES, Cast, Pictures
-from cast_train.methods.recipe import CastRecipe, load_cast_recipe
 from cast_train.methods.stages import LOG, Stage, StageBusyError, Stages
+from cast_train.methods.tables import method_of
 from cast_train.settings import Settings
 
 METRICS = {'ap': 'AP', 'ap50': 'AP50', 'miou': 'mIoU', 'abs_rel': 'AbsRel'}
@@ -37,7 +36,7 @@ class RowSection(Settings):
 
     Attributes:
         name: as the table shows it.
-        stage: a key of ``methods.cast.STAGES``.
+        stage: one of the method's (``methods.tables``).
         set: overrides of the recipe, ``key.sub=value``.
         seeds: instead of the table's.
         note: a sentence below the table.
@@ -76,12 +75,12 @@ class TableSection(Settings):
 
 @dataclass(frozen=True)
 class Cell:
-    """One row at one seed, with the recipe that it stands for."""
+    """One row at one seed, with the recipe, of the table's method, that it stands for."""
 
     row: int
     seed: int
     stage: str
-    recipe: CastRecipe
+    recipe: Any
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,10 @@ def load_table(path: Path) -> TableSection:
         RecipeError: unreadable, an unknown key, or a stage that does not exist.
     """
     table = parse(TableSection, load_document(path, ()), str(path))
+    stages = method_of(table.recipe).stages
     for row in table.rows:
-        if row.stage not in STAGES:
-            raise RecipeError(f'{path}: row {row.name!r}: unknown stage {row.stage!r}; known are {", ".join(STAGES)}')
+        if row.stage not in stages:
+            raise RecipeError(f'{path}: row {row.name!r}: unknown stage {row.stage!r}; known are {", ".join(stages)}')
     return table
 
 
@@ -120,12 +120,12 @@ def cells_of(table: TableSection, overrides: tuple[str, ...] = ()) -> list[Cell]
     """
     if any(override.partition('=')[0].strip() == 'seed' for override in (*overrides, *table.set)):
         raise RecipeError(f'seed cannot be set for the table {table.name}; name seeds under its own key `seeds`')
-    found = []
+    load, found = method_of(table.recipe).load, []
     for place in range(max(len(row.seeds or table.seeds) for row in table.rows)):
         for index, row in enumerate(table.rows):
             seeds = row.seeds or table.seeds
             if place < len(seeds):
-                recipe = load_cast_recipe(table.recipe, (*table.set, *overrides, *row.set, f'seed={seeds[place]}'))
+                recipe = load(table.recipe, (*table.set, *overrides, *row.set, f'seed={seeds[place]}'))
                 found.append(Cell(index, seeds[place], row.stage, recipe))
     return found
 
@@ -139,13 +139,14 @@ def ablate(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Do every cell that nobody has done, and keep ``out``/NAME.json and NAME.md up to date; returns the document."""
-    pictures: dict[str, Pictures] = {}
+    method = method_of(table.recipe)
+    pictures: dict[str, Any] = {}
 
     def stage_of(cell: Cell, stages: Stages) -> Stage:
-        key = cell.recipe.data.model_dump_json(exclude={'labels'})
+        key = method.identity(cell.recipe)
         if key not in pictures:
-            pictures[key] = Pictures(cell.recipe.data)
-        return STAGES[cell.stage](Cast(cell.recipe, stages, pictures[key]))
+            pictures[key] = method.read(cell.recipe)
+        return method.stages[cell.stage](method.make(cell.recipe, stages, pictures[key]))
 
     looking = Stages(store, lambda _: None, look=True)
     while True:
@@ -217,7 +218,7 @@ def document_of(table: TableSection, cells: list[Cell], done: dict[int, Result],
                 'seeds': [seed for seed, _ in own],
                 'metrics': {
                     name: [round(result['metrics'][name], 5) for result in results]
-                    for name in METRICS
+                    for name in _shown(results[0]['metrics'])
                     if all(name in result['metrics'] for result in results)
                 },
                 'train_seconds': [result['train_seconds'] for result in results],
@@ -239,7 +240,7 @@ def document_of(table: TableSection, cells: list[Cell], done: dict[int, Result],
 
 def as_markdown(document: dict[str, Any], name: str) -> str:
     """The table for people; generated from the JSON alone."""
-    shown = [key for key in METRICS if any(key in row['metrics'] for row in document['rows'])]
+    shown = _shown([key for row in document['rows'] for key in row['metrics']])
     lines = [
         f'# {document["title"]}',
         '',
@@ -247,11 +248,11 @@ def as_markdown(document: dict[str, Any], name: str) -> str:
         f'Data: {document["data"]}. Mean ± standard deviation over the seeds, in points (AbsRel: as it is). '
         f'Made by `{document["command"]}` at revision {document["git"]}; raw values in `{name}.json`.',
         '',
-        '| | ' + ' | '.join(METRICS[key] for key in shown) + ' | parameters | seeds | training |',
+        '| | ' + ' | '.join(_title(key) for key in shown) + ' | parameters | seeds | training |',
         '| --- |' + ' ---: |' * (len(shown) + 3),
     ]
     for row in document['rows']:
-        cells = [_spread(row['metrics'].get(key), 1 if key == 'abs_rel' else 100) for key in shown]
+        cells = [_spread(row['metrics'].get(key), 1 if key.endswith('abs_rel') else 100) for key in shown]
         minutes = statistics.mean(row['train_seconds']) / 60
         lines.append(
             f'| {row["name"]} | '
@@ -260,6 +261,24 @@ def as_markdown(document: dict[str, Any], name: str) -> str:
         )
     notes = [f'- {row["name"]}: {row["note"]}' for row in document['rows'] if 'note' in row]
     return '\n'.join([*lines, *(['', *notes] if notes else []), ''])
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    """The metrics of ``METRICS`` among them, in its order: those without a domain before them, then one by one."""
+    prefixes = sorted({prefix for prefix, metric in map(_split, names) if metric})
+    wanted = [f'{prefix}{metric}' for prefix in prefixes for metric in METRICS]
+    return [name for name in wanted if name in names]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """What stands before a metric of ``METRICS``, such as ``day_``, and that metric; empty for a name without one."""
+    metric = next((metric for metric in METRICS if name == metric or name.endswith(f'_{metric}')), '')
+    return name.removesuffix(metric), metric
+
+
+def _title(name: str) -> str:
+    prefix, metric = _split(name)
+    return f'{prefix[:-1]} {METRICS[metric]}' if prefix else METRICS[metric]
 
 
 def _spread(values: list[float] | None, factor: float) -> str:

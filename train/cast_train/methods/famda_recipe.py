@@ -129,7 +129,6 @@ class FamdaRecipe(Settings):
     """The whole recipe.
 
     Attributes:
-        class_map: of ``data.class_maps``, where source and target name their classes differently.
         segments: teacher of class-agnostic masks, a key of ``methods.famda.SEGMENTS``; None for none.
         depth_teacher: a key of ``methods.famda.DEPTH``; None leaves the target's depth to the average itself.
         relative_depth: weight of the loss on a relative teacher's disparity.
@@ -145,7 +144,6 @@ class FamdaRecipe(Settings):
     depth: DepthSection
     source: DomainSection
     target: DomainSection
-    class_map: str | None = None
     segments: TeacherSection | None = None
     depth_teacher: TeacherSection | None = None
     relative_depth: Weight = 1.0

@@ -145,9 +145,7 @@ class FamdaTask(Task):
                     semantic, target.segments, self.student.classes, refinement.least_share, self._protected
                 )
                 masks = best_segments(masks, target.segments, refinement.instance_iou)
-            found.append(
-                self._put_together(semantic, masks, labels, target, self._own_depth(depth_m[row], target))
-            )
+            found.append(self._put_together(semantic, masks, labels, target, self._own_depth(depth_m[row], target)))
         return found, float(confident_share(shares, self._settings.confidence))
 
     def _instances(self, class_logits: Tensor, mask_logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -225,9 +223,7 @@ class FamdaTask(Task):
         normalised = (batch.images[:labelled].float() - self.student.mean) / self.student.std
         with torch.no_grad():
             anchor = self.anchor(normalised.contiguous(memory_format=torch.channels_last))[-1]
-        return feature_distance(
-            output.encoded[-1][:labelled], anchor, batch.targets[:labelled], self.student.thing_ids
-        )
+        return feature_distance(output.encoded[-1][:labelled], anchor, batch.targets[:labelled], self.student.thing_ids)
 
     def _observe(
         self, step: int, terms: dict[str, Tensor], output: StudentOutput, quality: float, pseudo: Sequence[Targets]

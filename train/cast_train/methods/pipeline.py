@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole CAST run: all stages, the exported student with its card, and a manifest of what went in."""
+"""A whole run of a method: all stages, the exported student with its card, and a manifest of what went in."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from cast_ros.files import replacing
 from cast_train.export.checkpoint import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.cast import Cast, Pictures, weights_in
+from cast_train.methods.famda import Domains, Famda
+from cast_train.methods.famda_recipe import FamdaRecipe
 from cast_train.methods.recipe import CastRecipe
-from cast_train.methods.stages import Stages, digest_of, digest_of_file
+from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file
 
 MANIFEST = 'manifest.json'
 
 
 def run_cast(recipe: CastRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
-    """Run every stage that is not in ``store`` yet, export the refined student, and return its ONNX file.
+    """Run every stage of CAST that is not in ``store`` yet, export the refined student, and return its ONNX file.
 
     Args:
         recipe: what to do.
@@ -37,36 +39,69 @@ def run_cast(recipe: CastRecipe, folder: Path, store: Path, say: Callable[[str],
     cast = Cast(recipe, Stages(store, say), pictures)
     say(f'{len(cast.every_label)} of {len(pictures.train)} pictures with labels ({cast.split.source})')
     refined = cast.refinement()
+    data = {
+        'data_sha256': pictures.digest,
+        'labelled': [pictures.names[index] for index in cast.split.labelled],
+        'held_out': [pictures.names[index] for index in cast.split.held_out],
+    }
+    method = {'method': 'CAST', 'labels': cast.split.source, 'teacher': recipe.teacher.kind}
+    return _finish(recipe, cast.stages, refined, folder, method, data)
+
+
+def run_famda(recipe: FamdaRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
+    """Run every stage of FAMDA that is not in ``store`` yet, export the adapted student, and return its ONNX file.
+
+    Arguments and errors as for ``run_cast``.
+    """
+    domains = Domains(recipe)
+    famda = Famda(recipe, Stages(store, say), domains)
+    say(
+        f'{len(domains.source.train)} pictures of {recipe.source.name} with labels, '
+        f'{len(domains.target.train)} of {recipe.target.name} without'
+    )
+    adapted = famda.adapted()
+    method = {
+        'method': 'FAMDA, reconstructed',
+        'source': recipe.source.name,
+        'target': recipe.target.name,
+        'segments': 'none' if recipe.segments is None else recipe.segments.kind,
+        'depth_teacher': 'none' if recipe.depth_teacher is None else recipe.depth_teacher.kind,
+    }
+    return _finish(recipe, famda.stages, adapted, folder, method, {'data_sha256': domains.digest})
+
+
+def _finish(
+    recipe: CastRecipe | FamdaRecipe,
+    stages: Stages,
+    last: Stage,
+    folder: Path,
+    method: dict[str, str],
+    data: dict[str, Any],
+) -> Path:
+    """Export the last stage's student, and write down what went into it."""
     student = folder / f'{recipe.name}.onnx'
     folder.mkdir(parents=True, exist_ok=True)
-    method = {'method': 'CAST', 'labels': cast.split.source, 'teacher': recipe.teacher.kind}
-    say(export_run(weights_in(refined.folder), student, provenance=method).summary)
+    stages.say(export_run(weights_in(last.folder), student, provenance=method).summary)
+    document = {
+        'recipe': recipe.model_dump(mode='json'),
+        'recipe_sha256': digest_of(recipe.model_dump(mode='json')),
+        **data,
+        'git_revision': git_revision(),
+        'stages': [_entry(stage) for stage in stages.used],
+        'student': student.name,
+        'student_sha256': digest_of_file(student),
+    }
     with replacing(folder / MANIFEST) as file:
-        file.write(json.dumps(_manifest(cast, student), indent=1).encode())
+        file.write(json.dumps(document, indent=1).encode())
     return student
 
 
-def _manifest(cast: Cast, student: Path) -> dict[str, Any]:
-    stages = []
-    for stage in cast.stages.used:
-        weights = weights_in(stage.folder)
-        stages.append(
-            {
-                'name': stage.name,
-                'digest': stage.digest,
-                'folder': stage.folder.name,
-                'checkpoint_sha256': digest_of_file(weights) if weights.is_file() else None,
-                **stage.result,
-            }
-        )
+def _entry(stage: Stage) -> dict[str, Any]:
+    weights = weights_in(stage.folder)
     return {
-        'recipe': cast.recipe.model_dump(mode='json'),
-        'recipe_sha256': digest_of(cast.recipe.model_dump(mode='json')),
-        'data_sha256': cast.pictures.digest,
-        'labelled': [cast.pictures.names[index] for index in cast.split.labelled],
-        'held_out': [cast.pictures.names[index] for index in cast.split.held_out],
-        'git_revision': git_revision(),
-        'stages': stages,
-        'student': student.name,
-        'student_sha256': digest_of_file(student),
+        'name': stage.name,
+        'digest': stage.digest,
+        'folder': stage.folder.name,
+        'checkpoint_sha256': digest_of_file(weights) if weights.is_file() else None,
+        **stage.result,
     }

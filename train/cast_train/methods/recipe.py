@@ -19,14 +19,13 @@ from cast_train.engine.recipe import (
     Phase,
     Recipe,
     RunSection,
-    Side,
     StudentSection,
     load_document,
     parse,
 )
 from cast_train.losses import LossSection
 from cast_train.losses.pixel_contrast import PixelContrast
-from cast_train.settings import Positive, Settings, Share, Weight
+from cast_train.settings import Positive, Settings, Share, Side, Weight
 from cast_train.teachers import PseudoLabelSettings
 
 

@@ -23,7 +23,7 @@ from cast_train.errors import TeacherError
 from cast_train.export.checkpoint import load_student
 from cast_train.models import QueryPrediction, Student, compose_semantic
 from cast_train.models.graph import best_instances
-from cast_train.settings import Settings, Share
+from cast_train.settings import Settings, Share, Side
 from cast_train.teachers.teacher import CERTAIN, PseudoLabels
 
 # Raise it whenever the same weights would give other labels: labels in a cache are then computed anew.
@@ -34,10 +34,19 @@ Device = Literal['cpu', 'cuda']
 
 
 class NetworkSettings(Settings):
-    """``checkpoint`` is a run folder or the file in it; detections below ``score_floor`` are not even kept."""
+    """Which network, and how it is asked.
+
+    Attributes:
+        checkpoint: a run folder, or the file in it.
+        score_floor: detections below are not even kept.
+        input: height and width that pictures get, instead of those that the run exports for: a network answers best at
+            the size of the views that it learned from.
+        device: where the network runs.
+    """
 
     checkpoint: Path
     score_floor: Share = 0.0
+    input: tuple[Side, Side] | None = None
     device: Device = 'cpu'
 
 
@@ -88,7 +97,7 @@ class NetworkTeacher:
             TeacherError: there is no such checkpoint.
             TrainingError: it cannot be read, or does not fit its recipe.
         """
-        network, contract = open_network(settings.checkpoint, settings.device)
+        network, contract = open_network(settings.checkpoint, settings.device, settings.input)
         return cls(network, contract, settings.score_floor)
 
     @property
@@ -107,8 +116,12 @@ class NetworkTeacher:
         return [to_labels(one, self.contract, fx, self._score_floor) for one, fx in zip(seen, fx_px, strict=True)]
 
 
-def open_network(checkpoint: Path, device: Device) -> tuple[Student, StudentContract]:
+def open_network(
+    checkpoint: Path, device: Device, size: tuple[int, int] | None = None
+) -> tuple[Student, StudentContract]:
     """Return the network of a run on ``device`` (``cuda`` is the one of this rank) and its contract.
+
+    ``size`` is the height and width of its input, if not the run's own.
 
     Raises:
         TeacherError: there is no such checkpoint, or no such device.
@@ -118,7 +131,11 @@ def open_network(checkpoint: Path, device: Device) -> tuple[Student, StudentCont
             f'{checkpoint}: no such run; a teacher is a run folder of cast-train with last.pt in it, or that file'
         )
     student, _, _ = load_student(checkpoint)
-    return student.network.to(torch_device(device)), student.contract
+    contract = student.contract
+    if size is not None:
+        placed = contract.input.model_copy(update={'height': size[0], 'width': size[1]})
+        contract = contract.model_copy(update={'input': placed})
+    return student.network.to(torch_device(device)), contract
 
 
 def torch_device(device: Device) -> torch.device:

@@ -16,7 +16,7 @@ from cast_ros.student import StudentContract
 from cast_train.data.segments import Segments
 from cast_train.errors import TeacherError
 from cast_train.models import Student
-from cast_train.settings import Positive, Settings, Share
+from cast_train.settings import Positive, Settings, Share, Side
 from cast_train.teachers.network import (
     Device,
     NetworkSettings,
@@ -41,12 +41,14 @@ class NetworkSegmentsSettings(Settings):
         checkpoint: a run folder, or the file in it.
         score: least probability that a query has found anything.
         smallest_px: a mask of fewer pixels of the picture is dropped.
+        input: height and width that pictures get, instead of those that the run exports for.
         device: where the network runs.
     """
 
     checkpoint: Path
     score: Share = 0.5
     smallest_px: Positive = 12
+    input: tuple[Side, Side] | None = None
     device: Device = 'cpu'
 
 
@@ -67,7 +69,7 @@ class NetworkSegments:
             'network_segments',
             ANSWER_VERSION,
             contract.input.model_dump_json(),
-            settings.model_dump_json(exclude={'checkpoint', 'device'}),
+            settings.model_dump_json(exclude={'checkpoint', 'input', 'device'}),
             weights_digest(network),
         )
 
@@ -78,7 +80,7 @@ class NetworkSegments:
         Raises:
             TeacherError: there is no such checkpoint.
         """
-        return cls(*open_network(settings.checkpoint, settings.device), settings)
+        return cls(*open_network(settings.checkpoint, settings.device, settings.input), settings)
 
     def label(self, images: Sequence[npt.NDArray[np.uint8]], fx_px: Sequence[float | None]) -> list[PseudoLabels]:
         """See ``Teacher``; ``fx_px`` is not used."""

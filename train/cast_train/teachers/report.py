@@ -57,7 +57,7 @@ class LabelReport:
         """Count the labels of one picture."""
         counted = answer.scores >= threshold
         self.labelled += 1
-        self.empty += not counted.any()
+        self.empty += _says_nothing(answer, bool(counted.any()))
         self.detections += int(counted.sum())
         self.confidence += float(answer.scores[counted].sum())
         for label in answer.labels[counted].tolist():
@@ -121,6 +121,12 @@ class LabelReport:
                 f'the labels have collapsed: {"; ".join(problems)}; '
                 'look at some of them, use another teacher or checkpoint, or relax the limit if the pictures are so'
             )
+
+
+def _says_nothing(answer: PseudoLabels, has_instances: bool) -> bool:
+    """Without a detection; masks without a class count as such, and whoever knows depth alone has none to show."""
+    depth_alone = answer.disparity is not None or (answer.depth_m is not None and answer.semantic is None)
+    return not (has_instances or depth_alone or answer.segments)
 
 
 def _share(part: float, whole: float) -> float | None:

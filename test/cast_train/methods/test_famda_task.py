@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of FAMDA: where the student's targets come from, and how the teacher moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cast_train.data import Batch
+from cast_train.data.augment import Targets
+from cast_train.losses import LossSection
+from cast_train.methods.famda_recipe import AdaptationSection
+from cast_train.methods.famda_task import OBSERVED_EVERY, FamdaTask, split_by_task
+from cast_train.models import QueryPrediction, Student, StudentOutput
+
+CLASSES, THINGS = 4, (2, 3)
+HEIGHT, WIDTH = 64, 64
+
+
+def task(**settings: Any) -> FamdaTask:
+    torch.manual_seed(0)
+    adaptation = AdaptationSection.model_validate({'decay': 0.9, **settings})
+    return FamdaTask(Student('nano', CLASSES, THINGS), LossSection(), adaptation, (), 1.0, 80.0)
+
+
+def logit(mask: Tensor) -> Tensor:
+    return torch.where(mask, 8.0, -8.0)
+
+
+def answer(quality: float = 8.0) -> StudentOutput:
+    """A teacher that sees class 0 above, class 1 below, a thing in the middle, and says so with ``quality``."""
+    cells = torch.zeros(4, HEIGHT // 4, WIDTH // 4, dtype=torch.bool)
+    cells[0, :8], cells[1, 8:], cells[2, 6:10, 6:10] = True, True, True
+    masks = logit(cells)
+    masks[2] *= quality / 8
+    classes = torch.full((4, CLASSES + 1), -8.0)
+    for row, label in enumerate((0, 1, 2, CLASSES)):
+        classes[row, label] = 8.0
+    level = QueryPrediction(classes[None], masks[None], torch.zeros(1, 4, 4))
+    return StudentOutput([level], torch.zeros(1, 2, 8, 8), torch.full((1, 16, 16), 2.0), None, [])
+
+
+def given(**changes: Any) -> Targets:
+    return replace(Targets(None, None, None, None, seed=1), **changes)
+
+
+def batch(labelled: int = 2, others: int = 2) -> Batch:
+    torch.manual_seed(1)
+    semantic = torch.zeros(HEIGHT, WIDTH, dtype=torch.int64)
+    semantic[32:], semantic[20:40, 20:40] = 1, 2
+    masks = torch.stack([semantic == label for label in range(3)])
+    source = Targets(masks, torch.tensor([0, 1, 2]), semantic, torch.full((HEIGHT, WIDTH), 9.0), 1)
+    images = torch.randint(0, 255, (labelled + others, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    targets = [replace(source, seed=seed) for seed in range(labelled)] + [given(seed=9 + row) for row in range(others)]
+    return Batch(images, targets, labelled, images.flip(1))
+
+
+def test_pseudo_labels_are_the_teachers_map_instances_and_depth() -> None:
+    (found,), sure = task().pseudo_targets(answer(), [given()])
+    assert found.semantic is not None
+    assert found.masks is not None
+    assert found.labels is not None
+    assert found.labels.tolist() == [2, 0, 1]
+    assert found.semantic[0, 0] == 0
+    assert found.semantic[-1, 0] == 1
+    assert found.semantic[32, 32] == 2
+    assert 200 < int(found.masks[0].sum()) < 330  # a square of four cells, 256 pixels
+    assert torch.equal(found.semantic == 2, found.masks[0])
+    assert found.depth_m is not None
+    assert torch.allclose(found.depth_m, torch.tensor(2.0).exp())
+    assert sure > 0.9
+
+
+def test_an_unsure_instance_is_no_pseudo_label() -> None:
+    (found,), _ = task(instance_quality=0.7).pseudo_targets(answer(quality=0.4), [given()])
+    assert found.labels is not None
+    assert 2 not in found.labels.tolist()
+
+
+def test_a_segment_corrects_map_and_instance() -> None:
+    segment = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
+    segment[0, 22:42, 22:42] = True
+    refinement = {'least_share': 0.5, 'instance_iou': 0.4}
+    (found,), _ = task(refinement=refinement).pseudo_targets(answer(), [given(segments=segment)])
+    assert found.masks is not None
+    assert torch.equal(found.masks[0], segment[0])
+    (kept,), _ = task(refinement=None).pseudo_targets(answer(), [given(segments=segment)])
+    assert kept.masks is not None
+    assert not torch.equal(kept.masks[0], segment[0])
+
+
+def test_depth_of_a_teacher_comes_before_the_average_s_own() -> None:
+    metric, relative = torch.full((HEIGHT, WIDTH), 33.0), torch.rand(HEIGHT, WIDTH)
+    (with_depth, with_disparity), _ = task().pseudo_targets(
+        StudentOutput(
+            [QueryPrediction(*(part.repeat(2, *[1] * (part.ndim - 1)) for part in answer().levels[0]))],
+            torch.zeros(2, 2, 8, 8),
+            torch.full((2, 16, 16), 2.0),
+            None,
+            [],
+        ),
+        [given(depth_m=metric), given(disparity=relative)],
+    )
+    assert with_depth.depth_m is metric
+    assert with_disparity.depth_m is None
+    assert with_disparity.disparity is relative
+
+
+def test_the_teacher_follows_the_student_by_its_decay() -> None:
+    one = task(decay=0.9)
+    name = 'decoder.classify.weight'
+    before = one.teacher.state_dict()[name].clone()
+    with torch.no_grad():
+        one.student.state_dict()[name].add_(1.0)
+    one.after_step(0, one.student)  # as a plain mean of two at first
+    assert torch.allclose(one.teacher.state_dict()[name], before + 0.5)
+    one.after_step(1000, one.student)
+    assert torch.allclose(one.teacher.state_dict()[name], before + 0.55)
+
+
+def test_only_the_student_learns_and_the_teacher_stays_in_evaluation_mode() -> None:
+    one = task(masked={'patch_px': 16}, feature_distance=0.1)
+    one.train()
+    terms = one(batch(), 0)
+    torch.stack(list(terms.values())).sum().backward()
+    assert one.student.decoder.classify.weight.grad is not None
+    assert all(parameter.grad is None for parameter in one.teacher.parameters())
+    assert not one.teacher.training
+    assert {name.partition('_')[0] for name in terms} == {'source', 'target', 'masked', 'features'}
+    assert all(bool(value.isfinite()) for value in terms.values())
+
+
+def test_the_weight_of_the_target_grows_over_the_warm_up() -> None:
+    first, last = (task(warm_up=4).train()(batch(), step) for step in (0, 3))
+    assert first['target_depth'].item() == pytest.approx(last['target_depth'].item() / 4, rel=1e-5)
+    assert first['source_depth'].item() == pytest.approx(last['source_depth'].item(), rel=1e-5)
+
+
+def test_the_balance_of_the_tasks_is_observed_now_and_then() -> None:
+    one = task().train()
+    one(batch(), OBSERVED_EVERY - 1)
+    observed = one.observations(OBSERVED_EVERY - 1)
+    assert observed.keys() == {'sure_share', 'pseudo_instances', 'gradient_segmentation', 'gradient_depth'}
+    assert observed['gradient_segmentation'] > 0
+    assert observed['gradient_depth'] > 0
+    one(batch(), OBSERVED_EVERY)
+    assert one.observations(OBSERVED_EVERY) == {}
+
+
+def test_terms_are_told_apart_by_task() -> None:
+    terms = {'source_depth': 1.0, 'target_relative_depth': 2.0, 'source_bce': 4.0, 'features': 8.0}
+    sums = split_by_task({name: torch.tensor(value) for name, value in terms.items()})
+    assert {name: float(value) for name, value in sums.items()} == {'depth': 3.0, 'segmentation': 12.0}

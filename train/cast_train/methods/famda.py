@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FAMDA from top to bottom: learn the labelled source, then adapt to the unlabelled target – with its baselines.
+
+Our reconstruction of a paper that is known by its abstract (papers.md §3.3); ``methods.famda_task`` has the step.
+
+    1  segments, depth   teachers look at the target once: class-agnostic masks, and depth          (``teachers``)
+    2  source            the student learns the labels of the source                                L_sup(source)
+    3  adapted           and goes on: source labels, and what its own average says of the target    ``FamdaTask``
+
+Every method of ``Famda`` is one stage; a stage that was done before is found in the store (``methods.stages``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from cast_train.data import Sample, Source, StrongViews, open_dataset
+from cast_train.data.batches import load_samples
+from cast_train.data.rare_classes import rare_class_chances
+from cast_train.data.registry import common_classes
+from cast_train.engine.contract import build_contract
+from cast_train.engine.evaluate import evaluate, headline
+from cast_train.engine.fitting import take_over
+from cast_train.engine.recipe import Part
+from cast_train.engine.task import SupervisedTask, Task
+from cast_train.errors import RecipeError
+from cast_train.export.checkpoint import load_student
+from cast_train.methods.cast import millions, seconds_in, weights_in
+from cast_train.methods.famda_recipe import DomainSection, FamdaRecipe, TeacherSection
+from cast_train.methods.famda_task import FamdaTask
+from cast_train.methods.recipe import StageSection
+from cast_train.methods.stage_training import train_stage
+from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
+from cast_train.models import Student
+from cast_train.models.graph import TorchStudent
+from cast_train.teachers.cache import LabelCache
+from cast_train.teachers.labelling import LabelRun, read_label
+from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, Kind, open_teacher
+from cast_train.teachers.report import CollapseRule
+
+
+class Domain(NamedTuple):
+    """The pictures of a domain, with all the labels that the data set has of them."""
+
+    train: list[Sample]
+    validation: list[Sample]
+
+
+class Domains:
+    """The pictures that a recipe names, read once.
+
+    Raises:
+        DataError: a data set is not as expected, or source and target differ in their classes.
+    """
+
+    def __init__(self, recipe: FamdaRecipe) -> None:
+        opened = {section.name: self._open(section) for section in (recipe.source, recipe.target)}
+        classes = [dataset.classes for parts in opened.values() for dataset in (*parts[0], *parts[1])]
+        self.classes = common_classes(classes)
+        self.source, self.target = (Domain(load_samples(train), load_samples(val)) for train, val in opened.values())
+        self.digest = digest_of_samples(
+            [sample for domain in (self.source, self.target) for part in domain for sample in part]
+        )
+
+    @staticmethod
+    def _open(section: DomainSection) -> tuple[list[Any], list[Any]]:
+        def parts(wanted: Sequence[Part]) -> list[Any]:
+            return [open_dataset(section.dataset, section.root, one.split, one.domain) for one in wanted]
+
+        return parts(section.train), parts(section.validation)
+
+
+class Famda:
+    """One recipe at one seed.
+
+    Args:
+        recipe: see ``methods.famda_recipe``.
+        stages: where finished stages are found and new ones go.
+        domains: of the recipe, so that the rows of a table need not read them again.
+
+    Raises:
+        RecipeError: a protected class does not exist.
+    """
+
+    def __init__(self, recipe: FamdaRecipe, stages: Stages, domains: Domains) -> None:
+        self.recipe, self.stages, self.domains = recipe, stages, domains
+        self.contract = build_contract(recipe.of_stage(recipe.stages.adaptation), domains.classes)
+        refinement = recipe.adaptation.refinement
+        self.protected = self._class_ids(() if refinement is None else refinement.protected)
+
+    # What teachers say about the target.
+
+    def segments(self) -> Stage | None:
+        """Class-agnostic masks of the target's training pictures; None where the recipe has no such teacher."""
+        return self._labelled('famda-segments', self.recipe.segments, SEGMENT_TEACHERS)
+
+    def depth(self) -> Stage | None:
+        """Depth of the target's training pictures; None where the recipe has no such teacher."""
+        return self._labelled('famda-depth', self.recipe.depth_teacher, DEPTH_TEACHERS)
+
+    # The student.
+
+    def source(self) -> Stage:
+        """The labels of the source alone: where every adaptation starts."""
+        return self._supervised('famda-source', self.recipe.stages.source, self.domains.source.train, None)
+
+    def adapted(self) -> Stage:
+        """The student of ``source`` goes on with the target."""
+        recipe, stage = self.recipe, self.recipe.stages.adaptation
+        if not stage.unlabelled:
+            raise RecipeError(f'{recipe.name}: stages.adaptation needs unlabelled pictures in each step')
+        start, segments, depth = self.source(), self.segments(), self.depth()
+        inputs = {
+            **self._inputs(stage),
+            'start': start.digest,
+            'segments': None if segments is None else segments.digest,
+            'depth_teacher': None if depth is None else depth.digest,
+            'adaptation': recipe.adaptation.model_dump(mode='json'),
+            'strong': recipe.strong.model_dump(mode='json'),
+            'relative_depth': recipe.relative_depth,
+        }
+
+        def work(folder: Path) -> dict[str, Any]:
+            task = FamdaTask(
+                self._started(start),
+                recipe.losses,
+                recipe.adaptation,
+                self.protected,
+                recipe.relative_depth,
+                recipe.depth.cap_m,
+            )
+            target = self.unlabelled_target(segments, depth)
+            sources = [self._source(stage.labelled), Source(target, stage.unlabelled)]
+            self._train(task, stage, sources, folder, recipe.strong)
+            return self._judged(folder)
+
+        return self.stages.once('famda', inputs, work)
+
+    # Baselines.
+
+    def source_only(self) -> Stage:
+        """No adaptation: the labels of the source for as many steps as ``source`` and ``adapted`` together."""
+        stage = self.recipe.stages.source_only
+        return self._supervised('famda-source', _asked_for(stage, 'source_only'), self.domains.source.train, None)
+
+    def oracle(self) -> Stage:
+        """What the target's labels would give: the student of ``source`` goes on with the labels of both."""
+        stage = _asked_for(self.recipe.stages.oracle, 'oracle')
+        start = self.source()
+        return self._supervised('famda-oracle', stage, self.domains.source.train, start, self.domains.target.train)
+
+    # How a stage is done.
+
+    def unlabelled_target(self, segments: Stage | None, depth: Stage | None) -> list[Sample]:
+        """The target's training pictures with what teachers say, and without any label of their own."""
+        bare = [
+            replace(
+                sample, instance_ids=None, instance_labels=None, instance_is_crowd=None, semantic=None, depth_m=None
+            )
+            for sample in self.domains.target.train
+        ]
+        for stage in (segments, depth):
+            if stage is not None:
+                cache = LabelCache(stage.folder, stage.result['fingerprint'])
+                bare = [_with_answer(sample, cache) for sample in bare]
+        return bare
+
+    def _labelled(self, name: str, section: TeacherSection | None, kinds: dict[str, Kind]) -> Stage | None:
+        if section is None:
+            return None
+        teacher = open_teacher(section.kind, section.settings, self.domains.classes, kinds)
+        target = self.domains.target.train
+
+        def work(folder: Path) -> dict[str, Any]:
+            # Masks without classes may all be of one, and have no score.
+            rule = CollapseRule(most_one_class=1.0, least_confidence=0.0)
+            run = LabelRun(folder, self.domains.classes, rule=rule, batch=1, say=self.stages.say)
+            run.label(teacher, target)
+            return {'fingerprint': teacher.fingerprint, 'pictures': len(target)}
+
+        inputs = {'teacher': teacher.fingerprint, 'data': self.domains.digest}
+        return self.stages.once(name, inputs, work)
+
+    def _supervised(
+        self,
+        name: str,
+        stage: StageSection,
+        labelled: list[Sample],
+        start: Stage | None,
+        others: list[Sample] | None = None,
+    ) -> Stage:
+        """Learn labels: of the source, and for the oracle ``stage.unlabelled`` pictures a step of the target's."""
+        recipe = self.recipe
+        inputs = {
+            **self._inputs(stage),
+            'start': None if start is None else start.digest,
+            'target_labels': others is not None,
+        }
+
+        def work(folder: Path) -> dict[str, Any]:
+            sources = [Source(labelled, stage.labelled)]
+            if others is not None:
+                if not stage.unlabelled:
+                    raise RecipeError(f'{recipe.name}: stages.oracle needs pictures of the target under `unlabelled`')
+                sources.append(Source(others, stage.unlabelled))
+            self._train(SupervisedTask(self._started(start), recipe.losses), stage, sources, folder, None)
+            return self._judged(folder)
+
+        return self.stages.once(name, inputs, work)
+
+    def _started(self, start: Stage | None) -> Student:
+        student = self.recipe.student
+        torch.manual_seed(self.recipe.seed)
+        network = Student(student.size, len(self.domains.classes), self.contract.thing_ids, student.backbone_weights)
+        initial = student.initial if start is None else weights_in(start.folder)
+        if initial is not None:
+            take_over(network, initial)
+        return network
+
+    def _source(self, count: int) -> Source:
+        rare = self.recipe.adaptation.rare_classes
+        samples = self.domains.source.train
+        if rare is None:
+            return Source(samples, count)
+        chances = rare_class_chances(samples, len(self.domains.classes), rare.temperature, rare.least_share)
+        return Source(samples, count, chances)
+
+    def _train(
+        self, task: Task, stage: StageSection, sources: Sequence[Source], folder: Path, strong: StrongViews | None
+    ) -> None:
+        note = ' and '.join(f'{len(source.samples)} pictures' for source in sources)
+        train_stage(task, stage, self.recipe.of_stage(stage), self.contract, sources, folder, strong, None, note)
+
+    def _judged(self, folder: Path) -> dict[str, Any]:
+        """Figures on the target, and under the source's name those on the source."""
+        network = load_student(weights_in(folder))[0].network
+        student = TorchStudent(network, self.contract)
+        figures = headline(evaluate(student, self.domains.target.validation))
+        on_source = headline(evaluate(student, self.domains.source.validation))
+        figures |= {f'{self.recipe.source.name}_{name}': value for name, value in on_source.items()}
+        return {'params_m': millions(network), 'metrics': figures, 'train_seconds': seconds_in(folder)}
+
+    def _inputs(self, stage: StageSection) -> dict[str, Any]:
+        recipe, student = self.recipe, self.recipe.student
+        return {
+            'settings': stage.model_dump(mode='json'),
+            'losses': recipe.losses.model_dump(mode='json'),
+            'augmentation': recipe.augmentation.model_dump(mode='json'),
+            'input': recipe.input.model_dump(mode='json'),
+            'depth': recipe.depth.model_dump(mode='json'),
+            'seed': recipe.seed,
+            'data': self.domains.digest,
+            'student': student.size,
+            'backbone': None if student.backbone_weights is None else digest_of_file(student.backbone_weights),
+            'initial': None if student.initial is None else digest_of_file(student.initial),
+        }
+
+    def _class_ids(self, names: Sequence[str]) -> tuple[int, ...]:
+        known = {entry.name: entry.id for entry in self.domains.classes}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise RecipeError(
+                f'{self.recipe.name}: adaptation.refinement.protected: no class {unknown[0]!r}; known are '
+                f'{", ".join(known)}'
+            )
+        return tuple(known[name] for name in names)
+
+
+def _asked_for(section: StageSection | None, name: str) -> StageSection:
+    if section is None:
+        raise RecipeError(f'the recipe has no stages.{name}; add that section to run this baseline')
+    return section
+
+
+def _with_answer(sample: Sample, cache: LabelCache) -> Sample:
+    answer = read_label(cache, sample)
+    if answer.segments is not None:
+        return replace(sample, segments=answer.segments)
+    return replace(sample, depth_m=answer.depth_m, disparity=answer.disparity)
+
+
+STAGES: dict[str, Callable[[Famda], Stage]] = {
+    stage.__name__: stage for stage in (Famda.source, Famda.adapted, Famda.source_only, Famda.oracle)
+}
