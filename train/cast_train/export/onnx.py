@@ -26,31 +26,36 @@ def export_onnx(student: Student, contract: StudentContract, path: Path) -> None
     Raises:
         ExportError: an operator does not export, or the file cannot be written.
     """
+    try:
+        model = trace(student, contract)
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        raise ExportError(f'{path}: the student does not export to opset {OPSET}: {error}') from error
+    _state_shapes(model, contract)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = CONTRACT_KEY, contract.to_json()
+    onnx.checker.check_model(model)
+    _write(model.SerializeToString(), path)
+
+
+def trace(student: Student, contract: StudentContract) -> onnx.ModelProto:
+    """The graph of a student, batch norms folded into the convolutions before them; raises what torch raises."""
     graph = StudentGraph(student.to(memory_format=torch.contiguous_format), contract.thing_ids)
     picture = torch.zeros(1, contract.input.height, contract.input.width, 3, dtype=torch.uint8)
     buffer: Any = io.BytesIO()  # torch's annotation knows only paths, its code takes both
     with warnings.catch_warnings():
         # The tracer warns of every shape it turns into a constant; static shapes are what the contract promises.
         warnings.simplefilter('ignore')
-        try:
-            torch.onnx.export(
-                graph,
-                (picture,),
-                buffer,
-                input_names=['image'],
-                output_names=list(graph.outputs),
-                opset_version=OPSET,
-                dynamo=False,
-                do_constant_folding=True,
-            )
-        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            raise ExportError(f'{path}: the student does not export to opset {OPSET}: {error}') from error
-    model = onnx.load_from_string(buffer.getvalue())
-    _state_shapes(model, contract)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = CONTRACT_KEY, contract.to_json()
-    onnx.checker.check_model(model)
-    _write(model.SerializeToString(), path)
+        torch.onnx.export(
+            graph,
+            (picture,),
+            buffer,
+            input_names=['image'],
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            dynamo=False,
+            do_constant_folding=True,
+        )
+    return onnx.load_from_string(buffer.getvalue())
 
 
 def _state_shapes(model: onnx.ModelProto, contract: StudentContract) -> None:
