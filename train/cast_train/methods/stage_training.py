@@ -15,6 +15,9 @@ from cast_train.engine.task import Task
 from cast_train.methods.recipe import StageSection
 from cast_train.models import Student
 
+# Looks at the held-out pictures of which the mean counts; there are few of them.
+JUDGED_TOGETHER = 3
+
 
 def train_stage(
     task: Task,
@@ -52,7 +55,7 @@ def train_stage(
     def stream(first: int) -> Iterator[Batch]:
         return batches(sources, rules, recipe.seed, first, stage.steps, recipe.run.workers, strong)
 
-    stop = None if stage.patience is None else EarlyStop('ap', stage.patience)
+    stop = None if stage.patience is None else EarlyStop('ap', stage.patience, JUDGED_TOGETHER)
     train(
         task,
         recipe.plan,
