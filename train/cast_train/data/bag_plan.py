@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides which frames an import has, their splits, scenes, sizes and cameras, before the first is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cast_ros.bags import BagError, BagReader
+from cast_ros.evaluation.ground_truth import read_label_notes
+from cast_ros.evaluation.topics import COMPRESSED_IMAGE_TYPE
+from cast_train.data.bag_cameras import camera_info_beside
+from cast_train.data.bag_survey import LABEL_TOPICS, Picture, Survey, find_camera_topic, survey
+from cast_train.data.frame_selection import SelectionRules, select
+from cast_train.data.frames_manifest import BagIdentity, Camera, FrameEntry, LabelKind, LabelTable, Manifest
+from cast_train.data.time_blocks import BlockRules, divide
+from cast_train.errors import DataError
+from cast_train.settings import Positive, Settings
+
+
+class ImportSettings(Settings):
+    """All that decides which frames an import has and how they look.
+
+    Attributes:
+        topic: Image or CompressedImage.
+        camera_info: topic; None for the one beside the pictures, if it is there.
+        domain: for recipes, for example ``night``.
+        labels: whether ground truth of the bag is taken along.
+        max_width: wider pictures are shrunk to it, in proportion.
+        height: of all kept pictures, with ``width`` and instead of ``max_width``.
+        jpeg_quality: JPEG instead of PNG.
+    """
+
+    topic: str
+    camera_info: str | None = None
+    domain: str = ''
+    labels: bool = True
+    selection: SelectionRules = SelectionRules()
+    blocks: BlockRules = BlockRules()
+    max_width: Positive | None = None
+    height: Positive | None = None
+    width: Positive | None = None
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    def kept_px(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that a picture is kept in."""
+        if self.width is not None and self.height is not None:
+            return self.width, self.height
+        if self.max_width is None or width <= self.max_width:
+            return width, height
+        return self.max_width, max(1, round(height * self.max_width / width))
+
+
+def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, advance: Callable[[], None]) -> Manifest:
+    """Survey an open bag and choose; the plan has every label whose stamp fits, readable or not.
+
+    Raises:
+        DataError: no picture is left, or the settings do not fit the bag.
+        BagError: the bag is damaged.
+    """
+    camera_topic = find_camera_topic(reader, settings.topic, settings.camera_info)
+    label_topics, notes = _label_topics(reader) if settings.labels else ({}, [])
+    labels = _label_table(reader) if label_topics else None
+    found = survey(reader, settings.topic, camera_topic, label_topics, advance)
+    chosen, dropped = _choose(found, settings)
+    if found.first_problem:
+        notes.append(f'first unreadable picture: {found.first_problem}')
+    if not chosen:
+        reasons = ', '.join([*(f'{count} {reason}' for reason, count in dropped.items() if count), *notes])
+        raise DataError(f'{reader.path}: no picture of {settings.topic} is left: {reasons}; loosen what dropped them')
+    kept_px = [settings.kept_px(picture.width, picture.height) for picture, _, _ in chosen]
+    cameras = [_camera(found, picture, size) for (picture, _, _), size in zip(chosen, kept_px, strict=True)]
+    places = {camera: place for place, camera in enumerate(dict.fromkeys(filter(None, cameras)))}
+    frames = tuple(
+        FrameEntry(
+            name=f'{bag.name}_{picture.measurement.stamp_ns}',
+            message=picture.message,
+            stamp_ns=picture.measurement.stamp_ns,
+            scene=f'{bag.name}_{block:04d}',
+            split=split,
+            height=size[1],
+            width=size[0],
+            source_height=picture.height,
+            source_width=picture.width,
+            camera=None if camera is None else places[camera],
+            **{kind: picture.measurement.stamp_ns in stamps for kind, stamps in found.label_stamps.items()},
+        )
+        for (picture, block, split), size, camera in zip(chosen, kept_px, cameras, strict=True)
+    )
+    splits = Counter(frame.split for frame in frames)
+    if 0 < settings.blocks.val < 1 and not splits['val']:
+        notes.append('nothing validates: the recording is too short or stands still; import another one with --val 1')
+    notes += _camera_notes(found, camera_topic or camera_info_beside(settings.topic), cameras)
+    notes += [
+        f'{topic}: no message has the stamp of a kept picture'
+        for kind, topic in label_topics.items()
+        if not any(frame.has(kind) for frame in frames)
+    ]
+    return Manifest(
+        bag=bag,
+        topic=settings.topic,
+        domain=settings.domain,
+        pictures='.png' if settings.jpeg_quality is None else '.jpg',
+        settings=settings.model_dump(mode='json'),
+        counts={'messages': found.messages, 'train': splits['train'], 'val': splits['val'], **dropped},
+        notes=tuple(notes),
+        labels=labels,
+        cameras=tuple(places),
+        frames=frames,
+    )
+
+
+def _choose(
+    found: Survey, settings: ImportSettings
+) -> tuple[list[tuple[Picture, int, Literal['train', 'val']]], dict[str, int]]:
+    """Kept pictures with block and split, and the number of dropped ones by reason."""
+    selection = select([picture.measurement for picture in found.pictures], settings.selection)
+    blocks = divide(selection.clock_ns, settings.blocks)
+    chosen: list[tuple[Picture, int, Literal['train', 'val']]] = [
+        (found.pictures[index], block, 'val' if block in blocks.val else 'train')
+        for index, block in zip(selection.kept, blocks.of_frame, strict=True)
+        if block is not None
+    ]
+    unreadable = found.messages - len(found.pictures)
+    return chosen, {'unreadable': unreadable, **selection.dropped, 'guard_gap': len(selection.kept) - len(chosen)}
+
+
+def _label_topics(reader: BagReader) -> tuple[dict[LabelKind, str], list[str]]:
+    """Topics of ground truth that can be used, and a note on each that cannot."""
+    present = reader.topics()
+    there = {kind: present[topic] for kind, topic in LABEL_TOPICS.items() if topic in present}
+    usable = {kind: entry.name for kind, entry in there.items() if entry.msgtype == COMPRESSED_IMAGE_TYPE}
+    notes = [
+        f'{entry.name} is left out: {entry.msgtype} where {COMPRESSED_IMAGE_TYPE} is expected'
+        for kind, entry in there.items()
+        if kind not in usable
+    ]
+    return usable, notes
+
+
+def _label_table(reader: BagReader) -> LabelTable:
+    try:
+        return LabelTable.of_bag(*read_label_notes(reader))
+    except (BagError, DataError) as error:
+        raise DataError(f'{error}; --no-labels imports the pictures alone') from error
+
+
+def _camera(found: Survey, picture: Picture, kept_px: tuple[int, int]) -> Camera | None:
+    calibration = found.calibrations.nearest(picture.measurement.stamp_ns)
+    return None if calibration is None else calibration.camera((picture.width, picture.height), kept_px)
+
+
+def _camera_notes(found: Survey, topic: str, cameras: Sequence[Camera | None]) -> list[str]:
+    unknown = sum(camera is None for camera in cameras)
+    if not unknown:
+        return []
+    if not len(found.calibrations):
+        return [f'fx is unknown: nothing on {topic}; depth cannot be learned in metres without (--camera-info TOPIC)']
+    return [f'fx of {unknown} frames is unknown: what {topic} says is empty or for pictures of another size']

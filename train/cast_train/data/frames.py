@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames that `cast-train import-bag` took from bags: one import, or a folder of several.
+
+frames.json                     which frames, their splits, scenes, cameras and classes
+image/NAME.png or .jpg          the picture
+instances/NAME.png (uint16)     number of a class, or number * 1000 + k for thing k of a class; where the bag had it
+depth/NAME.png (uint16)         steps along the optical axis, as frames.json says; where the bag had it
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cast_ros.evaluation.ground_truth import InstanceParts, decode_depth, decode_instances
+from cast_ros.student import ClassInfo
+from cast_train.data.folders import read_label, read_rgb, require_files
+from cast_train.data.frames_manifest import (
+    LABEL_KINDS,
+    MANIFEST,
+    FrameEntry,
+    LabelKind,
+    Manifest,
+    label_path,
+    read_manifest,
+)
+from cast_train.data.sample import Sample
+from cast_train.errors import DataError
+
+TREE = 'the root must be the folder of an import, or hold such folders; make one with `cast-train import-bag`'
+
+
+@dataclass(frozen=True)
+class _Import:
+    folder: Path
+    manifest: Manifest
+
+
+class Frames:
+    """Frames of one split and domain.
+
+    Args:
+        root: folder of an import, or of several; their classes must agree, and imports without labels take them over.
+        split: ``train`` or ``val``.
+        domain: as named at the import; empty for all.
+
+    Raises:
+        DataError: a manifest or file is missing or broken, or nothing is of this split and domain.
+    """
+
+    def __init__(self, root: Path, split: str, domain: str = '') -> None:
+        imports = _find(root)
+        self.classes = _classes(imports)
+        self._frames = [
+            (one, frame)
+            for one in imports
+            if domain in ('', one.manifest.domain)
+            for frame in one.manifest.frames
+            if frame.split == split
+        ]
+        if not self._frames:
+            known = Counter((frame.split, one.manifest.domain) for one in imports for frame in one.manifest.frames)
+            listing = ', '.join(f'{count} of {name} {of}'.rstrip() for (name, of), count in sorted(known.items()))
+            raise DataError(f'{root}: no frame of {f"{split} {domain}".rstrip()}; it has: {listing or "none at all"}')
+        repeated = [name for name, count in Counter(self.names).items() if count > 1]
+        if repeated:
+            raise DataError(f'{root}: two imports have a frame {repeated[0]}; keep one import of each bag')
+        for one in imports:
+            _require_all_files(one, [frame for owner, frame in self._frames if owner is one])
+
+    @property
+    def names(self) -> Sequence[str]:
+        """BAG_STAMP of each picture."""
+        return [frame.name for _, frame in self._frames]
+
+    @property
+    def scenes(self) -> Sequence[str]:
+        """The time block of each picture, with the folder of its import."""
+        return [f'{one.folder.name}/{frame.scene}' for one, frame in self._frames]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        one, frame = self._frames[index]
+        path = one.manifest.picture_path(one.folder, frame)
+        image = read_rgb(path)
+        shape = frame.height, frame.width
+        if image.shape[:2] != shape:
+            raise DataError(f'{path}: has shape {image.shape[:2]}, {MANIFEST} says {shape}; import the bag again')
+        parts = self._instances(one, frame)
+        camera = None if frame.camera is None else one.manifest.cameras[frame.camera]
+        return Sample(
+            frame.name,
+            image,
+            *(parts or (None, None, None, None)),
+            depth_m=_depth(one, frame),
+            fx_px=None if camera is None else camera.fx_px,
+            domain=one.manifest.domain,
+        )
+
+    def _instances(self, one: _Import, frame: FrameEntry) -> InstanceParts | None:
+        table = one.manifest.labels
+        if table is None or not frame.instances:
+            return None
+        class_ids = dict(zip(table.numbers, range(len(table.numbers)), strict=True))
+        things = [number for number, entry in zip(table.numbers, table.classes, strict=True) if entry.is_thing]
+        return decode_instances(_label(one, frame, 'instances'), class_ids, things)
+
+
+def _depth(one: _Import, frame: FrameEntry) -> npt.NDArray[np.float32] | None:
+    table = one.manifest.labels
+    return decode_depth(_label(one, frame, 'depth'), table.about) if table is not None and frame.depth else None
+
+
+def _label(one: _Import, frame: FrameEntry, kind: LabelKind) -> npt.NDArray[Any]:
+    return read_label(label_path(one.folder, kind, frame), (frame.height, frame.width), np.uint16)
+
+
+def _find(root: Path) -> list[_Import]:
+    folders = [root] if (root / MANIFEST).exists() else sorted(path.parent for path in root.glob(f'*/{MANIFEST}'))
+    if not folders:
+        raise DataError(f'{root}: no {MANIFEST} in it or one level below; {TREE}')
+    return [_Import(folder.resolve(), read_manifest(folder / MANIFEST)) for folder in folders]
+
+
+def _classes(imports: Sequence[_Import]) -> tuple[ClassInfo, ...]:
+    labelled = [(one, one.manifest.labels.classes) for one in imports if one.manifest.labels is not None]
+    for one, classes in labelled[1:]:
+        if classes != labelled[0][1]:
+            raise DataError(
+                f'{one.folder / MANIFEST} and {labelled[0][0].folder / MANIFEST} have different classes; '
+                'keep imports with other classes in another folder'
+            )
+    return labelled[0][1] if labelled else ()
+
+
+def _require_all_files(one: _Import, frames: Sequence[FrameEntry]) -> None:
+    pictures = [one.manifest.picture_path(one.folder, frame).name for frame in frames]
+    if pictures:
+        require_files(one.folder / 'image', pictures, TREE)
+    for kind in LABEL_KINDS:
+        names = [f'{frame.name}.png' for frame in frames if frame.has(kind)]
+        if names:
+            require_files(one.folder / kind, names, TREE)
