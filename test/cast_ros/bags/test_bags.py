@@ -212,6 +212,21 @@ def test_a_damaged_message_is_a_bag_error(tmp_path: Path) -> None:
         list(reader.messages())
 
 
+def test_who_decodes_message_by_message_goes_on_after_a_damaged_one(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'drive.mcap') as writer:
+        writer.write('/note', 1, text('first'))
+        writer.write_raw('/note', 'std_msgs/msg/String', 2, b'\x00\x01\x00\x00\x01')
+        writer.write('/note', 3, text('last'))
+    found = []
+    with BagReader(tmp_path / 'drive.mcap') as reader:
+        for raw in reader.raw_messages(['/note']):
+            try:
+                found.append(reader.decode(raw).data)
+            except BagError as error:
+                found.append(str(error)[-32:])
+    assert found == ['first', "'/note' recorded at 2 ns is damaged"[-32:], 'last']
+
+
 @pytest.mark.parametrize('name', ['drive', 'drive.mcap'])
 def test_nothing_is_left_of_a_bag_whose_writing_failed(tmp_path: Path, name: str) -> None:
     def write_and_fail() -> None:

@@ -16,6 +16,9 @@ def import_bag(
     domain: Annotated[str, typer.Option(help='Domain of all frames, for example night.')] = '',
     camera_info: Annotated[str | None, typer.Option(help='Calibration; the one beside the topic by default.')] = None,
     labels: Annotated[bool, typer.Option(help='Take ground truth of the bag along, where it has some.')] = True,
+    classes: Annotated[
+        str | None, typer.Option(help="Data set whose classes the frames get, by name; the bag's own by default.")
+    ] = None,
     val: Annotated[float, typer.Option(min=0, max=1, help='Share of the time blocks that validate.')] = 0.2,
     block_s: Annotated[float, typer.Option(min=0.1, help='Seconds of a block; shorter if the bag is short.')] = 10.0,
     guard_s: Annotated[
@@ -49,6 +52,7 @@ def import_bag(
         camera_info=camera_info,
         domain=domain,
         labels=labels,
+        classes=classes,
         selection=SelectionRules(
             blur_below=blur_below,
             bright_above=bright_above,

@@ -188,7 +188,9 @@ class _Writer:
         lost = dict.fromkeys(LABEL_KINDS, 0)
         frames = []
         for frame in self._plan.frames:
-            there = {kind: frame.has(kind) and label_path(self._out, kind, frame).exists() for kind in LABEL_KINDS}
+            there: dict[str, bool] = {
+                kind: frame.has(kind) and label_path(self._out, kind, frame).exists() for kind in LABEL_KINDS
+            }
             for kind in LABEL_KINDS:
                 lost[kind] += frame.has(kind) and not there[kind]
             frames.append(frame.model_copy(update=there))

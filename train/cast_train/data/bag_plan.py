@@ -4,18 +4,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from cast_ros.bags import BagError, BagReader
 from cast_ros.evaluation.ground_truth import read_label_notes
-from cast_ros.evaluation.topics import COMPRESSED_IMAGE_TYPE
+from cast_ros.evaluation.topics import COMPRESSED_IMAGE_TYPE, LABEL_INFO, About
+from cast_ros.student import ClassInfo
 from cast_train.data.bag_cameras import camera_info_beside
 from cast_train.data.bag_survey import LABEL_TOPICS, Picture, Survey, find_camera_topic, survey
+from cast_train.data.colors import color_of
 from cast_train.data.frame_selection import SelectionRules, select
-from cast_train.data.frames_manifest import BagIdentity, Camera, FrameEntry, LabelKind, LabelTable, Manifest
+from cast_train.data.frames_manifest import (
+    BagIdentity,
+    Camera,
+    FrameEntry,
+    LabelKind,
+    LabelTable,
+    Manifest,
+    first_problem,
+)
+from cast_train.data.registry import DATASETS
 from cast_train.data.time_blocks import BlockRules, divide
 from cast_train.errors import DataError
 from cast_train.settings import Positive, Settings
@@ -29,6 +40,7 @@ class ImportSettings(Settings):
         camera_info: topic; None for the one beside the pictures, if it is there.
         domain: for recipes, for example ``night``.
         labels: whether ground truth of the bag is taken along.
+        classes: data set whose classes these are to be; None for those of the bag's ground truth.
         max_width: wider pictures are shrunk to it, in proportion.
         height: of all kept pictures, with ``width`` and instead of ``max_width``.
         jpeg_quality: JPEG instead of PNG.
@@ -38,6 +50,7 @@ class ImportSettings(Settings):
     camera_info: str | None = None
     domain: str = ''
     labels: bool = True
+    classes: str | None = None
     selection: SelectionRules = SelectionRules()
     blocks: BlockRules = BlockRules()
     max_width: Positive | None = None
@@ -63,7 +76,9 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
     """
     camera_topic = find_camera_topic(reader, settings.topic, settings.camera_info)
     label_topics, notes = _label_topics(reader) if settings.labels else ({}, [])
-    labels = _label_table(reader) if label_topics else None
+    classes, labels = _fixed_classes(settings.classes), None
+    if label_topics:
+        classes, labels = _label_table(reader, classes)
     found = survey(reader, settings.topic, camera_topic, label_topics, advance)
     chosen, dropped = _choose(found, settings)
     if found.first_problem:
@@ -107,6 +122,7 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
         settings=settings.model_dump(mode='json'),
         counts={'messages': found.messages, 'train': splits['train'], 'val': splits['val'], **dropped},
         notes=tuple(notes),
+        classes=classes,
         labels=labels,
         cameras=tuple(places),
         frames=frames,
@@ -141,11 +157,41 @@ def _label_topics(reader: BagReader) -> tuple[dict[LabelKind, str], list[str]]:
     return usable, notes
 
 
-def _label_table(reader: BagReader) -> LabelTable:
+def _label_table(reader: BagReader, asked: tuple[ClassInfo, ...]) -> tuple[tuple[ClassInfo, ...], LabelTable]:
+    """The classes, those of the bag if none were asked for, and which number in its labels is which; by name."""
     try:
-        return LabelTable.of_bag(*read_label_notes(reader))
+        about, names = read_label_notes(reader)
+        classes = asked or _classes_of(names, about)
     except (BagError, DataError) as error:
         raise DataError(f'{error}; --no-labels imports the pictures alone') from error
+    ids = {entry.name: entry.id for entry in classes}
+    return classes, LabelTable(
+        about=about, class_ids={number: ids[name] for number, name in sorted(names.items()) if name in ids}
+    )
+
+
+def _classes_of(names: Mapping[int, str], about: About) -> tuple[ClassInfo, ...]:
+    """A bag's classes in the order of its numbers."""
+    if len(set(names.values())) != len(names):
+        raise DataError(f'{LABEL_INFO} names a class twice: {", ".join(sorted(names.values()))}')
+    try:
+        return tuple(
+            ClassInfo(id=place, name=name, is_thing=name in about.thing_names, color=color_of(place))
+            for place, (_, name) in enumerate(sorted(names.items()))
+        )
+    except ValidationError as error:
+        raise DataError(f'{LABEL_INFO} cannot be used: {first_problem(error)}') from error
+
+
+def _fixed_classes(name: str | None) -> tuple[ClassInfo, ...]:
+    """Classes of a kind of data set, which are the same for each of its trees; none for None."""
+    if name is None:
+        return ()
+    entry = DATASETS.get(name)
+    if entry is None or entry.classes is None:
+        fixed = sorted(known for known, each in DATASETS.items() if each.classes is not None)
+        raise DataError(f'--classes {name}: must be one of {", ".join(fixed)}, whose classes are fixed')
+    return entry.classes
 
 
 def _camera(found: Survey, picture: Picture, kept_px: tuple[int, int]) -> Camera | None:

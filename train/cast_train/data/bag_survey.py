@@ -116,7 +116,8 @@ def _add_picture(found: Survey, reader: BagReader, raw: RawMessage) -> None:
     except (BagError, ImageError) as error:
         found.first_problem = found.first_problem or str(error)
         return
-    found.pictures.append(Picture(found.messages - 1, *rgb.shape[:2], measure(rgb, stamp)))
+    height, width = rgb.shape[:2]
+    found.pictures.append(Picture(found.messages - 1, height, width, measure(rgb, stamp)))
 
 
 def require_pictures(reader: BagReader, topic: str) -> int:

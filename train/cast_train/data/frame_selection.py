@@ -186,13 +186,13 @@ def _different(frames: Sequence[Measurement], left: list[int], rules: SelectionR
 
 
 def _thinned(frames: Sequence[Measurement], left: list[int], rules: SelectionRules) -> list[int]:
-    """The first frame of each period; periods are centred on their instants, so that jitter does not skip any."""
+    """The first frame of each period; periods begin a quarter early, so that jitter does not skip any."""
     if rules.rate_hz is None:
         return left
     first_of: dict[int, int] = {}
     for index in left:
         elapsed_s = (frames[index].stamp_ns - frames[left[0]].stamp_ns) / NANOSECONDS
-        first_of.setdefault(int(elapsed_s * rules.rate_hz + 0.5), index)
+        first_of.setdefault(int(elapsed_s * rules.rate_hz + 0.25), index)
     return list(first_of.values())
 
 

@@ -38,15 +38,18 @@ TREE = 'the root must be the folder of an import, or hold such folders; make one
 
 @dataclass(frozen=True)
 class _Import:
+    """One import; its scenes get the prefix, since two bags may have one name."""
+
     folder: Path
     manifest: Manifest
+    prefix: str
 
 
 class Frames:
     """Frames of one split and domain.
 
     Args:
-        root: folder of an import, or of several; their classes must agree, and imports without labels take them over.
+        root: folder of an import, or of several; their classes must agree, and imports without any take them over.
         split: ``train`` or ``val``.
         domain: as named at the import; empty for all.
 
@@ -56,7 +59,8 @@ class Frames:
 
     def __init__(self, root: Path, split: str, domain: str = '') -> None:
         imports = _find(root)
-        self.classes = _classes(imports)
+        _refuse_repeated(root, imports)
+        self._root, self._classes = root, _classes(imports)
         self._frames = [
             (one, frame)
             for one in imports
@@ -68,11 +72,21 @@ class Frames:
             known = Counter((frame.split, one.manifest.domain) for one in imports for frame in one.manifest.frames)
             listing = ', '.join(f'{count} of {name} {of}'.rstrip() for (name, of), count in sorted(known.items()))
             raise DataError(f'{root}: no frame of {f"{split} {domain}".rstrip()}; it has: {listing or "none at all"}')
-        repeated = [name for name, count in Counter(self.names).items() if count > 1]
-        if repeated:
-            raise DataError(f'{root}: two imports have a frame {repeated[0]}; keep one import of each bag')
         for one in imports:
             _require_all_files(one, [frame for owner, frame in self._frames if owner is one])
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Classes of the imports.
+
+        Raises:
+            DataError: no import has any.
+        """
+        if not self._classes:
+            raise DataError(
+                f'{self._root}: these frames have no classes; import the bag into a new folder with --classes DATASET'
+            )
+        return self._classes
 
     @property
     def names(self) -> Sequence[str]:
@@ -81,8 +95,8 @@ class Frames:
 
     @property
     def scenes(self) -> Sequence[str]:
-        """The time block of each picture, with the folder of its import."""
-        return [f'{one.folder.name}/{frame.scene}' for one, frame in self._frames]
+        """The time block of each picture."""
+        return [one.prefix + frame.scene for one, frame in self._frames]
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -94,24 +108,27 @@ class Frames:
         shape = frame.height, frame.width
         if image.shape[:2] != shape:
             raise DataError(f'{path}: has shape {image.shape[:2]}, {MANIFEST} says {shape}; import the bag again')
-        parts = self._instances(one, frame)
+        ids, labels, is_crowd, semantic = _instances(one, frame) or (None, None, None, None)
         camera = None if frame.camera is None else one.manifest.cameras[frame.camera]
         return Sample(
             frame.name,
             image,
-            *(parts or (None, None, None, None)),
-            depth_m=_depth(one, frame),
-            fx_px=None if camera is None else camera.fx_px,
-            domain=one.manifest.domain,
+            ids,
+            labels,
+            is_crowd,
+            semantic,
+            _depth(one, frame),
+            None if camera is None else camera.fx_px,
+            one.manifest.domain,
         )
 
-    def _instances(self, one: _Import, frame: FrameEntry) -> InstanceParts | None:
-        table = one.manifest.labels
-        if table is None or not frame.instances:
-            return None
-        class_ids = dict(zip(table.numbers, range(len(table.numbers)), strict=True))
-        things = [number for number, entry in zip(table.numbers, table.classes, strict=True) if entry.is_thing]
-        return decode_instances(_label(one, frame, 'instances'), class_ids, things)
+
+def _instances(one: _Import, frame: FrameEntry) -> InstanceParts | None:
+    table = one.manifest.labels
+    if table is None or not frame.instances:
+        return None
+    things = table.thing_numbers(one.manifest.classes)
+    return decode_instances(_label(one, frame, 'instances'), table.class_ids, things)
 
 
 def _depth(one: _Import, frame: FrameEntry) -> npt.NDArray[np.float32] | None:
@@ -124,21 +141,33 @@ def _label(one: _Import, frame: FrameEntry, kind: LabelKind) -> npt.NDArray[Any]
 
 
 def _find(root: Path) -> list[_Import]:
-    folders = [root] if (root / MANIFEST).exists() else sorted(path.parent for path in root.glob(f'*/{MANIFEST}'))
+    if (root / MANIFEST).exists():
+        return [_Import(root, read_manifest(root / MANIFEST), '')]
+    folders = sorted(path.parent for path in root.glob(f'*/{MANIFEST}'))
     if not folders:
         raise DataError(f'{root}: no {MANIFEST} in it or one level below; {TREE}')
-    return [_Import(folder.resolve(), read_manifest(folder / MANIFEST)) for folder in folders]
+    return [_Import(folder, read_manifest(folder / MANIFEST), f'{folder.name}/') for folder in folders]
+
+
+def _refuse_repeated(root: Path, imports: Sequence[_Import]) -> None:
+    """One moment in two imports could be learned from in one and validate in the other."""
+    bags = Counter(one.manifest.bag.fingerprint for one in imports)
+    names = Counter(frame.name for one in imports for frame in one.manifest.frames)
+    for one in imports:
+        manifest = one.manifest
+        if bags[manifest.bag.fingerprint] > 1 or any(names[frame.name] > 1 for frame in manifest.frames):
+            raise DataError(f'{root}: more than one import has frames of {manifest.bag.name}; keep one of each bag')
 
 
 def _classes(imports: Sequence[_Import]) -> tuple[ClassInfo, ...]:
-    labelled = [(one, one.manifest.labels.classes) for one in imports if one.manifest.labels is not None]
-    for one, classes in labelled[1:]:
-        if classes != labelled[0][1]:
+    named = [one for one in imports if one.manifest.classes]
+    for one in named[1:]:
+        if one.manifest.classes != named[0].manifest.classes:
             raise DataError(
-                f'{one.folder / MANIFEST} and {labelled[0][0].folder / MANIFEST} have different classes; '
-                'keep imports with other classes in another folder'
+                f'{one.folder / MANIFEST} and {named[0].folder / MANIFEST} have different classes; '
+                'import both with the same --classes, or keep them in different folders'
             )
-    return labelled[0][1] if labelled else ()
+    return named[0].manifest.classes if named else ()
 
 
 def _require_all_files(one: _Import, frames: Sequence[FrameEntry]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from cast_ros.evaluation.topics import About
 from cast_ros.files import replacing
 from cast_ros.student import ClassInfo
-from cast_train.data.colors import color_of
 from cast_train.errors import DataError
 
 MANIFEST = 'frames.json'
@@ -80,35 +80,21 @@ class BagIdentity(_Document):
 
 
 class LabelTable(_Document):
-    """How labels are to be read: ``numbers[i]`` in the pictures of instances is ``classes[i]``, depth as ``about`` says.
+    """How labels are to be read: numbers in the pictures of instances by ``class_ids``, depth as ``about`` says.
 
-    The numbers are the bag's own.
+    Numbers without a class are unlabelled.
     """
 
     about: About
-    numbers: tuple[int, ...]
-    classes: tuple[ClassInfo, ...]
+    class_ids: dict[int, int]
 
-    @classmethod
-    def of_bag(cls, about: About, names: dict[int, str]) -> LabelTable:
-        """Classes in the order of the bag's class ids.
-
-        Raises:
-            DataError: a name cannot be one, or two are the same.
-        """
-        numbers = tuple(sorted(names))
-        if len(set(names.values())) != len(names):
-            raise DataError(f'the label info of the bag names a class twice: {", ".join(sorted(names.values()))}')
-        try:
-            classes = tuple(
-                ClassInfo(
-                    id=place, name=names[number], is_thing=names[number] in about.thing_names, color=color_of(place)
-                )
-                for place, number in enumerate(numbers)
-            )
-        except ValidationError as error:
-            raise DataError(f'the label info of the bag cannot be used: {_first_problem(error)}') from error
-        return cls(about=about, numbers=numbers, classes=classes)
+    def thing_numbers(self, classes: Sequence[ClassInfo]) -> list[int]:
+        """Numbers of the things that the bag tells apart."""
+        return [
+            number
+            for number, label in self.class_ids.items()
+            if classes[label].is_thing and classes[label].name in self.about.thing_names
+        ]
 
 
 class Manifest(_Document):
@@ -120,6 +106,7 @@ class Manifest(_Document):
         settings: everything that decided which frames are here and how they look.
         counts: number of messages, of kept frames of each split, and of dropped ones by reason.
         notes: what a user should know about this import, sentence by sentence.
+        classes: in the order of their ids; empty if neither the bag nor the user named any.
         labels: None where the bag had no ground truth.
     """
 
@@ -131,6 +118,7 @@ class Manifest(_Document):
     settings: dict[str, JsonValue] = {}
     counts: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    classes: tuple[ClassInfo, ...] = ()
     labels: LabelTable | None = None
     cameras: tuple[Camera, ...] = ()
     frames: tuple[FrameEntry, ...]
@@ -156,9 +144,12 @@ def read_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error}); import the bag again') from error
     except ValidationError as error:
-        raise DataError(f'{path}: {_first_problem(error)}; import the bag into a new folder') from error
-    if manifest.labels is not None and len(manifest.labels.numbers) != len(manifest.labels.classes):
-        raise DataError(f'{path}: labels.numbers and labels.classes differ in length; import the bag again')
+        raise DataError(f'{path}: {first_problem(error)}; import the bag into a new folder') from error
+    known = range(len(manifest.classes))
+    if [entry.id for entry in manifest.classes] != [*known]:
+        raise DataError(f'{path}: class ids must run from 0 without gaps; import the bag again')
+    if manifest.labels is not None and not {*manifest.labels.class_ids.values()} <= {*known}:
+        raise DataError(f'{path}: labels.class_ids names a class that is not there; import the bag again')
     last = len(manifest.cameras)
     for frame in manifest.frames:
         if frame.camera is not None and not 0 <= frame.camera < last:
@@ -178,7 +169,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         file.write(manifest.model_dump_json(by_alias=True, indent=1).encode())
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """What pydantic found first, in a line."""
     problem = error.errors(include_url=False)[0]
     where = '.'.join(str(part) for part in problem['loc'])
     return f'{where}: {problem["msg"]}' if where else str(problem['msg'])
