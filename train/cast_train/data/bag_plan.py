@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -67,6 +67,14 @@ class ImportSettings(Settings):
         return self.max_width, max(1, round(height * self.max_width / width))
 
 
+class Chosen(NamedTuple):
+    """A kept picture, the number of its time block, and its split."""
+
+    picture: Picture
+    block: int
+    split: Literal['train', 'val']
+
+
 def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, advance: Callable[[], None]) -> Manifest:
     """Survey an open bag and choose; the plan has every label whose stamp fits, readable or not.
 
@@ -86,29 +94,11 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
     if not chosen:
         reasons = ', '.join([*(f'{count} {reason}' for reason, count in dropped.items() if count), *notes])
         raise DataError(f'{reader.path}: no picture of {settings.topic} is left: {reasons}; loosen what dropped them')
-    kept_px = [settings.kept_px(picture.width, picture.height) for picture, _, _ in chosen]
-    cameras = [_camera(found, picture, size) for (picture, _, _), size in zip(chosen, kept_px, strict=True)]
-    places = {camera: place for place, camera in enumerate(dict.fromkeys(filter(None, cameras)))}
-    frames = tuple(
-        FrameEntry(
-            name=f'{bag.name}_{picture.measurement.stamp_ns}',
-            message=picture.message,
-            stamp_ns=picture.measurement.stamp_ns,
-            scene=f'{bag.name}_{block:04d}',
-            split=split,
-            height=size[1],
-            width=size[0],
-            source_height=picture.height,
-            source_width=picture.width,
-            camera=None if camera is None else places[camera],
-            **{kind: picture.measurement.stamp_ns in stamps for kind, stamps in found.label_stamps.items()},
-        )
-        for (picture, block, split), size, camera in zip(chosen, kept_px, cameras, strict=True)
-    )
+    frames, cameras = _frames(found, chosen, bag.name, settings)
     splits = Counter(frame.split for frame in frames)
     if 0 < settings.blocks.val < 1 and not splits['val']:
         notes.append('nothing validates: the recording is too short or stands still; import another one with --val 1')
-    notes += _camera_notes(found, camera_topic or camera_info_beside(settings.topic), cameras)
+    notes += _camera_notes(found, camera_topic or camera_info_beside(settings.topic), frames)
     notes += [
         f'{topic}: no message has the stamp of a kept picture'
         for kind, topic in label_topics.items()
@@ -124,24 +114,52 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
         notes=tuple(notes),
         classes=classes,
         labels=labels,
-        cameras=tuple(places),
+        cameras=cameras,
         frames=frames,
     )
 
 
-def _choose(
-    found: Survey, settings: ImportSettings
-) -> tuple[list[tuple[Picture, int, Literal['train', 'val']]], dict[str, int]]:
-    """Kept pictures with block and split, and the number of dropped ones by reason."""
+def _choose(found: Survey, settings: ImportSettings) -> tuple[list[Chosen], dict[str, int]]:
+    """Kept pictures, and the number of dropped ones by reason."""
     selection = select([picture.measurement for picture in found.pictures], settings.selection)
     blocks = divide(selection.clock_ns, settings.blocks)
-    chosen: list[tuple[Picture, int, Literal['train', 'val']]] = [
-        (found.pictures[index], block, 'val' if block in blocks.val else 'train')
+    chosen = [
+        Chosen(found.pictures[index], block, 'val' if block in blocks.val else 'train')
         for index, block in zip(selection.kept, blocks.of_frame, strict=True)
         if block is not None
     ]
     unreadable = found.messages - len(found.pictures)
     return chosen, {'unreadable': unreadable, **selection.dropped, 'guard_gap': len(selection.kept) - len(chosen)}
+
+
+def _frames(
+    found: Survey, chosen: Sequence[Chosen], bag: str, settings: ImportSettings
+) -> tuple[tuple[FrameEntry, ...], tuple[Camera, ...]]:
+    """An entry for each chosen picture, and the cameras that they name."""
+    places: dict[Camera, int] = {}
+    frames = []
+    for picture, block, split in chosen:
+        stamp = picture.measurement.stamp_ns
+        width, height = settings.kept_px(picture.width, picture.height)
+        calibration = found.calibrations.nearest(stamp)
+        source_px = picture.width, picture.height
+        camera = None if calibration is None else calibration.camera(source_px, (width, height))
+        frames.append(
+            FrameEntry(
+                name=f'{bag}_{stamp}',
+                message=picture.message,
+                stamp_ns=stamp,
+                scene=f'{bag}_{block:04d}',
+                split=split,
+                height=height,
+                width=width,
+                source_height=picture.height,
+                source_width=picture.width,
+                camera=None if camera is None else places.setdefault(camera, len(places)),
+                **{kind: stamp in stamps for kind, stamps in found.label_stamps.items()},
+            )
+        )
+    return tuple(frames), tuple(places)
 
 
 def _label_topics(reader: BagReader) -> tuple[dict[LabelKind, str], list[str]]:
@@ -194,13 +212,8 @@ def _fixed_classes(name: str | None) -> tuple[ClassInfo, ...]:
     return entry.classes
 
 
-def _camera(found: Survey, picture: Picture, kept_px: tuple[int, int]) -> Camera | None:
-    calibration = found.calibrations.nearest(picture.measurement.stamp_ns)
-    return None if calibration is None else calibration.camera((picture.width, picture.height), kept_px)
-
-
-def _camera_notes(found: Survey, topic: str, cameras: Sequence[Camera | None]) -> list[str]:
-    unknown = sum(camera is None for camera in cameras)
+def _camera_notes(found: Survey, topic: str, frames: Sequence[FrameEntry]) -> list[str]:
+    unknown = sum(frame.camera is None for frame in frames)
     if not unknown:
         return []
     if not len(found.calibrations):
