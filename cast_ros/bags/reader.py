@@ -106,9 +106,14 @@ class BagReader:
             BagError: a topic is not in the bag, its type is unknown, or the bytes are damaged.
         """
         for raw in self.raw_messages(topics):
-            yield BagMessage(raw.topic, raw.recorded_ns, self._decode(raw))
+            yield BagMessage(raw.topic, raw.recorded_ns, self.decode(raw))
 
-    def _decode(self, raw: RawMessage) -> Any:
+    def decode(self, raw: RawMessage) -> Any:
+        """The message of these bytes; for who goes on after a damaged one, which `messages` cannot.
+
+        Raises:
+            BagError: the type is unknown, or the bytes are damaged.
+        """
         try:
             self._store.get_msgdef(raw.msgtype)
         except KeyError as error:

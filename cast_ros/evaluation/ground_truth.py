@@ -75,7 +75,7 @@ def read_ground_truth(path: str | Path, contract: StudentContract) -> Iterator[G
                 f'{path} has no ground truth: neither {topics.INSTANCES} nor {topics.DEPTH}; '
                 f'it has: {", ".join(reader.topics()) or "no topic"}'
             )
-        key = _label_key(reader, contract)
+        key = LabelKey.by_name(*read_label_notes(reader), contract)
         pending: dict[int, dict[str, Any]] = {}
         for entry in reader.messages(present):
             frame = pending.setdefault(stamp_ns(entry.message), {})
@@ -136,7 +136,12 @@ def decode_depth(raw: NDArray[Any], about: topics.About) -> NDArray[np.float32]:
     return depth
 
 
-def _label_key(reader: BagReader, contract: StudentContract) -> LabelKey:
+def read_label_notes(reader: BagReader) -> tuple[topics.About, dict[int, str]]:
+    """How a bag's ground truth is to be read, and the names of its class ids.
+
+    Raises:
+        BagError: the bag says neither, or nonsense.
+    """
     found = SimpleNamespace(about=None, label_info=None)
     for entry in reader.messages([topics.ABOUT, topics.LABEL_INFO]):
         if entry.topic == topics.ABOUT:
@@ -153,5 +158,4 @@ def _label_key(reader: BagReader, contract: StudentContract) -> LabelKey:
         problem = error.errors(include_url=False)[0]
         where = '.'.join(str(part) for part in problem['loc'])
         raise BagError(f'{reader.path}: {topics.ABOUT} cannot be used: {where}: {problem["msg"]}') from error
-    names = {int(entry.class_id): str(entry.class_name) for entry in found.label_info.class_map}
-    return LabelKey.by_name(about, names, contract)
+    return about, {int(entry.class_id): str(entry.class_name) for entry in found.label_info.class_map}

@@ -212,6 +212,18 @@ def test_a_damaged_message_is_a_bag_error(tmp_path: Path) -> None:
         list(reader.messages())
 
 
+def test_who_decodes_message_by_message_goes_on_after_a_damaged_one(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'drive.mcap') as writer:
+        writer.write('/note', 1, text('first'))
+        writer.write_raw('/note', 'std_msgs/msg/String', 2, b'\x00\x01\x00\x00\x01')
+        writer.write('/note', 3, text('last'))
+    with BagReader(tmp_path / 'drive.mcap') as reader:
+        first, damaged, last = reader.raw_messages(['/note'])
+        with pytest.raises(BagError, match=r"'/note' recorded at 2 ns is damaged"):
+            reader.decode(damaged)
+        assert [reader.decode(raw).data for raw in (first, last)] == ['first', 'last']
+
+
 @pytest.mark.parametrize('name', ['drive', 'drive.mcap'])
 def test_nothing_is_left_of_a_bag_whose_writing_failed(tmp_path: Path, name: str) -> None:
     def write_and_fail() -> None:

@@ -64,7 +64,7 @@ def test_fixed_classes_need_no_tree(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'kitti'; known are ade20k, camvid, cityscapes, coco, streets"):
+    with pytest.raises(DataError, match="'kitti'; known are ade20k, camvid, cityscapes, coco, frames, streets"):
         open_dataset('kitti', tmp_path, 'train')
     assert sorted(DATASETS) == list(DATASETS)
 

@@ -22,13 +22,27 @@ def build_app() -> typer.Typer:
     from cast_train.cli.fit import fit
     from cast_train.cli.fit_encoder import fit_encoder
     from cast_train.cli.fit_masks import fit_masks
+    from cast_train.cli.import_bag import import_bag
     from cast_train.cli.label import label
     from cast_train.cli.streets import app as streets
     from cast_train.cli.validate import validate
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast_train)
-    for verb in (fit, cast, famda, ablate, fit_masks, fit_encoder, backbone, label, evaluate, export, validate):
+    for verb in (
+        fit,
+        cast,
+        famda,
+        ablate,
+        fit_masks,
+        fit_encoder,
+        backbone,
+        label,
+        import_bag,
+        evaluate,
+        export,
+        validate,
+    ):
         app.command()(verb)
     app.add_typer(streets, name='streets')
     return app

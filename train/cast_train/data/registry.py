@@ -12,6 +12,7 @@ from cast_ros.student import ClassInfo
 from cast_train.data import camvid, cityscapes, streets
 from cast_train.data.ade20k import Ade20k
 from cast_train.data.coco import Coco
+from cast_train.data.frames import Frames
 from cast_train.data.sample import Dataset
 from cast_train.errors import DataError
 
@@ -34,6 +35,7 @@ DATASETS: dict[str, Entry] = {
     'camvid': Entry(camvid.CamVid, camvid.CLASSES),
     'cityscapes': Entry(cityscapes.Cityscapes, cityscapes.CLASSES),
     'coco': Entry(Coco),
+    'frames': Entry(Frames),
     'streets': Entry(streets.Streets, streets.CLASSES),
 }
 

@@ -14,11 +14,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cast_train.data.streets.jobs import SceneJob, missing_frames
 from cast_train.data.streets.worker import work
 from cast_train.errors import DataError
+from cast_train.progress import progress_on
 
 NEEDED_MODULES = ('bpy', 'OpenEXR')
 INSTALLATION = (
@@ -52,16 +52,7 @@ def render_jobs(jobs: Sequence[SceneJob], workers: int, console: Console) -> tup
     Raises:
         DataError: a scene cannot be rendered or written; finished frames stay.
     """
-    progress = Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn('ETA'),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    progress = progress_on(console)
     with progress:
         open_jobs, missing, finished = [], 0, 0
         for job in progress.track(jobs, description='looking for missing frames'):
