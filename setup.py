@@ -40,7 +40,7 @@ setup(
         *find_packages('train', include=['cast_train', 'cast_train.*']),
     ],
     package_dir={'cast_train': 'train/cast_train'},
-    package_data={PACKAGE: ['py.typed'], 'cast_train': ['py.typed']},
+    package_data={PACKAGE: ['py.typed'], 'cast_train': ['py.typed', 'methods/templates/*.j2']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
@@ -66,6 +66,7 @@ setup(
         'cpu': ['onnxruntime>=1.17'],
         'gpu': ['onnxruntime-gpu>=1.17'],
         'train': [
+            'jinja2>=3.1',
             'lightning-fabric>=2.4',
             'onnx>=1.16',
             'onnxscript',

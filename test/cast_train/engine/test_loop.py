@@ -18,7 +18,7 @@ from drawn_streets import draw_streets
 from tiny_recipe import tiny_recipe
 
 from cast_train.data import Batch, Targets
-from cast_train.engine.checkpoint import load_checkpoint
+from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.fitting import fit, make_task, read_parts, supervised_stream, take_over
@@ -143,6 +143,16 @@ def test_a_broken_checkpoint_falls_back_to_the_previous_one(
     (broken / 'previous.pt').write_bytes(b'')
     with pytest.raises(TrainingError, match='cannot be read'):
         run_task(recipe, broken)
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_words(streets: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(streets, steps=4)
+    run_task(recipe, tmp_path)
+    state = load_checkpoint(tmp_path / 'last.pt')
+    del state['progress']['recent']
+    save_checkpoint(state, tmp_path / 'last.pt')
+    with pytest.raises(TrainingError, match=r"last\.pt: does not fit .* \('recent'\); it was made by another version"):
+        run_task(recipe, tmp_path)
 
 
 def test_training_stops_early_and_keeps_the_best_weights(streets: Path, tmp_path: Path) -> None:

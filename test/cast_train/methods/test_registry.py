@@ -19,5 +19,7 @@ def test_every_shipped_recipe_is_valid(project_root: Path) -> None:
 def test_an_unknown_method_is_named_with_the_known_ones(tmp_path: Path) -> None:
     path = tmp_path / 'recipe.yaml'
     path.write_text('method: magic\n')
-    with pytest.raises(RecipeError, match="method is 'magic'; known are cast, encoder, famda, masks, supervised"):
+    with pytest.raises(
+        RecipeError, match="method is 'magic'; known are cast, encoder, famda, masks, night, supervised"
+    ):
         open_recipe(path)

@@ -24,6 +24,7 @@ def build_app() -> typer.Typer:
     from cast_train.cli.fit_masks import fit_masks
     from cast_train.cli.import_bag import import_bag
     from cast_train.cli.label import label
+    from cast_train.cli.night import night
     from cast_train.cli.streets import app as streets
     from cast_train.cli.validate import validate
 
@@ -33,6 +34,7 @@ def build_app() -> typer.Typer:
         fit,
         cast,
         famda,
+        night,
         ablate,
         fit_masks,
         fit_encoder,

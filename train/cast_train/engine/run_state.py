@@ -81,12 +81,12 @@ class RunState:
             self.task.load_state_dict({**self.task.state_dict(), **state['task']})
             self.optimizer.load_state_dict(state['optimizer'])
             self.average.network.load_state_dict(state['ema'])
+            self.average.updates = state['ema_updates']
+            self.progress.load(state['progress'])
         except (KeyError, RuntimeError, ValueError) as error:
             raise TrainingError(
                 f'{path}: does not fit what is to be trained ({error}); it was made by another version or method'
             ) from error
-        self.average.updates = state['ema_updates']
-        self.progress.load(state['progress'])
         self.step, self.nonfinite = int(state['step']), int(state['nonfinite'])
         return warning
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from cast_train.engine.recipe import Recipe, load_document, load_recipe, require_known
 from cast_train.methods.encoder import EncoderRecipe, load_encoder_recipe
 from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
+from cast_train.methods.night_recipe import NightRecipe, load_night_recipe
 from cast_train.methods.recipe import CastRecipe, load_cast_recipe
 from cast_train.teachers.promptable import PromptableRecipe, load_promptable_recipe
 
-AnyRecipe = Recipe | CastRecipe | FamdaRecipe | PromptableRecipe | EncoderRecipe
+AnyRecipe = Recipe | CastRecipe | FamdaRecipe | NightRecipe | PromptableRecipe | EncoderRecipe
 
 RECIPES: dict[str, Callable[[Path, tuple[str, ...]], AnyRecipe]] = {
     'supervised': load_recipe,
     'cast': load_cast_recipe,
     'famda': load_famda_recipe,
+    'night': load_night_recipe,
     'masks': load_promptable_recipe,
     'encoder': load_encoder_recipe,
 }

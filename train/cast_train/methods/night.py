@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From two recordings to a student that knows the second as well: import, adapt, export, judge, report, gate.
+
+Whatever a kill interrupts goes on with the same command: imports file by file, stages at their last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from cast_ros.files import replacing
+from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import StudentContract
+from cast_train.data import DATASETS, Sample, ViewRules, open_dataset
+from cast_train.data.bag_import import import_bag
+from cast_train.data.frames_manifest import MANIFEST as FRAMES
+from cast_train.engine.checkpoint import save_checkpoint
+from cast_train.engine.evaluate import Predictor
+from cast_train.errors import DataError, TrainingError
+from cast_train.export.checkpoint import git_revision, load_student
+from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
+from cast_train.export.run import export_run
+from cast_train.methods.cast import weights_in
+from cast_train.methods.famda import Domains, Famda
+from cast_train.methods.famda_task import FamdaTask
+from cast_train.methods.night_judging import Judgement, PseudoLabelFigures, judge, judge_pseudo_labels
+from cast_train.methods.night_recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
+from cast_train.methods.night_report import write_report
+from cast_train.methods.stages import Stage, Stages, digest_of_file
+
+METRICS, REPORT, START = 'metrics.json', 'report.html', 'start.pt'
+# The figures that the gate looks at, and tables show first.
+GATED = ('ap', 'miou')
+
+
+class Start(NamedTuple):
+    """The student as it was given: how it predicts, its size and a checkpoint to learn on from."""
+
+    predictor: Predictor
+    contract: StudentContract
+    size: str
+    checkpoint: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Night:
+    """What came of it.
+
+    Attributes:
+        student: the exported file.
+        report: for people.
+        losses: by how many points each gated figure of the source fell; negative where it rose.
+        passed: whether none fell by more than the recipe allows.
+    """
+
+    student: Path
+    report: Path
+    losses: dict[str, float]
+    passed: bool
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        changes = ', '.join(f'{name} {-loss:+.2f} points' for name, loss in self.losses.items())
+        return f'gate {"passed" if self.passed else "FAILED"}: by {SOURCE} {changes}; see {self.report}'
+
+
+def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, folder: Path, console: Console) -> Night:
+    """Do all that is not done yet.
+
+    Args:
+        recipe: how.
+        source: bag with ground truth, or folder of `cast-train import-bag`.
+        target: the same without ground truth; where it has some, it only judges.
+        student: an exported student, a run folder or a checkpoint.
+        folder: gets everything.
+        console: for progress.
+
+    Raises:
+        DataError: a recording has no usable frames, or the source no labels.
+        BagError, StudentError, TrainingError, TeacherError, ExportError, RecipeError: see what they say.
+    """
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    contract = _contract_of(student)
+    classes = _dataset_with(contract)
+    roots = {
+        name: _frames(path, folder / name, name, recipe.imports, classes, console)
+        for name, path in ((SOURCE, source), (TARGET, target))
+    }
+    learned = _samples(roots[SOURCE], 'train')
+    if not any(sample.semantic is not None and sample.instance_ids is not None for sample in learned):
+        raise DataError(f'{source}: has no labels to learn from; record ground truth, or name another --source')
+    start = _start(student, learned, folder)
+    settings = recipe.famda(start.size, start.checkpoint, start.contract, roots[SOURCE], roots[TARGET])
+    domains = Domains(settings)
+    famda = Famda(settings, Stages(folder / 'stages', say), domains)
+    adapted = famda.adapted()
+    model = folder / f'{recipe.name}.onnx'
+    method = {'method': 'FAMDA, reconstructed', 'source': source.name, 'target': target.name, 'start': student.name}
+    say(export_run(weights_in(adapted.folder), model, provenance=method).summary)
+    judged = _judged(start, model, domains)
+    pseudo = pseudo_label_figures(famda, adapted)
+    losses = {
+        name: 100 * (judged['before', SOURCE].figures[name] - judged['after', SOURCE].figures[name])
+        for name in GATED
+        if name in judged['before', SOURCE].figures
+    }
+    passed = passes(losses, recipe.gate)
+    document = _document(recipe, settings.model_dump(mode='json'), judged, pseudo, losses, passed, model, student)
+    with replacing(folder / METRICS) as file:
+        file.write(json.dumps(document, indent=1).encode())
+    write_report(folder / REPORT, document, judged, start.contract)
+    return Night(model, folder / REPORT, losses, passed)
+
+
+def passes(losses: dict[str, float], gate: GateSection) -> bool:
+    """Whether no figure fell by more points than allowed; a figure that is no number passes nothing."""
+    return all(loss <= getattr(gate, name) for name, loss in losses.items())
+
+
+def pseudo_label_figures(famda: Famda, stage: Stage) -> PseudoLabelFigures:
+    """What the target's labels are worth when the student of ``stage`` gives them; truth judges where there is some."""
+    recipe, contract = famda.recipe, famda.contract
+    network = load_student(weights_in(stage.folder))[0].network
+    plain = recipe.adaptation.model_copy(update={'refinement': None})
+
+    def task(adaptation: Any) -> FamdaTask:
+        return FamdaTask(
+            network, recipe.losses, adaptation, famda.protected, recipe.relative_depth, recipe.depth.cap_m
+        ).eval()
+
+    view = recipe.stages.adaptation
+    rules = ViewRules(
+        view.height, view.width, recipe.depth.focal_reference_px, recipe.depth.cap_m, contract.thing_ids, None
+    )
+    samples = famda.unlabelled_target(famda.segments(), famda.depth())
+    return judge_pseudo_labels(
+        task(recipe.adaptation), task(plain), samples, famda.domains.target.train, rules, contract.class_names
+    )
+
+
+def _contract_of(student: Path) -> StudentContract:
+    if student.suffix == '.onnx':
+        with RuntimeStudent.load(student) as exported:
+            return exported.contract
+    return load_student(student)[0].contract
+
+
+def _dataset_with(contract: StudentContract) -> str | None:
+    """The data set whose classes are the student's, so that frames can be read in them; None if it has its own."""
+    for name, entry in DATASETS.items():
+        if entry.classes is not None and tuple(one.name for one in entry.classes) == contract.class_names:
+            return name
+    return None
+
+
+def _frames(path: Path, out: Path, name: str, imports: ImportSection, classes: str | None, console: Console) -> Path:
+    """The folder of frames of a recording: as it is, or imported now."""
+    if (path / FRAMES).is_file():
+        return path
+    if not path.exists():
+        raise DataError(f'{path}: no such bag or folder of frames; name what was recorded')
+    report = import_bag(path, out, imports.settings(name, classes), console)
+    console.print(f'{name}: {report.summary()}', markup=False, highlight=False)
+    return out
+
+
+def _samples(root: Path, split: str) -> list[Sample]:
+    dataset = open_dataset('frames', root, split)
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def _start(student: Path, pictures: Sequence[Sample], folder: Path) -> Start:
+    if student.suffix != '.onnx':
+        found, recipe, _ = load_student(student)
+        return Start(found, found.contract, recipe.student.size, weights_in(student) if student.is_dir() else student)
+    exported = RuntimeStudent.load(student)
+    checkpoint = folder / f'{digest_of_file(student)[:12]}-{START}'
+    network, contract = recover_student(student, pictures[:CALIBRATION_PICTURES])
+    if not isinstance(network.size, str):
+        raise TrainingError(f'{student}: is of no size that a recipe can name; start from the checkpoint of its run')
+    if not checkpoint.is_file():
+        made_of = {'recovered_from': student.name, 'contract': contract.model_dump(mode='json')}
+        save_checkpoint({'recipe': made_of, 'ema': network.state_dict()}, checkpoint)
+    return Start(exported, contract, network.size, checkpoint)
+
+
+def _judged(start: Start, model: Path, domains: Domains) -> dict[tuple[str, str], Judgement]:
+    """The student before and after, on both domains."""
+    with RuntimeStudent.load(model) as after:
+        students: dict[str, Predictor] = {'before': start.predictor, 'after': after}
+        return {
+            (when, name): judge(predictor, domain.validation)
+            for when, predictor in students.items()
+            for name, domain in ((SOURCE, domains.source), (TARGET, domains.target))
+        }
+
+
+def _document(
+    recipe: NightRecipe,
+    settings: dict[str, Any],
+    judged: dict[tuple[str, str], Judgement],
+    pseudo: PseudoLabelFigures,
+    losses: dict[str, float],
+    passed: bool,
+    model: Path,
+    student: Path,
+) -> dict[str, Any]:
+    return {
+        'name': recipe.name,
+        'figures': {
+            name: {when: judged[when, name].figures for when in ('before', 'after')} for name in (SOURCE, TARGET)
+        },
+        'pictures': {name: len(judged['after', name].pictures) for name in (SOURCE, TARGET)},
+        'pseudo_labels': pseudo.as_document(),
+        'gate': {'allowed_points': recipe.gate.model_dump(), 'lost_points': losses, 'passed': passed},
+        'student': {'file': model.name, 'sha256': digest_of_file(model)},
+        'start': {'file': student.name, 'sha256': digest_of_file(student) if student.is_file() else None},
+        'git_revision': git_revision(),
+        'recipe': settings,
+    }
