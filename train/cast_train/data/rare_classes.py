@@ -48,4 +48,5 @@ def rare_class_chances(
     chance_of_class = np.exp(logits - logits.max())
     chance_of_class /= chance_of_class.sum()
     chances: npt.NDArray[np.float64] = (has / np.maximum(has.sum(0), 1)) @ chance_of_class
-    return chances / chances.sum()
+    normalised: npt.NDArray[np.float64] = chances / chances.sum()
+    return normalised

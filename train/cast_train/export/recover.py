@@ -149,9 +149,11 @@ def _norm_after(network: Student) -> dict[str, nn.BatchNorm2d]:
 def _inputs(pictures: Sequence[Sample], contract: StudentContract) -> list[npt.NDArray[np.uint8]]:
     if not pictures:
         raise ExportError('a student cannot be recovered without a picture; name a source with pictures')
-    return [
-        InputGeometry.for_image(*sample.image.shape[:2], contract.input).to_network(sample.image) for sample in pictures
-    ]
+    found = []
+    for sample in pictures:
+        height, width = sample.image.shape[:2]
+        found.append(InputGeometry.for_image(height, width, contract.input).to_network(sample.image))
+    return found
 
 
 @torch.no_grad()
@@ -195,6 +197,6 @@ def _require_same(
         agreement = min(agreement, float((own['semantic'] == semantic).mean()))
     if not (error <= LARGEST_DEPTH_ERROR and agreement >= LEAST_AGREEMENT):
         raise ExportError(
-            f'{path}: the network made from it answers otherwise (depth by {100 * error:.2g} %, {100 * agreement:.1f} % '
-            'of the classes agree); start from the checkpoint of its run'
+            f'{path}: the network made from it answers otherwise (depth differs by {100 * error:.2g} %, '
+            f'{100 * agreement:.1f} % of the classes agree); start from the checkpoint of its run'
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cast_ros.files import replacing
@@ -175,7 +176,7 @@ def _encoded(judged: JudgedPicture, contract: StudentContract) -> str:
     drawn = draw_overlay(judged.sample.image, judged.prediction, contract)
     height = round(drawn.shape[0] * PICTURE_WIDTH_PX / drawn.shape[1])
     small = cv2.resize(drawn, (PICTURE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
-    jpeg = encode_jpeg(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), JPEG_QUALITY)
+    jpeg = encode_jpeg(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8), JPEG_QUALITY)
     return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
 
 

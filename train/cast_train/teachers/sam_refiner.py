@@ -75,7 +75,8 @@ class SamRefiner:
         self.settings = settings
         network = load_network(NETWORKS[kind], folder).to(torch_device(settings.device)).requires_grad_(False)
         self.parameters_m = count_parameters_m(network)
-        self._pipeline = MaskGenerationPipeline(
+        pipeline: Any = MaskGenerationPipeline  # the library has no annotations here
+        self._pipeline = pipeline(
             model=network, image_processor=load_part(AutoImageProcessor, folder), device=network.device
         )
         self.fingerprint = digest(
