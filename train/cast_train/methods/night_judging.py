@@ -19,7 +19,7 @@ from cast_train.data import Sample, ViewRules, make_targets, make_view
 from cast_train.engine.evaluate import Predictor, ground_truth_of, headline
 from cast_train.methods.famda_task import FamdaTask
 
-# Edges of mean grey values; nights of the street benchmark lie below 60, its days above 100.
+# Edges of mean grey values, 0…255.
 LUMINANCE_EDGES = (0, 30, 60, 90, 120, 256)
 
 

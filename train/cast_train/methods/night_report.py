@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cast_ros.files import replacing
 from cast_ros.images import encode_jpeg
 from cast_ros.overlay import draw_overlay
-from cast_ros.student import StudentContract
+from cast_ros.student import Prediction, StudentContract
 from cast_train.errors import TrainingError
 from cast_train.methods.night_judging import JudgedPicture, Judgement
 from cast_train.methods.night_recipe import SOURCE, TARGET
@@ -24,6 +25,7 @@ TITLES = {'ap': 'AP', 'ap50': 'AP50', 'miou': 'mIoU', 'abs_rel': 'AbsRel', 'rmse
 PER_CENT = ('ap', 'ap50', 'miou', 'delta1')
 SMALLER_IS_BETTER = ('abs_rel', 'rmse')
 SHOWN_PICTURES, PICTURE_WIDTH_PX, JPEG_QUALITY = 3, 480, 80
+SHOWN_SCORE = 0.3
 
 Judged = dict[tuple[str, str], Judgement]
 
@@ -69,6 +71,15 @@ def shown(metric: str, value: float | None) -> str:
     return f'{100 * value:.1f}' if metric in PER_CENT else f'{value:.3f}'
 
 
+def _signed(metric: str, change: float) -> str:
+    return f'{100 * change:+.1f}' if metric in PER_CENT else f'{change:+.3f}'
+
+
+def _change(metric: str, before: float | None, after: float | None) -> str:
+    """Before → after, or a dash where nothing was measured."""
+    return '–' if before is None and after is None else f'{shown(metric, before)} → {shown(metric, after)}'
+
+
 def _card(name: str, document: dict[str, Any]) -> dict[str, Any]:
     figures = document['figures'][name]
     rows = []
@@ -83,7 +94,7 @@ def _card(name: str, document: dict[str, Any]) -> dict[str, Any]:
                 'title': title,
                 'before': shown(metric, before),
                 'after': shown(metric, after),
-                'change': '' if change is None else f'{100 * change if metric in PER_CENT else change:+.3g}',
+                'change': '' if change is None else _signed(metric, change),
                 'verdict': '' if better is None else 'better' if better else 'worse',
             }
         )
@@ -100,15 +111,21 @@ def _gate_text(gate: dict[str, Any]) -> str:
 
 
 def _class_rows(judged: Judged, contract: StudentContract) -> list[dict[str, Any]]:
+    def figures(name: str, when: str, class_name: str) -> tuple[float | None, float | None]:
+        scores = judged[when, name].scores
+        iou = None if scores.semantic is None else scores.semantic.per_class.get(class_name)
+        found = None if scores.instances is None else scores.instances.per_class.get(class_name)
+        return iou, None if found is None else found.ap
+
     rows = []
     for entry in contract.classes:
         cells = []
         for name in (SOURCE, TARGET):
-            for when in ('before', 'after'):
-                scores = judged[when, name].scores
-                iou = None if scores.semantic is None else scores.semantic.per_class.get(entry.name)
-                found = None if scores.instances is None else scores.instances.per_class.get(entry.name)
-                cells.append({'iou': shown('miou', iou), 'ap': shown('ap', None if found is None else found.ap)})
+            before, after = (figures(name, when, entry.name) for when in ('before', 'after'))
+            cells += [
+                _change(metric, *pair)
+                for metric, pair in zip(('miou', 'ap'), zip(before, after, strict=True), strict=True)
+            ]
         rows.append({'name': entry.name, 'color': '#{:02x}{:02x}{:02x}'.format(*entry.color), 'cells': cells})
     return rows
 
@@ -126,8 +143,7 @@ def _bins(judged: Judged) -> list[dict[str, Any]]:
                     'pictures': count,
                     'cells': [
                         {
-                            'before': shown(metric, before[3].get(metric)),
-                            'after': shown(metric, figures.get(metric)),
+                            'text': _change(metric, before[3].get(metric), figures.get(metric)),
                             'width': round(100 * figures.get(metric, 0.0)) if metric in PER_CENT else 0,
                         }
                         for metric in ('ap', 'miou', 'abs_rel')
@@ -173,11 +189,28 @@ def _row(before: JudgedPicture, after: JudgedPicture, contract: StudentContract)
 
 def _encoded(judged: JudgedPicture, contract: StudentContract) -> str:
     """An overlay as a data URL."""
-    drawn = draw_overlay(judged.sample.image, judged.prediction, contract)
+    drawn = draw_overlay(judged.sample.image, _sure(judged.prediction), contract)
     height = round(drawn.shape[0] * PICTURE_WIDTH_PX / drawn.shape[1])
     small = cv2.resize(drawn, (PICTURE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
     jpeg = encode_jpeg(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8), JPEG_QUALITY)
     return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
+
+
+def _sure(prediction: Prediction) -> Prediction:
+    """Without the detections that a node would not publish: judging wants them all, people do not."""
+    if prediction.scores is None or prediction.instance_ids is None:
+        return prediction
+    assert prediction.boxes is not None
+    assert prediction.labels is not None
+    kept = prediction.scores >= SHOWN_SCORE
+    numbers = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
+    return replace(
+        prediction,
+        boxes=prediction.boxes[kept],
+        labels=prediction.labels[kept],
+        scores=prediction.scores[kept],
+        instance_ids=numbers[prediction.instance_ids],
+    )
 
 
 def _provenance(document: dict[str, Any]) -> Sequence[tuple[str, str]]:
