@@ -3,9 +3,9 @@
 
     python benchmarks/teachers/night.py
 
-Writes night.json and night.md beside this file. Depth is judged metric, up to the cap. Masks are judged without classes:
-for every true segment (an instance, or all of a stuff class) of at least 100 pixels, the IoU of the mask that fits it
-best; and by the best that a majority vote over them could do, the mIoU of the true class map after it.
+Writes night.json and night.md beside this file. Depth is judged metric, up to the cap. Masks are judged without
+classes: for every true segment (an instance, or all of a stuff class) of at least 100 pixels, the IoU of the mask that
+fits it best; and by the best that a majority vote over them could do, the mIoU of the true class map after it.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def as_markdown(document: dict[str, Any]) -> str:
     lines = [
         '# The teachers of streets-night.yaml by themselves',
         '',
-        f'{document["data"]}. Made by `{document["command"]}` at revision {document["git"]}; its first lines say what is '
-        'measured.',
+        f'{document["data"]}. Made by `{document["command"]}` at revision {document["git"]}; its first lines say what '
+        'is measured.',
         '',
         '| | pictures | depth AbsRel | RMSE | best mask IoU | above 0.5 | mIoU after the vote, from the truth |',
         '| --- | ---: | ---: | ---: | ---: | ---: | ---: |',
