@@ -130,9 +130,10 @@ class Cityscapes:
     def _fx_at(self, native_fx: float, stem: str, shape: tuple[int, ...]) -> float:
         height, width = shape[:2]
         if height * NATIVE_WIDTH != width * NATIVE_HEIGHT:
+            path = self._path('leftImg8bit', stem + PICTURE_SUFFIX)
             raise DataError(
-                f'{self._path("leftImg8bit", stem + PICTURE_SUFFIX)}: has {width}×{height} pixels, not 2:1, so its camera '
-                'file is of no use; reduce whole pictures, or remove camera/ and disparity/'
+                f'{path}: has {width}×{height} pixels, not 2:1, so its camera file is of no use; '
+                'reduce whole pictures, or remove camera/ and disparity/'
             )
         return native_fx * width / NATIVE_WIDTH
 
