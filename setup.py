@@ -70,6 +70,7 @@ setup(
             'lightning-fabric>=2.4',
             'onnx>=1.16',
             'onnxscript',
+            'pillow',
             'safetensors',
             'scipy',
             'tensorboard',

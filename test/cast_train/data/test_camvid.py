@@ -41,6 +41,8 @@ def test_the_drive_0001tp_is_dusk(tree: Path) -> None:
         '0016E5_00390',
         '0001TP_006690',
     ]
+    assert open_dataset('camvid', tree, 'train', 'dusk')[0].domain == 'dusk'
+    assert len(open_dataset('camvid', tree, 'train')) == 2
     with pytest.raises(DataError, match='all, day and dusk'):
         open_dataset('camvid', tree, 'train', 'night')
 
@@ -55,6 +57,8 @@ def test_a_label_beyond_void_is_refused_with_its_file(tree: Path) -> None:
 def test_the_real_pictures_load(shared_data: Path) -> None:
     root = shared_data / 'real' / 'camvid'
     assert len(open_dataset('camvid', root, 'train', 'all')) == 367
+    assert len(open_dataset('camvid', root, 'train')) == 367
+    assert len(open_dataset('camvid', root, 'train', 'day')) == 305
     assert len(open_dataset('camvid', root, 'train', 'dusk')) == 62
     sample = open_dataset('camvid', root, 'val', 'day')[0]
     assert sample.image.shape == (360, 480, 3)

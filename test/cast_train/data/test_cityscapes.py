@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn_cityscapes import BASELINE_M, FX_PX, HEIGHT, WIDTH, draw_cityscapes
+from drawn_cityscapes import BASELINE_M, FX_PX, HEIGHT, NATIVE_FX_PX, WIDTH, draw_cityscapes
 
 from cast_train.data import open_dataset
 from cast_train.data.cityscapes import CLASSES
@@ -58,10 +58,32 @@ def test_stereo_gives_metres_where_it_knows(tree: Path) -> None:
     sample = open_dataset('cityscapes', tree, 'train')[1]
     assert sample.fx_px == FX_PX
     assert sample.depth_m is not None
-    assert sample.depth_m[13, 1] == pytest.approx(BASELINE_M * FX_PX / 3)
+    assert sample.depth_m[13, 1] == pytest.approx(BASELINE_M * NATIVE_FX_PX / 3)
     assert np.isnan(sample.depth_m[0, 0]), 'disparity 0 is unknown'
     assert np.isnan(sample.depth_m[13, 0]), 'a match without shift is no depth'
     assert np.isnan(sample.depth_m[31, 0]), 'the ego vehicle is no street'
+
+
+def test_the_same_street_reduced_keeps_its_metres_and_halves_its_focal_length(tree: Path) -> None:
+    stem = 'train/ulm/ulm_000000_000019'
+    for kind, ending in (
+        ('leftImg8bit', 'leftImg8bit'),
+        ('gtFine', 'gtFine_instanceIds'),
+        ('disparity', 'disparity'),
+    ):
+        path = tree / kind / f'{stem}_{ending}.png'
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[::2, ::2])
+    sample = open_dataset('cityscapes', tree, 'train')[1]
+    assert sample.fx_px == FX_PX / 2
+    assert sample.depth_m is not None
+    assert sample.depth_m[7, 1] == pytest.approx(BASELINE_M * NATIVE_FX_PX / 3)
+
+
+def test_a_part_of_a_picture_has_no_focal_length(tree: Path) -> None:
+    for path in tree.glob('*/train/ulm/ulm_000000_000019_*.png'):
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:, :40])
+    with pytest.raises(DataError, match=r'leftImg8bit\.png: has 40×32 pixels, not 2:1'):
+        open_dataset('cityscapes', tree, 'train')[1]
 
 
 def test_without_stereo_depth_and_focal_length_are_absent(tmp_path: Path) -> None:

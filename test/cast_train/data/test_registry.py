@@ -10,7 +10,11 @@ import pytest
 from drawn_ade20k import draw_ade20k
 from drawn_cityscapes import draw_cityscapes
 from drawn_coco import coco_document, draw_coco
+from drawn_drives import draw_acdc, draw_dark_zurich
+from drawn_nyuv2 import draw_nyuv2
 from drawn_streets import draw_streets
+from drawn_synthia import draw_synthia
+from drawn_vkitti2 import draw_vkitti2
 from tiny_recipe import tiny_recipe
 
 from cast_ros.student import InputSpec, StudentContract
@@ -20,10 +24,16 @@ from cast_train.errors import DataError
 from cast_train.export.checkpoint import load_student, provenance_of
 
 TREES: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    'acdc': (draw_acdc, 'train', 'fog'),
     'ade20k': (lambda root: draw_ade20k(root, 'training', 1), 'training', ''),
     'cityscapes': (lambda root: draw_cityscapes(root, 'train', 'ulm', 1), 'train', ''),
     'coco': (lambda root: draw_coco(root, 'train'), 'train', ''),
+    'dark_zurich': (draw_dark_zurich, 'val', 'night'),
+    'nyuv2': (lambda root: draw_nyuv2(root, 'train', ['1']), 'train', ''),
+    'nyuv2_13': (lambda root: draw_nyuv2(root, 'train', ['1'], labels='label13'), 'train', ''),
     'streets': (lambda root: draw_streets(root, 'train', 'day', 1), 'train', 'day'),
+    'synthia': (lambda root: draw_synthia(root, 1), 'all', ''),
+    'vkitti2': (lambda root: draw_vkitti2(root, 'Scene01', 'clone', 1), 'all', 'clone'),
 }
 
 
@@ -36,13 +46,21 @@ def test_a_sample_agrees_with_its_data_set(tmp_path: Path, name: str) -> None:
     height, width = sample.image.shape[:2]
     assert sample.name == pictures.names[0]
     assert len(pictures) == len(pictures.names) == len(pictures.scenes)
-    assert sample.instance_ids is not None
-    assert sample.instance_labels is not None
-    assert sample.instance_ids.shape == (height, width)
-    assert sorted(set(sample.instance_ids.ravel().tolist()) - {0}) == list(range(1, len(sample.instance_labels) + 1))
-    assert all(pictures.classes[label].is_thing for label in sample.instance_labels)
+    assert (sample.instance_ids is None) == (sample.instance_labels is None) == (sample.instance_is_crowd is None)
+    assert sample.instance_ids is not None or sample.semantic is not None
+    if sample.instance_ids is not None and sample.instance_labels is not None:
+        assert sample.instance_ids.shape == (height, width)
+        rows = sorted(set(sample.instance_ids.ravel().tolist()) - {0})
+        assert rows == list(range(1, len(sample.instance_labels) + 1))
+        assert all(pictures.classes[label].is_thing for label in sample.instance_labels)
+    for label in (sample.semantic, sample.depth_m):
+        assert label is None or label.shape == (height, width)
     if sample.semantic is not None:
         assert set(sample.semantic.ravel().tolist()) <= {*range(len(pictures.classes)), 255}
+
+
+def test_every_name_has_a_drawn_tree_here_but_those_with_tests_of_their_own() -> None:
+    assert {*DATASETS} - {'camvid', 'frames'} == {*TREES}
 
 
 @pytest.mark.parametrize('name', TREES)
@@ -64,7 +82,7 @@ def test_fixed_classes_need_no_tree(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'kitti'; known are ade20k, camvid, cityscapes, coco, frames, streets"):
+    with pytest.raises(DataError, match=r"'kitti'; known are acdc, ade20k, camvid, .*, vkitti2"):
         open_dataset('kitti', tmp_path, 'train')
     assert sorted(DATASETS) == list(DATASETS)
 

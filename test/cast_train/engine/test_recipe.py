@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_recipe import recipe_document
+from tiny_recipe import recipe_document, tiny_recipe
 
 from cast_train.engine.recipe import load_recipe, parse_recipe
 from cast_train.errors import RecipeError
@@ -41,6 +41,7 @@ def test_overrides_reach_sections_and_lists(recipe_file: Path) -> None:
         ('input.height=100', 'multiple of 32'),
         ('student.size=huge', 'known are base, medium, nano, small, vits'),
         ('data.dataset=os.system', 'known are .*camvid.*streets'),
+        ('data.class_map=cityscapes', 'class_map is .cityscapes.; known are camvid11, cityscapes13'),
     ],
 )
 def test_a_wrong_override_is_named(recipe_file: Path, override: str, message: str) -> None:
@@ -66,3 +67,18 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
 def test_a_recipe_survives_the_checkpoint(tmp_path: Path) -> None:
     recipe = parse_recipe(recipe_document(tmp_path, 4), 'a')
     assert parse_recipe(recipe.model_dump(mode='json'), 'b') == recipe
+
+
+def test_a_recipe_without_a_map_is_written_as_before_there_were_maps(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, 1)
+    before = {'dataset', 'root', 'train', 'validation', 'limit', 'in_memory'}
+    assert recipe.model_dump(mode='json')['data'].keys() == recipe.data.model_dump().keys() == before
+    assert 'class_map' not in recipe.model_dump_json()
+
+
+def test_a_recipe_keeps_its_map(tmp_path: Path) -> None:
+    document = recipe_document(tmp_path, 1)
+    document['data']['class_map'] = 'camvid11'
+    recipe = parse_recipe(document, 'tiny')
+    assert parse_recipe(recipe.model_dump(mode='json'), 'again') == recipe
+    assert recipe.model_dump(mode='json')['data']['class_map'] == 'camvid11'

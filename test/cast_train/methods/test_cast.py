@@ -14,7 +14,7 @@ from cast_ros.student import Student
 from cast_train.methods import tasks
 from cast_train.methods.cast import STAGES, Cast, Pictures
 from cast_train.methods.pipeline import run_cast
-from cast_train.methods.stages import Stages
+from cast_train.methods.stages import Stages, digest_of_samples
 
 
 @pytest.fixture(scope='module')
@@ -69,6 +69,23 @@ def test_another_seed_is_another_stage(streets: Path, initial: Path, finished: P
     recipe = tiny_cast(streets, initial, seed=4)
     looking = Stages(finished / 'stages', print, look=True)
     assert Cast(recipe, looking, Pictures(recipe.data)).distillation().result == {}
+
+
+def test_a_map_of_classes_is_part_of_what_went_into_a_stage_and_its_absence_is_not(
+    streets: Path, initial: Path
+) -> None:
+    recipe = tiny_cast(streets, initial)
+    plain = Pictures(recipe.data)
+    assert plain.digest == digest_of_samples([*plain.train, *plain.validation])
+    assert 'class_map' not in recipe.model_dump_json()
+    assert 'class_map' not in recipe.of_stage(recipe.stages.distillation, 'nano').model_dump_json()
+
+    document = cast_document(streets, initial)['data'] | {'class_map': 'camvid11'}
+    recipe = tiny_cast(streets, initial, data=document)
+    mapped = Pictures(recipe.data)
+    assert [entry.name for entry in mapped.classes][:3] == ['sky', 'building', 'pole']
+    assert mapped.digest not in (plain.digest, digest_of_samples([*mapped.train, *mapped.validation]))
+    assert recipe.of_stage(recipe.stages.distillation, 'nano').data.class_map == 'camvid11'
 
 
 @pytest.mark.parametrize('name', ['teacher_pretrained', 'student_supervised', 'guided_distillation'])

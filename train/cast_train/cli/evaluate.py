@@ -25,6 +25,7 @@ def evaluate(
     root: Annotated[Path, typer.Option(help='Folder of the data set.')] = Path('../shared/data/streets'),
     split: Annotated[str, typer.Option(help='Split.')] = 'val',
     domain: Annotated[str, typer.Option(help='Domain, for example day or night.')] = 'day',
+    class_map: Annotated[str | None, typer.Option(help='Class map, if the student was trained with one.')] = None,
     as_json: Annotated[bool, typer.Option('--json', help='Print everything as JSON.')] = False,
 ) -> None:
     """Print AP, mIoU and depth errors of a student."""
@@ -33,7 +34,7 @@ def evaluate(
     from cast_train.engine.evaluate import headline
     from cast_train.export.checkpoint import load_student
 
-    pictures = open_dataset(dataset, root, split, domain)
+    pictures = open_dataset(dataset, root, split, domain, class_map)
     predictor: Predictor = RuntimeStudent.load(student) if student.suffix == '.onnx' else load_student(student)[0]
     names = [entry.name for entry in pictures.classes]
     if list(predictor.contract.class_names) != names:

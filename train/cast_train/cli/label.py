@@ -23,6 +23,7 @@ def label(
     root: Annotated[Path, typer.Option(help='Folder of the data set.')] = Path('../shared/data/streets'),
     split: Annotated[str, typer.Option(help='Split.')] = 'train',
     domain: Annotated[str, typer.Option(help='Domain, for example day or night.')] = 'day',
+    class_map: Annotated[str | None, typer.Option(help='Class map, in place of the classes of the data set.')] = None,
     pictures: Annotated[Path | None, typer.Option(help='Label the pictures below this folder instead.')] = None,
     fx: Annotated[float | None, typer.Option(help='Focal length of those pictures in pixels.')] = None,
     batch: Annotated[int, typer.Option(min=1, help='Pictures that go through the teacher together.')] = 2,
@@ -40,8 +41,10 @@ def label(
     from cast_train.teachers.registry import open_teacher
     from cast_train.teachers.report import CollapseRule
 
-    classes = classes_of(dataset, root, split, domain)
-    source: Pictures = open_dataset(dataset, root, split, domain) if pictures is None else PictureFolder(pictures, fx)
+    classes = classes_of(dataset, root, split, domain, class_map)
+    source: Pictures = (
+        open_dataset(dataset, root, split, domain, class_map) if pictures is None else PictureFolder(pictures, fx)
+    )
     shard = Shard.of_environment()
     run = LabelRun(
         folder=out,

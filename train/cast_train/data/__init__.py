@@ -3,19 +3,23 @@
 
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
 from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples, read_samples
+from cast_train.data.class_maps import CLASS_MAPS, ClassMap, Mapped
 from cast_train.data.registry import DATASETS, classes_of, common_classes, open_dataset
 from cast_train.data.sample import Dataset, LazySamples, Sample, subset_of
 from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
 from cast_train.data.strong import StrongViews, strong_view
 
 __all__ = [
+    'CLASS_MAPS',
     'DATASETS',
     'Augmentation',
     'Batch',
+    'ClassMap',
     'Dataset',
     'LabelChoice',
     'LabelSplit',
     'LazySamples',
+    'Mapped',
     'Sample',
     'Source',
     'StrongViews',

@@ -40,7 +40,7 @@ CLASSES = tuple(
 
 
 class CamVid:
-    """Pictures of one split, of one domain (``day`` or ``dusk``) or of both (``all``).
+    """Pictures of one split, of one domain (``day`` or ``dusk``) or of both (``all``, or nothing).
 
     Raises:
         DataError: a folder or file is missing, has the wrong shape, or holds a label above 11.
@@ -48,12 +48,12 @@ class CamVid:
 
     classes = CLASSES
 
-    def __init__(self, root: Path, split: str, domain: str = 'all') -> None:
-        if domain not in ('all', 'day', 'dusk'):
+    def __init__(self, root: Path, split: str, domain: str = '') -> None:
+        if domain not in ('', 'all', 'day', 'dusk'):
             raise DataError(f'CamVid has the domains all, day and dusk, not {domain!r}')
         suffix = '.jpg' if any((root / split).glob('*.jpg')) else '.png'
         pictures = list_pictures(root / split, suffix, TREE)
-        self._pictures = [path for path in pictures if domain in ('all', _domain_of(path))]
+        self._pictures = [path for path in pictures if domain in ('', 'all', _domain_of(path))]
         if not self._pictures:
             raise DataError(
                 f'{root / split}: no picture of the domain {domain!r}; dusk pictures start with {DUSK_DRIVE}'

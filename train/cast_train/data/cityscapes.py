@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.evaluation.ground_truth import InstanceParts, decode_instances
-from cast_ros.student import ClassInfo
+from cast_ros.student import UNLABELLED, ClassInfo
 from cast_train.data.folders import list_pictures, read_label, read_rgb, refuse_domain, require_files
 from cast_train.data.sample import Sample
 from cast_train.errors import DataError
@@ -58,6 +58,9 @@ LICENCE_PLATE = 65535
 # Ego vehicle, rectification border and out of roi: stereo says nothing about the street there.
 BLIND_LABELS = (1, 2, 3)
 INSTANCES_PER_LABEL = 1000
+# The size that the numbers in the camera files are for.
+NATIVE_HEIGHT, NATIVE_WIDTH = 1024, 2048
+_NO_LABEL_ID = 255
 
 
 class Cityscapes:
@@ -110,19 +113,32 @@ class Cityscapes:
         path = self._path('gtFine', stem + LABEL_SUFFIX)
         codes = read_label(path, image.shape[:2], np.uint16)
         parts = _decode(codes, path)
-        focal, baseline_m = self._camera(stem) if self._has_camera else (None, 0.0)
+        native_fx, baseline_m = self._camera(stem) if self._has_camera else (None, 0.0)
+        if native_fx is None:
+            return Sample(stem, image, *parts)
         depth_m = None
-        if self._has_disparity and focal is not None:
+        if self._has_disparity:
             disparity = read_label(self._path('disparity', f'{stem}_disparity.png'), image.shape[:2], np.uint16)
-            depth_m = depth_of(disparity, baseline_m * focal)
+            # The numbers in it are pixels of the native size, whatever size the picture was reduced to.
+            depth_m = depth_of(disparity, baseline_m * native_fx)
             depth_m[np.isin(codes, BLIND_LABELS)] = np.nan
-        return Sample(stem, image, *parts, depth_m, focal)
+        return Sample(stem, image, *parts, depth_m, self._fx_at(native_fx, stem, image.shape))
 
     def _path(self, kind: str, name: str) -> Path:
         return self._root / kind / self._split / name.partition('_')[0] / name
 
+    def _fx_at(self, native_fx: float, stem: str, shape: tuple[int, ...]) -> float:
+        height, width = shape[:2]
+        if height * NATIVE_WIDTH != width * NATIVE_HEIGHT:
+            path = self._path('leftImg8bit', stem + PICTURE_SUFFIX)
+            raise DataError(
+                f'{path}: has {width}×{height} pixels, not 2:1, so its camera file is of no use; '
+                'reduce whole pictures, or remove camera/ and disparity/'
+            )
+        return native_fx * width / NATIVE_WIDTH
+
     def _camera(self, stem: str) -> tuple[float, float]:
-        """Focal length in pixels and baseline in metres."""
+        """Focal length in pixels of the native size, and baseline in metres."""
         path = self._path('camera', f'{stem}_camera.json')
         try:
             document = json.loads(path.read_text())
@@ -135,6 +151,23 @@ class Cityscapes:
         if not (0 < focal < np.inf and 0 < baseline_m < np.inf):
             raise DataError(f'{path}: fx {focal} and baseline {baseline_m} must be positive; fetch the file again')
         return focal, baseline_m
+
+
+def read_label_ids(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Read a ``labelIds`` picture, as data sets after Cityscapes have it, as class ids; 255 unlabelled.
+
+    Raises:
+        DataError: as for ``read_label``, or it holds an unknown label.
+    """
+    labels = read_label(path, shape, np.uint8)
+    unknown = labels[(labels > LAST_LABEL) & (labels != _NO_LABEL_ID)]
+    if unknown.size:
+        raise DataError(
+            f'{path}: holds label {unknown[0]}, labelIds are 0 to {LAST_LABEL}; fetch the original, it was converted'
+        )
+    class_of = np.full(256, UNLABELLED, np.uint8)
+    class_of[list(CLASS_OF_LABEL)] = list(CLASS_OF_LABEL.values())
+    return class_of[labels]
 
 
 def depth_of(disparity: npt.NDArray[np.uint16], baseline_times_focal: float) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from cast_train.errors import DataError
 
@@ -71,16 +73,88 @@ def read_label(path: Path, shape: tuple[int, int], dtype: npt.DTypeLike | None =
         DataError: the file is missing, cannot be decoded, or has another shape or number of bits.
     """
     label = _read(path, cv2.IMREAD_UNCHANGED)
-    if label.shape != shape:
-        raise DataError(f'{path}: has shape {label.shape}, its picture has {shape}; label and picture must match')
+    _require(path, label, label.shape, shape, dtype)
+    return label
+
+
+def read_channels(path: Path, shape: tuple[int, int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Read a label picture of ``shape`` (height, width) with all its channels, in the file's order: H×W×C.
+
+    Raises:
+        DataError: the file is missing, cannot be decoded, or has another shape or number of bits.
+    """
+    label = _read(path, cv2.IMREAD_UNCHANGED)
+    _require(path, label, label.shape[:2], shape, dtype)
+    # OpenCV turns red, green, blue (and opacity) around.
+    return label[..., None] if label.ndim == 2 else np.concatenate([label[..., 2::-1], label[..., 3:]], axis=-1)
+
+
+def read_indices(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Read the numbers in a PNG with a palette, or in a grey one, of exactly ``shape`` (height, width).
+
+    OpenCV gives the colours of a palette and loses the numbers.
+
+    Raises:
+        DataError: the file is missing, cannot be decoded, has another shape, or holds colours without a palette.
+    """
+    content = _content(path)
+    try:
+        with Image.open(io.BytesIO(content), formats=('PNG',)) as picture:
+            mode, indices = picture.mode, np.asarray(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f'{path}: cannot be decoded as a PNG ({error}); fetch it again or remove it') from error
+    if mode not in ('P', 'L'):
+        raise DataError(f'{path}: is {mode}, needs numbers with a palette; fetch the original, it was converted')
+    _require(path, indices, indices.shape, shape, np.uint8)
+    return indices
+
+
+def read_depth(
+    path: Path, shape: tuple[int, int], units_per_metre: int, sky: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Read a 16-bit picture of depth as metres; 0 becomes NaN, unknown.
+
+    Args:
+        path: of the picture; several channels must be equal.
+        shape: height and width that it must have.
+        units_per_metre: 100 for centimetres.
+        sky: the number that means sky, or too far to tell; it becomes +Inf.
+
+    Raises:
+        DataError: as for ``read_channels``, or the channels differ.
+    """
+    channels = read_channels(path, shape, np.uint16)
+    raw = channels[..., 0]
+    if (channels != channels[..., :1]).any():
+        raise DataError(f'{path}: its channels differ, so it is no 16-bit depth; fetch the original, it was converted')
+    depth_m: npt.NDArray[np.float32] = (raw / units_per_metre).astype(np.float32)
+    if sky is not None:
+        depth_m[raw == sky] = np.inf
+    depth_m[raw == 0] = np.nan
+    return depth_m
+
+
+def _require(
+    path: Path, label: npt.NDArray[Any], found: tuple[int, ...], shape: tuple[int, int], dtype: npt.DTypeLike | None
+) -> None:
+    if found != shape:
+        raise DataError(f'{path}: has shape {found}, its picture has {shape}; label and picture must match')
     if dtype is not None and label.dtype != np.dtype(dtype):
         raise DataError(
             f'{path}: holds {label.dtype} numbers, needs {np.dtype(dtype)}; fetch the original, it was converted'
         )
-    return label
 
 
 def _read(path: Path, flags: int) -> npt.NDArray[Any]:
+    content = _content(path)
+    array = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if array is None:
+        raise DataError(f'{path}: cannot be decoded as a picture, or is cut short; fetch it again or remove it')
+    return np.asarray(array)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a picture, checked to be whole: OpenCV fills what a cut file lacks with grey and says nothing."""
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -89,11 +163,9 @@ def _read(path: Path, flags: int) -> npt.NDArray[Any]:
         ) from error
     except OSError as error:
         raise DataError(f'{path}: cannot be read ({error})') from error
-    # OpenCV fills what a cut file lacks with grey and says nothing.
-    array = None if _is_cut(content) else cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    if array is None:
+    if _is_cut(content):
         raise DataError(f'{path}: cannot be decoded as a picture, or is cut short; fetch it again or remove it')
-    return np.asarray(array)
+    return content
 
 
 def _is_cut(content: bytes) -> bool:

@@ -9,8 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from cast_ros.student import ClassInfo
-from cast_train.data import camvid, cityscapes, streets
+from cast_train.data import acdc, camvid, cityscapes, dark_zurich, nyuv2, streets, synthia, vkitti2
 from cast_train.data.ade20k import Ade20k
+from cast_train.data.class_maps import Mapped, class_map_of
 from cast_train.data.coco import Coco
 from cast_train.data.frames import Frames
 from cast_train.data.sample import Dataset
@@ -31,31 +32,43 @@ class Entry:
 
 
 DATASETS: dict[str, Entry] = {
+    'acdc': Entry(acdc.Acdc, acdc.Acdc.classes),
     'ade20k': Entry(Ade20k),
     'camvid': Entry(camvid.CamVid, camvid.CLASSES),
     'cityscapes': Entry(cityscapes.Cityscapes, cityscapes.CLASSES),
     'coco': Entry(Coco),
+    'dark_zurich': Entry(dark_zurich.DarkZurich, dark_zurich.DarkZurich.classes),
     'frames': Entry(Frames),
+    'nyuv2': Entry(nyuv2.Nyuv2, nyuv2.CLASSES),
+    'nyuv2_13': Entry(nyuv2.Nyuv2Of13, nyuv2.CLASSES_13),
     'streets': Entry(streets.Streets, streets.CLASSES),
+    'synthia': Entry(synthia.Synthia, synthia.CLASSES),
+    'vkitti2': Entry(vkitti2.Vkitti2, vkitti2.CLASSES),
 }
 
 
-def open_dataset(name: str, root: Path, split: str, domain: str = '') -> Dataset:
+def open_dataset(name: str, root: Path, split: str, domain: str = '', class_map: str | None = None) -> Dataset:
     """Open one split and domain of a data set; ``domain`` stays empty where a data set has none.
 
+    ``class_map`` gives it the classes of a map (``class_maps``) in place of its own.
+
     Raises:
-        DataError: the name is unknown, or the tree is not as the loader expects.
+        DataError: the name or the map is unknown, the tree is not as the loader expects, or the map has none of the
+            classes of the data set.
     """
     if name not in DATASETS:
         raise DataError(f'unknown data set {name!r}; known are {", ".join(sorted(DATASETS))}')
     if not root.is_dir():
         raise DataError(f'{root}: no such folder; point the recipe at the data with --set data.root=FOLDER')
-    return DATASETS[name].open(root, split, domain)
+    dataset = DATASETS[name].open(root, split, domain)
+    return dataset if class_map is None else Mapped(dataset, class_map, name)
 
 
-def classes_of(name: str, root: Path, split: str, domain: str = '') -> tuple[ClassInfo, ...]:
+def classes_of(
+    name: str, root: Path, split: str, domain: str = '', class_map: str | None = None
+) -> tuple[ClassInfo, ...]:
     """Classes of a data set in the order of their ids; the tree is opened only if nothing else knows them."""
-    classes = DATASETS[name].classes
+    classes = DATASETS[name].classes if class_map is None else class_map_of(class_map).classes
     return open_dataset(name, root, split, domain).classes if classes is None else classes
 
 

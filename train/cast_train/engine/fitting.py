@@ -18,7 +18,6 @@ from cast_train.data import (
     ViewRules,
     batches,
     common_classes,
-    open_dataset,
     read_samples,
 )
 from cast_train.engine.checkpoint import load_checkpoint
@@ -84,7 +83,7 @@ def make_task(recipe: Recipe, contract: StudentContract) -> SupervisedTask:
 
 def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[Sequence[Sample], tuple[Any, ...]]:
     """Read the pictures of some parts of the recipe's data set, and its classes."""
-    opened = [open_dataset(recipe.data.dataset, recipe.data.root, part.split, part.domain) for part in parts]
+    opened = [recipe.data.open(part) for part in parts]
     samples = read_samples(opened, recipe.data.in_memory)
     return samples[: recipe.data.limit], common_classes([dataset.classes for dataset in opened])
 

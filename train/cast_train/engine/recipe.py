@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from cast_train.data import DATASETS, Augmentation
+from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, open_dataset
 from cast_train.errors import RecipeError
 from cast_train.losses import LossSection
 from cast_train.models import SIZES
@@ -53,20 +53,46 @@ class Part(Settings):
     domain: str = ''
 
 
-class DataSection(Settings):
-    """Where the pictures are.
+class NamedPictures(Settings):
+    """Pictures of one data set, for the recipes of all methods.
 
     Attributes:
-        limit: of the pictures of each of ``train`` and ``validation``, for trying things out.
+        class_map: gives them the classes of a map (``data.class_maps``) in place of their own.
         in_memory: read every picture once; false decodes them anew each time, for what does not fit.
     """
 
     dataset: str
     root: Path
+    class_map: str | None = None
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
-    limit: Positive | None = None
     in_memory: bool = True
+
+    def open(self, part: Part) -> Dataset:
+        """Open one of the parts.
+
+        Raises:
+            DataError: the tree is not as the loader expects, or the map does not fit.
+        """
+        return open_dataset(self.dataset, self.root, part.split, part.domain, self.class_map)
+
+    @model_serializer(mode='wrap')
+    def _as_before_maps(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a map a recipe is written as before there were maps: runs and digests made then stay valid."""
+        document: dict[str, Any] = write(self)
+        if document.get('class_map') is None:
+            document.pop('class_map', None)
+        return document
+
+
+class DataSection(NamedPictures):
+    """Where the pictures are.
+
+    Attributes:
+        limit: of the pictures of each of ``train`` and ``validation``, for trying things out.
+    """
+
+    limit: Positive | None = None
 
 
 class Phase(Settings):
@@ -173,6 +199,8 @@ def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
     recipe = parse(Recipe, document, source)
     require_known(source, 'student.size', recipe.student.size, SIZES)
     require_known(source, 'data.dataset', recipe.data.dataset, DATASETS)
+    if recipe.data.class_map is not None:
+        require_known(source, 'data.class_map', recipe.data.class_map, CLASS_MAPS)
     return recipe
 
 

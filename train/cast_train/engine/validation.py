@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cast_train.data import Batch, Dataset, Sample, Source, batches, open_dataset
+from cast_train.data import Batch, Dataset, Sample, Source, batches
 from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, view_rules
 from cast_train.engine.parallel import check_parts
@@ -76,7 +76,7 @@ def check_data(data: DataSection) -> tuple[list[Dataset], list[Finding]]:
     opened, found = [], []
     for role, parts in (('train', data.train), ('validation', data.validation)):
         for part in parts:
-            dataset = open_dataset(data.dataset, data.root, part.split, part.domain)
+            dataset = data.open(part)
             opened.append(dataset)
             text = f'{len(dataset)} pictures, {describe(dataset[0])}'
             dataset[len(dataset) - 1]

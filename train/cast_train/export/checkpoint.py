@@ -31,7 +31,7 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
     state = load_checkpoint(path)
     recipe = parse_recipe(state['recipe'], str(path))
     part = recipe.data.train[0]
-    classes = classes_of(recipe.data.dataset, recipe.data.root, part.split, part.domain)
+    classes = classes_of(recipe.data.dataset, recipe.data.root, part.split, part.domain, recipe.data.class_map)
     contract = build_contract(recipe, classes)
     network = Student(recipe.student.size, len(classes), contract.thing_ids)
     try:
@@ -45,9 +45,11 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
 
 def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
     """Where a student comes from: recipe, data, revision, seed, versions and steps."""
+    data = recipe.data
+    classes = '' if data.class_map is None else f' with the classes {data.class_map}'
     return {
         'recipe': recipe.name,
-        'data': ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}'.rstrip() for part in recipe.data.train),
+        'data': ', '.join(f'{data.dataset} {part.split} {part.domain}'.rstrip() for part in data.train) + classes,
         'seed': recipe.seed,
         'steps': state['step'],
         'git_revision': git_revision(),

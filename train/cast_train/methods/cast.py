@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from cast_train.data import Sample, Source, StrongViews, open_dataset, read_samples, split_labels, subset_of
+from cast_train.data import Sample, Source, StrongViews, read_samples, split_labels, subset_of
 from cast_train.data.registry import common_classes
 from cast_train.engine.checkpoint import BEST, LAST
 from cast_train.engine.contract import build_contract
@@ -32,7 +32,7 @@ from cast_train.export.checkpoint import load_student
 from cast_train.methods.adapting import CAST_STRONG, TEACHERS
 from cast_train.methods.recipe import CastData, CastRecipe, StageSection
 from cast_train.methods.stage_training import train_stage
-from cast_train.methods.stages import LOG, Stage, Stages, digest_of_file, digest_of_samples
+from cast_train.methods.stages import LOG, Stage, Stages, digest_of, digest_of_file, digest_of_samples
 from cast_train.methods.tasks import CastTask, GuidedTask
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
@@ -52,14 +52,17 @@ class Pictures:
     """
 
     def __init__(self, data: CastData) -> None:
-        opened = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.train]
-        judged = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.validation]
+        opened = [data.open(part) for part in data.train]
+        judged = [data.open(part) for part in data.validation]
         self.train = read_samples(opened, data.in_memory)
         self.validation = read_samples(judged, data.in_memory)
         self.names = [name for dataset in opened for name in dataset.names]
         self.classes = common_classes([dataset.classes for dataset in (*opened, *judged)])
         self.scenes = [scene for dataset in opened for scene in dataset.scenes]
         self.digest = digest_of_samples([*self.train, *self.validation])
+        if data.class_map is not None:
+            # Two maps may give the same numbers to classes of other names, or of which others are things.
+            self.digest = digest_of({'samples': self.digest, 'class_map': data.class_map})
 
 
 class Cast:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cast_train.data import Augmentation, Batch, Source, ViewRules, batches, load_samples, open_dataset
+from cast_train.data import Augmentation, Batch, Source, ViewRules, batches, load_samples
 from cast_train.data.registry import DATASETS
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import (
@@ -120,7 +120,7 @@ def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> No
         DataError: the data set is not as expected.
     """
     data, (phase,) = recipe.data, recipe.phases
-    opened = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in data.train]
+    opened = [data.open(part) for part in data.train]
     samples = load_samples(opened)
     torch.manual_seed(recipe.seed)
     student = Student(recipe.size, len(opened[0].classes), tuple(e.id for e in opened[0].classes if e.is_thing))

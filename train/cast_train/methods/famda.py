@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cast_train.data import Sample, Source, StrongViews, open_dataset
+from cast_train.data import Dataset, Sample, Source, StrongViews
 from cast_train.data.batches import load_samples
 from cast_train.data.rare_classes import rare_class_chances
 from cast_train.data.registry import common_classes
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import take_over
-from cast_train.engine.recipe import Part
 from cast_train.engine.task import SupervisedTask, Task
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
@@ -35,7 +34,7 @@ from cast_train.methods.famda_recipe import DomainSection, FamdaRecipe, TeacherS
 from cast_train.methods.famda_task import FamdaTask
 from cast_train.methods.recipe import StageSection
 from cast_train.methods.stage_training import train_stage
-from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
+from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file, digest_of_samples
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 from cast_train.teachers.cache import LabelCache
@@ -59,20 +58,19 @@ class Domains:
     """
 
     def __init__(self, recipe: FamdaRecipe) -> None:
-        opened = {section.name: self._open(section) for section in (recipe.source, recipe.target)}
-        classes = [dataset.classes for parts in opened.values() for dataset in (*parts[0], *parts[1])]
-        self.classes = common_classes(classes)
-        self.source, self.target = (Domain(load_samples(train), load_samples(val)) for train, val in opened.values())
-        self.digest = digest_of_samples(
-            [sample for domain in (self.source, self.target) for part in domain for sample in part]
-        )
+        sections = recipe.source, recipe.target
+        opened = [([section.open(one) for one in section.train], _judging(section)) for section in sections]
+        self.classes = common_classes([one.classes for train, judging in opened for one in (*train, *judging)])
+        self.source, self.target = (Domain(load_samples(train), load_samples(judging)) for train, judging in opened)
+        samples = [sample for domain in (self.source, self.target) for part in domain for sample in part]
+        self.digest = digest_of_samples(samples)
+        maps = [section.class_map for section in sections]
+        if any(maps):
+            self.digest = digest_of({'samples': self.digest, 'class_maps': maps})
 
-    @staticmethod
-    def _open(section: DomainSection) -> tuple[list[Any], list[Any]]:
-        def parts(wanted: Sequence[Part]) -> list[Any]:
-            return [open_dataset(section.dataset, section.root, one.split, one.domain) for one in wanted]
 
-        return parts(section.train), parts(section.validation)
+def _judging(section: DomainSection) -> list[Dataset]:
+    return [section.open(one) for one in section.validation]
 
 
 class Famda:

@@ -13,7 +13,7 @@ from cast_train.engine.recipe import (
     DataSection,
     DepthSection,
     InputSection,
-    Part,
+    NamedPictures,
     Phase,
     Recipe,
     RunSection,
@@ -26,21 +26,14 @@ from cast_train.methods.recipe import StageSection
 from cast_train.settings import Positive, Settings, Share, Weight
 
 
-class DomainSection(Settings):
-    """The pictures of one domain.
+class DomainSection(NamedPictures):
+    """The pictures of one domain; a class map brings data sets with other classes together.
 
     Attributes:
         name: what tables call it, for example ``day``.
-        dataset, root: as in every recipe.
-        train: parts to learn from.
-        validation: parts to judge on, never learned.
     """
 
     name: Annotated[str, Field(pattern=r'^[a-z][a-z0-9]*$')]
-    dataset: str
-    root: Path
-    train: Annotated[tuple[Part, ...], Field(min_length=1)]
-    validation: Annotated[tuple[Part, ...], Field(min_length=1)]
 
 
 class TeacherSection(Settings):
@@ -162,7 +155,6 @@ class FamdaRecipe(Settings):
 
     def of_stage(self, stage: StageSection) -> Recipe:
         """The plain recipe of one stage, which its checkpoints carry; its data are the target's."""
-        target = self.target
         return Recipe(
             name=self.name,
             version=self.version,
@@ -171,9 +163,7 @@ class FamdaRecipe(Settings):
             student=StudentSection(size=self.student.size),
             input=self.input,
             depth=self.depth,
-            data=DataSection(
-                dataset=target.dataset, root=target.root, train=target.train, validation=target.validation
-            ),
+            data=DataSection(**self.target.model_dump(exclude={'name'})),
             augmentation=self.augmentation,
             phases=(
                 Phase(

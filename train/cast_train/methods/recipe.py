@@ -14,8 +14,8 @@ from cast_train.engine.recipe import (
     DataSection,
     DepthSection,
     InputSection,
+    NamedPictures,
     OptimizerSection,
-    Part,
     Phase,
     Recipe,
     RunSection,
@@ -29,14 +29,9 @@ from cast_train.settings import Positive, Settings, Share, Side, Weight
 from cast_train.teachers import PseudoLabelSettings
 
 
-class CastData(Settings):
+class CastData(NamedPictures):
     """Where the pictures are and which of them have labels."""
 
-    dataset: str
-    root: Path
-    train: Annotated[tuple[Part, ...], Field(min_length=1)]
-    validation: Annotated[tuple[Part, ...], Field(min_length=1)]
-    in_memory: bool = True
     labels: LabelChoice = LabelChoice(fraction=0.1, held_out=0.15)
 
 

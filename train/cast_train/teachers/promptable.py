@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cast_ros.student import InputSpec
-from cast_train.data import DATASETS, Augmentation, Sample, load_samples, open_dataset
+from cast_train.data import DATASETS, Augmentation, Sample, load_samples
 from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.ema import MovingAverage
@@ -192,7 +192,7 @@ def measure_iou(
 
 def _read(recipe: PromptableRecipe, parts: tuple[Part, ...]) -> tuple[list[Sample], tuple[int, ...]]:
     data = recipe.data
-    opened = [open_dataset(data.dataset, data.root, part.split, part.domain) for part in parts]
+    opened = [data.open(part) for part in parts]
     things = tuple(entry.id for entry in opened[0].classes if entry.is_thing)
     return load_samples(opened)[: data.limit], things
 

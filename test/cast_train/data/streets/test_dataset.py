@@ -101,7 +101,7 @@ def test_a_wrong_root_split_or_name_says_what_to_do(tree: Path) -> None:
         open_dataset('streets', tree / 'absent', 'train', 'day')
     with pytest.raises(DataError, match='must hold leftImg8bit'):
         open_dataset('streets', tree, 'test', 'day')
-    with pytest.raises(DataError, match='known are ade20k, camvid'):
+    with pytest.raises(DataError, match='known are acdc, ade20k, camvid'):
         open_dataset('kitti', tree, 'train', 'day')
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from cast_ros.evaluation.ground_truth import decode_instances
 from cast_ros.student import ClassInfo
-from cast_train.data.folders import list_pictures, read_label, read_rgb
+from cast_train.data.folders import list_pictures, read_depth, read_label, read_rgb
 from cast_train.data.sample import Sample
 from cast_train.errors import DataError
 
@@ -85,10 +85,7 @@ class Streets:
         shape = image.shape[:2]
         encoded = read_label(self._path('gtFine', f'{stem}_gtFine_instanceIds.png'), shape, np.uint16)
         ids, labels, is_crowd, semantic = decode_instances(encoded, CLASS_OF_LABEL, THING_LABELS)
-        centimetres = read_label(self._path('depth', f'{stem}_depth.png'), shape, np.uint16)
-        depth_m = (centimetres / 100).astype(np.float32)
-        depth_m[centimetres == SKY_CM] = np.inf
-        depth_m[centimetres == 0] = np.nan
+        depth_m = read_depth(self._path('depth', f'{stem}_depth.png'), shape, 100, SKY_CM)
         return Sample(stem, image, ids, labels, is_crowd, semantic, depth_m, self._focal_length(stem), self._domain)
 
     def _path(self, kind: str, name: str) -> Path:
