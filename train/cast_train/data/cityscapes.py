@@ -167,7 +167,8 @@ def read_label_ids(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
         )
     class_of = np.full(256, UNLABELLED, np.uint8)
     class_of[list(CLASS_OF_LABEL)] = list(CLASS_OF_LABEL.values())
-    return class_of[labels]
+    semantic: npt.NDArray[np.uint8] = class_of[labels]
+    return semantic
 
 
 def depth_of(disparity: npt.NDArray[np.uint16], baseline_times_focal: float) -> npt.NDArray[np.float32]:

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from cast_ros.evaluation.ground_truth import InstanceParts
 from cast_ros.student import ClassInfo
 from cast_train.data.folders import list_pictures, read_depth, read_indices, read_rgb, require_files
 from cast_train.data.numbered import instances_of
@@ -56,12 +56,6 @@ CLASSES = tuple(
 LABEL_OF = {UNDEFINED: 0, **{category: index + 1 for index, (category, *_) in enumerate(_TABLE)}}
 CLASS_OF_LABEL = {entry.id + 1: entry.id for entry in CLASSES}
 THING_LABELS = tuple(entry.id + 1 for entry in CLASSES if entry.is_thing)
-
-
-_Labels: TypeAlias = (
-    'tuple[npt.NDArray[np.uint16], npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.uint8]]'
-    ' | tuple[None, None, None, npt.NDArray[np.uint8] | None]'
-)
 
 
 @dataclass(frozen=True)
@@ -116,11 +110,12 @@ class Vkitti2:
         frame = _frame_of(path)
         image = read_rgb(path)
         shape = image.shape[0], image.shape[1]
-        parts = _read_labels(take, frame, shape)
+        ids, labels, is_crowd, semantic = _read_labels(take, frame, shape)
         depth_m = read_depth(take.path('depth', frame), shape, 100, FAR_CM) if 'depth' in take.present else None
         native_fx = take.fx_px.get(int(frame))
         fx_px = None if native_fx is None else native_fx * shape[1] / NATIVE_WIDTH
-        return Sample(_name(take, path), image, *parts, depth_m, fx_px, take.folder.name)
+        domain = take.folder.name
+        return Sample(_name(take, path), image, ids, labels, is_crowd, semantic, depth_m, fx_px, domain)
 
 
 def _takes(root: Path, split: str, domain: str) -> list[Path]:
@@ -180,7 +175,9 @@ def _read_fx(path: Path) -> dict[int, float]:
     return found
 
 
-def _read_labels(take: _Take, frame: str, shape: tuple[int, int]) -> _Labels:
+def _read_labels(
+    take: _Take, frame: str, shape: tuple[int, int]
+) -> InstanceParts | tuple[None, None, None, npt.NDArray[np.uint8] | None]:
     """Instances and semantic map; there are no instances without classes, which say what an object is."""
     if 'classSegmentation' not in take.present:
         return None, None, None, None
