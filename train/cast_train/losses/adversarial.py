@@ -86,7 +86,8 @@ def gradient_norms(critic: nn.Module, maps: Tensor) -> Tensor:
     maps = maps.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(maps).sum(), maps, create_graph=True)
     # The guard keeps the slope of the root finite where the critic is flat.
-    return (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
+    norms: Tensor = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
+    return norms
 
 
 def _shares(output: StudentOutput) -> Tensor:
