@@ -78,7 +78,8 @@ def critic_loss(critic: nn.Module, pairs: Pairs, penalty: float) -> Tensor:
     fake, real = pairs.fake.detach(), pairs.real
     share = torch.rand(len(fake), 1, 1, 1, device=fake.device, dtype=fake.dtype)
     between = torch.lerp(real, fake, share)
-    return (critic(fake) - critic(real)).sum() + penalty * (gradient_norms(critic, between) - 1).square().sum()
+    gap: Tensor = (critic(fake) - critic(real)).sum()
+    return gap + penalty * (gradient_norms(critic, between) - 1).square().sum()
 
 
 def gradient_norms(critic: nn.Module, maps: Tensor) -> Tensor:
