@@ -67,10 +67,10 @@ class Progress:
                 f'early stop waits for {self.rule.metric!r}, but only {", ".join(sorted(metrics)) or "nothing"} was '
                 f'measured; choose one of them, or give the validation part the labels that it needs'
             )
+        had_window = len(self.recent) == self.rule.window
         self.recent = [*self.recent, metrics[self.rule.metric]][-self.rule.window :]
         mean = math.fsum(self.recent) / len(self.recent)
-        is_first = len(self.recent) < self.rule.window or not self.best
-        if is_first or mean > self.best_mean:
+        if not had_window or mean > self.best_mean:
             self.best, self.best_mean, self.since_best = dict(metrics), mean, 0
             return True
         self.since_best += 1
