@@ -270,7 +270,9 @@ def test_classes_of_a_data_set_take_the_labels_by_name(tmp_path: Path) -> None:
     assert [streets.CLASSES[int(label)].name for label in (semantic[35, 5], semantic[15, 15])] == ['road', 'car']
     imported(write_bag(tmp_path / 'plain', drive(2)), tmp_path / 'unlabelled', blocks=WHOLE, classes='streets')
     assert open_dataset('frames', tmp_path / 'unlabelled', 'train').classes == streets.CLASSES
-    with pytest.raises(DataError, match='--classes coco: must be one of acdc, camvid, .*streets.*, whose classes are fixed'):
+    with pytest.raises(
+        DataError, match=r'--classes coco: must be one of acdc, camvid, .*streets.*, whose classes are fixed'
+    ):
         imported(tmp_path / 'plain', tmp_path / 'other', classes='coco')
 
 

@@ -26,7 +26,7 @@ from cast_train.engine.judging import EarlyStop
 from cast_train.engine.loop import Judge, train
 from cast_train.engine.optimizer import learning_rate_at, make_optimizer
 from cast_train.engine.parallel import start_fabric
-from cast_train.engine.recipe import Recipe, RunSection
+from cast_train.engine.recipe import OptimizerSection, Recipe, RunSection
 from cast_train.engine.signals import StoppedError
 from cast_train.engine.step import backward
 from cast_train.engine.task import SupervisedTask
@@ -339,6 +339,32 @@ def test_the_learning_rate_rises_then_falls_to_zero(streets: Path) -> None:
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert rates[7] == pytest.approx(0.5)
     assert rates[12] == 0.0
+
+
+def test_swinmtls_learning_rate_rises_for_half_of_the_steps_and_falls_again() -> None:
+    settings = OptimizerSection(learning_rate=5e-4, least_learning_rate=3e-5, schedule='rise_and_fall', warmup_steps=9)
+    rates = [learning_rate_at(step, settings, 100) for step in range(101)]
+    assert rates[0] == pytest.approx(3e-5)
+    assert rates[25] == pytest.approx(3e-5 + 4.7e-4 * 0.5**0.9)
+    assert rates[50] == max(rates) == pytest.approx(5e-4)
+    assert rates[75] == pytest.approx(3e-5 + 4.7e-4 * 0.5**0.9)
+    assert rates[100] == pytest.approx(3e-5)
+
+
+def test_blocks_learn_slower_the_earlier_they_come() -> None:
+    network = Student('swinmtl-mini', classes=3, thing_ids=())
+    groups = make_optimizer(network, OptimizerSection(weight_decay=0.1, layer_decay=0.5)).param_groups
+    where = {id(p): (group['weight_decay'], group['factor']) for group in groups for p in group['params']}
+    assert len(where) == len(list(network.parameters()))
+    layers = network.backbone.network.layers
+    assert where[id(network.depth.out.weight)] == (0.1, 1.0)
+    assert where[id(layers[3].blocks[0].mlp.fc1.weight)] == (0.1, 0.5)
+    assert where[id(layers[0].blocks[0].mlp.fc1.weight)] == (0.1, 0.5**6)
+    assert where[id(layers[0].blocks[0].attn.logit_scale)] == (0.0, 0.5**6)
+    assert where[id(layers[0].blocks[0].attn.cpb_mlp[0].weight)] == (0.0, 0.5**6)
+    assert where[id(network.backbone.network.patch_embed.proj.weight)] == (0.1, 0.5**7)
+    with pytest.raises(TrainingError, match='layer_decay needs a backbone of blocks'):
+        make_optimizer(Student('nano', 3, ()), OptimizerSection(layer_decay=0.5))
 
 
 def test_norms_biases_and_embeddings_do_not_decay(streets: Path) -> None:

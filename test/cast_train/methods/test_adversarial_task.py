@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.loop import train
+from cast_train.engine.parallel import start_fabric
+from cast_train.engine.recipe import RunSection
+from cast_train.engine.step import backward
 from cast_train.losses.adversarial import AdversarialSection, critic_maps, gradient_norms, student_loss
 from cast_train.methods.adversarial_task import AdversarialTask
 from cast_train.models.critic import Critic
@@ -69,6 +73,37 @@ def test_a_resumed_run_has_the_losses_and_the_critic_of_the_straight_run(streets
     for name, weight in first.items():
         assert torch.allclose(one[f'critic.{name}'], other[f'critic.{name}'], rtol=1e-6)
         assert not torch.equal(one[f'critic.{name}'], weight)
+
+
+def test_a_batch_in_parts_teaches_the_critic_as_the_whole_does(streets: Path) -> None:
+    """Norms by their running statistics, and no random place between truth and answer: what differs on purpose."""
+    found = []
+    for parts in (1, 2):
+        task, batch = start(streets)
+        task = task.eval()
+        task.train = lambda mode=True, task=task: task  # type: ignore[method-assign]
+        plan = tiny_recipe(streets, steps=5).plan.model_copy(update={'run': RunSection(accumulate=parts)})
+        fabric = start_fabric()
+        with patch_between():
+            terms = backward(fabric, fabric.setup_module(task), 0, batch, plan)
+        found.append((terms['critic'].item(), torch.cat([one.flatten() for one in task.critic_gradients()])))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
+    assert (found[1][1] - found[0][1]).norm() < 1e-4 * found[0][1].norm()
+
+
+@contextmanager
+def patch_between() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, 'rand', lambda count, *rest, **_: torch.full((count, *rest), 0.5))
+        yield
+
+
+def test_in_bfloat16_the_critic_stays_in_float32(streets: Path) -> None:
+    task, batch = start(streets)
+    with torch.autocast('cpu', torch.bfloat16):
+        terms = task.train()(batch, 0)
+    assert terms['critic'].dtype == torch.float32
+    assert all(one.dtype == torch.float32 and one.isfinite().all() for one in task.critic_gradients())
 
 
 def test_the_critic_teaches_classes_and_depth_and_through_argmax_depth_alone(streets: Path) -> None:

@@ -20,6 +20,6 @@ def test_an_unknown_method_is_named_with_the_known_ones(tmp_path: Path) -> None:
     path = tmp_path / 'recipe.yaml'
     path.write_text('method: magic\n')
     with pytest.raises(
-        RecipeError, match="method is 'magic'; known are cast, encoder, famda, masks, night, supervised"
+        RecipeError, match="method is 'magic'; known are cast, encoder, famda, masks, night, supervised, swinmtl"
     ):
         open_recipe(path)

@@ -26,6 +26,7 @@ def build_app() -> typer.Typer:
     from cast_train.cli.label import label
     from cast_train.cli.night import night
     from cast_train.cli.streets import app as streets
+    from cast_train.cli.swinmtl import swinmtl
     from cast_train.cli.validate import validate
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -34,6 +35,7 @@ def build_app() -> typer.Typer:
         fit,
         cast,
         famda,
+        swinmtl,
         night,
         ablate,
         fit_masks,

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from cast_train.engine.recipe import Recipe
     from cast_train.engine.validation import Finding
     from cast_train.methods.encoder import EncoderRecipe
+    from cast_train.methods.famda_recipe import FamdaRecipe
+    from cast_train.methods.night_recipe import NightRecipe
     from cast_train.methods.recipe import CastRecipe
+    from cast_train.methods.swinmtl import SwinMtlRecipe
     from cast_train.teachers.promptable import PromptableRecipe
 
 
@@ -27,8 +30,11 @@ def validate(
     """Check keys, data, weights and sizes of a recipe and try one step; prints what was found, exit 2 if it is bad."""
     from cast_train.engine.recipe import Recipe
     from cast_train.methods.encoder import EncoderRecipe
+    from cast_train.methods.famda_recipe import FamdaRecipe
+    from cast_train.methods.night_recipe import NightRecipe
     from cast_train.methods.recipe import CastRecipe
     from cast_train.methods.registry import open_recipe
+    from cast_train.methods.swinmtl import SwinMtlRecipe
     from cast_train.teachers.promptable import PromptableRecipe
 
     parsed = open_recipe(recipe, tuple(overrides or ()))
@@ -36,6 +42,9 @@ def validate(
     checks: dict[type, Callable[[Any], list[Finding]]] = {
         Recipe: _check_supervised,
         CastRecipe: _check_cast,
+        FamdaRecipe: _check_famda,
+        NightRecipe: _check_night,
+        SwinMtlRecipe: _check_swinmtl,
         PromptableRecipe: _check_promptable,
         EncoderRecipe: _check_encoder,
     }
@@ -63,6 +72,43 @@ def _check_cast(recipe: CastRecipe) -> list[Finding]:
     largest = max(present, key=lambda stage: (stage.labelled + stage.unlabelled) * stage.height * stage.width)
     plain = recipe.of_stage(largest, recipe.student.size)
     return [*files, *check_recipe(plain.model_copy(update={'student': recipe.student}))]
+
+
+def _check_famda(recipe: FamdaRecipe) -> list[Finding]:
+    """Both domains and the networks that teach; the step of the adaptation stands for all stages."""
+    from cast_train.engine.recipe import DataSection
+    from cast_train.engine.validation import Finding, check_data, check_files, check_recipe
+
+    teachers = (('segments', recipe.segments), ('depth_teacher', recipe.depth_teacher))
+    checkpoints = [
+        (f'{role}.settings.checkpoint', Path(teacher.settings['checkpoint']))
+        for role, teacher in teachers
+        if teacher is not None and 'checkpoint' in teacher.settings
+    ]
+    source = DataSection(**recipe.source.model_dump(exclude={'name'}))
+    plain = recipe.of_stage(recipe.stages.adaptation).model_copy(update={'student': recipe.student})
+    return [
+        *check_files(checkpoints),
+        *(Finding(f'{recipe.source.name}: {one.subject}', one.text) for one in check_data(source)[1]),
+        *(Finding(f'{recipe.target.name}: {one.subject}', one.text) for one in check_recipe(plain)),
+    ]
+
+
+def _check_night(recipe: NightRecipe) -> list[Finding]:
+    """Its pictures and its student come with the command line; what is left is how long it learns."""
+    from cast_train.engine.validation import Finding
+
+    stages = {'source': recipe.stages.source, 'adaptation': recipe.stages.adaptation}
+    return [
+        Finding(name, f'{stage.steps} steps of {stage.labelled} + {stage.unlabelled} pictures')
+        for name, stage in stages.items()
+    ]
+
+
+def _check_swinmtl(recipe: SwinMtlRecipe) -> list[Finding]:
+    from cast_train.engine.validation import check_recipe
+
+    return check_recipe(recipe.plain.model_copy(update={'student': recipe.student}))
 
 
 def _check_promptable(recipe: PromptableRecipe) -> list[Finding]:

@@ -24,7 +24,7 @@ from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.loop import train
-from cast_train.engine.recipe import DepthSection, Part, Phase, Recipe
+from cast_train.engine.recipe import DepthSection, Part, Phase, Recipe, StudentSection
 from cast_train.engine.task import SupervisedTask
 from cast_train.errors import TrainingError
 from cast_train.models import Student
@@ -75,10 +75,22 @@ def make_task(recipe: Recipe, contract: StudentContract) -> SupervisedTask:
         TrainingError: weights that the recipe names are missing or of another network.
     """
     torch.manual_seed(recipe.seed)
-    network = Student(recipe.student.size, len(contract.classes), contract.thing_ids, recipe.student.backbone_weights)
-    if recipe.student.initial is not None:
-        take_over(network, recipe.student.initial)
-    return SupervisedTask(network, recipe.losses)
+    return SupervisedTask(start_student(recipe.student, contract, recipe.seed), recipe.losses)
+
+
+def start_student(student: StudentSection, contract: StudentContract, seed: int) -> Student:
+    """A network with the first weights that a recipe and its seed give.
+
+    Raises:
+        TrainingError: weights that the recipe names are missing or of another network.
+    """
+    torch.manual_seed(seed)
+    network = Student(
+        student.size, len(contract.classes), contract.thing_ids, student.backbone_weights, student.depth_form
+    )
+    if student.initial is not None:
+        take_over(network, student.initial)
+    return network
 
 
 def read_parts(recipe: Recipe, parts: tuple[Part, ...]) -> tuple[Sequence[Sample], tuple[Any, ...]]:

@@ -6,15 +6,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import BaseModel, Field, ValidationError
 
 from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, open_dataset
 from cast_train.errors import RecipeError
 from cast_train.losses import LossSection
-from cast_train.models import SIZES
+from cast_train.models import SIZES, DepthForm
 from cast_train.settings import Positive, Settings, Share, Side, Weight
 
 Section = TypeVar('Section', bound=Settings)
@@ -24,11 +24,15 @@ class StudentSection(Settings):
     """``size`` is a member of the family; ``backbone_weights`` a safetensors file or null.
 
     ``initial`` is a checkpoint of an earlier run; weights of the same name and shape are taken over from it.
+    ``depth_form`` is what the depth head's number stands for (``models.depth``); null takes the size's own.
     """
+
+    added: ClassVar = ('depth_form',)
 
     size: str
     backbone_weights: Path | None = None
     initial: Path | None = None
+    depth_form: DepthForm | None = None
 
 
 class InputSection(Settings):
@@ -61,6 +65,8 @@ class NamedPictures(Settings):
         in_memory: read every picture once; false decodes them anew each time, for what does not fit.
     """
 
+    added: ClassVar = ('class_map',)
+
     dataset: str
     root: Path
     class_map: str | None = None
@@ -75,14 +81,6 @@ class NamedPictures(Settings):
             DataError: the tree is not as the loader expects, or the map does not fit.
         """
         return open_dataset(self.dataset, self.root, part.split, part.domain, self.class_map)
-
-    @model_serializer(mode='wrap')
-    def _as_before_maps(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a map a recipe is written as before there were maps: runs and digests made then stay valid."""
-        document: dict[str, Any] = write(self)
-        if document.get('class_map') is None:
-            document.pop('class_map', None)
-        return document
 
 
 class DataSection(NamedPictures):
@@ -105,7 +103,20 @@ class Phase(Settings):
 
 
 class OptimizerSection(Settings):
-    """AdamW with linear warm-up and polynomial decay to zero, and an exponential moving average of the weights."""
+    """AdamW, its schedule, and an exponential moving average of the weights.
+
+    Attributes:
+        learning_rate: the largest.
+        backbone_factor: the backbone learns at so many times the rate.
+        warmup_steps: of linear growth.
+        power: of the polynomial, in both schedules.
+        schedule: ``decay`` falls from the end of the warm-up to the last step; ``rise_and_fall`` rises over the first
+            half of the steps and falls over the second (SwinMTL, papers.md §2.3), without a warm-up.
+        least_learning_rate: where the schedule starts to rise, and ends.
+        layer_decay: each block of a transformer learns at so many times the rate of the next one.
+    """
+
+    added: ClassVar = ('schedule', 'least_learning_rate', 'layer_decay')
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Weight = 0.05
@@ -114,6 +125,9 @@ class OptimizerSection(Settings):
     power: Annotated[float, Field(gt=0)] = 0.9
     clip_norm: Annotated[float, Field(gt=0)] = 3.0
     ema_decay: Share = 0.998
+    schedule: Literal['decay', 'rise_and_fall'] = 'decay'
+    least_learning_rate: Weight = 0.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class RunSection(Settings):

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from cast_ros.student import UNLABELLED
 from cast_train.data.augment import Targets
-from cast_train.models.queries import compose_semantic
 from cast_train.models.student import StudentOutput
 from cast_train.settings import Settings, Weight
 
@@ -92,12 +91,9 @@ def gradient_norms(critic: nn.Module, maps: Tensor) -> Tensor:
 
 
 def _shares(output: StudentOutput) -> Tensor:
-    """B×C×h×w class probabilities: of the queries' map, or of the dense logits of a student without queries."""
-    if output.levels:
-        composed = compose_semantic(output.levels[-1])
-        return composed / composed.sum(1, keepdim=True).clamp(min=1e-6)
-    assert output.dense_logits is not None
-    return output.dense_logits.float().softmax(1)
+    """B×C×h×w class probabilities: of the queries' map, or of the logits of a student without queries."""
+    scores = output.class_scores().float()
+    return scores / scores.sum(1, keepdim=True).clamp(min=1e-6) if output.levels else scores.softmax(1)
 
 
 def _shown(log_depth: Tensor, cap_m: float) -> Tensor:

@@ -30,11 +30,14 @@ def supervised_losses(
     output: StudentOutput, targets: Sequence[Targets], weights: LossSection, thing_ids: Sequence[int]
 ) -> dict[str, Tensor]:
     """All weighted terms over B pictures, in float32 even where the network ran in bfloat16."""
-    with torch.autocast(output.heat.device.type, enabled=False):
-        terms = mask_set_loss(output.levels, targets, weights, thing_ids)
-        terms['centre'] = weights.centre * centre_loss(output.heat, targets, thing_ids)
+    terms: dict[str, Tensor] = {}
+    with torch.autocast(output.log_depth.device.type, enabled=False):
+        if output.heat is not None:
+            terms |= mask_set_loss(output.levels, targets, weights, thing_ids)
+            terms['centre'] = weights.centre * centre_loss(output.heat, targets, thing_ids)
         terms['depth'] = weights.depth * depth_loss(output.log_depth, targets)
-        terms['composed_semantic'] = weights.composed_semantic * composed_semantic_loss(output.levels[-1], targets)
+        if output.levels:
+            terms['composed_semantic'] = weights.composed_semantic * composed_semantic_loss(output.levels[-1], targets)
         if output.dense_logits is not None:
             terms['dense_semantic'] = weights.dense_semantic * dense_semantic_loss(output.dense_logits, targets)
     return terms

@@ -47,7 +47,7 @@ class AdversarialTask(Task):
             self.critic.parameters(), settings.learning_rate, (0.9, 0.999), weight_decay=settings.weight_decay
         )
         self._gradients: list[Tensor] = []
-        self._gradients_of = -1
+        self._gradients_of, self._parts = -1, 0
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """See ``Task``."""
@@ -67,10 +67,17 @@ class AdversarialTask(Task):
         """Move the critic."""
         if self._gradients_of != step:
             return
-        for parameter, gradient in zip(self.critic.parameters(), self._gradients, strict=True):
+        for parameter, gradient in zip(self.critic.parameters(), self.critic_gradients(), strict=True):
             parameter.grad = mean_over_ranks(gradient)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+
+    def critic_gradients(self) -> list[Tensor]:
+        """Of this rank's part of the latest batch, in the order of the critic's parameters.
+
+        As the loop does with the student's: each part is divided by its share of the whole batch's count.
+        """
+        return [gradient / self._parts for gradient in self._gradients]
 
     def get_extra_state(self) -> dict[str, Any]:
         """The critic's optimizer, for ``state_dict``."""
@@ -84,7 +91,9 @@ class AdversarialTask(Task):
         """Add this part of the batch to the critic's gradient of the step."""
         parameters = list(self.critic.parameters())
         if self._gradients_of != step:
-            self._gradients, self._gradients_of = [torch.zeros_like(one) for one in parameters], step
+            self._gradients = [torch.zeros_like(one) for one in parameters]
+            self._gradients_of, self._parts = step, 0
+        self._parts += 1
         if not len(pairs.real):
             return
         self.critic.requires_grad_(True)

@@ -269,8 +269,9 @@ class Cast:
     def fresh(self, size: str, seed: int | None = None) -> Student:
         """A network with the first weights that a seed gives, the recipe's unless another is named."""
         torch.manual_seed(self.recipe.seed if seed is None else seed)
-        weights = self.recipe.student.backbone_weights if size == self.recipe.student.size else None
-        return Student(size, len(self.pictures.classes), self.contract.thing_ids, weights)
+        section = self.recipe.student
+        weights, form = (section.backbone_weights, section.depth_form) if size == section.size else (None, None)
+        return Student(size, len(self.pictures.classes), self.contract.thing_ids, weights, form)
 
     def task(self, network: Student, stage: StageSection) -> CastTask:
         """The unified objective with the weights of a stage."""

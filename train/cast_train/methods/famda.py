@@ -17,15 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from cast_train.data import Dataset, Sample, Source, StrongViews
 from cast_train.data.batches import load_samples
 from cast_train.data.rare_classes import rare_class_chances
 from cast_train.data.registry import common_classes
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
-from cast_train.engine.fitting import take_over
+from cast_train.engine.fitting import start_student
 from cast_train.engine.task import SupervisedTask, Task
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
@@ -212,13 +210,10 @@ class Famda:
         return self.stages.once(name, inputs, work)
 
     def _started(self, start: Stage | None) -> Student:
-        student = self.recipe.student
-        torch.manual_seed(self.recipe.seed)
-        network = Student(student.size, len(self.domains.classes), self.contract.thing_ids, student.backbone_weights)
-        initial = student.initial if start is None else weights_in(start.folder)
-        if initial is not None:
-            take_over(network, initial)
-        return network
+        section = self.recipe.student
+        if start is not None:
+            section = section.model_copy(update={'initial': weights_in(start.folder)})
+        return start_student(section, self.contract, self.recipe.seed)
 
     def _source(self, count: int) -> Source:
         rare = self.recipe.adaptation.rare_classes

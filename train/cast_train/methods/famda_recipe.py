@@ -160,7 +160,7 @@ class FamdaRecipe(Settings):
             version=self.version,
             license=self.license,
             seed=self.seed,
-            student=StudentSection(size=self.student.size),
+            student=StudentSection(size=self.student.size, depth_form=self.student.depth_form),
             input=self.input,
             depth=self.depth,
             data=DataSection(**self.target.model_dump(exclude={'name'})),

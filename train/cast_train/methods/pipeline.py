@@ -16,6 +16,7 @@ from cast_train.methods.famda import Domains, Famda
 from cast_train.methods.famda_recipe import FamdaRecipe
 from cast_train.methods.recipe import CastRecipe
 from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file
+from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, SwinMtlRecipe
 
 MANIFEST = 'manifest.json'
 
@@ -70,8 +71,24 @@ def run_famda(recipe: FamdaRecipe, folder: Path, store: Path, say: Callable[[str
     return _finish(recipe, famda.stages, adapted, folder, method, {'data_sha256': domains.digest})
 
 
+def run_swinmtl(recipe: SwinMtlRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
+    """Train a student as SwinMTL does unless it is in ``store``, export it, and return its ONNX file.
+
+    Arguments and errors as for ``run_cast``.
+    """
+    pictures = LabelledPictures(recipe.data)
+    swinmtl = SwinMtl(recipe, Stages(store, say), pictures)
+    method = {
+        'method': 'SwinMTL',
+        'tasks': ', '.join(recipe.tasks),
+        'critic': 'no' if recipe.critic is None else 'yes',
+        'cut_mix': 'yes' if recipe.cut_mix else 'no',
+    }
+    return _finish(recipe, swinmtl.stages, swinmtl.student(), folder, method, {'data_sha256': pictures.digest})
+
+
 def _finish(
-    recipe: CastRecipe | FamdaRecipe,
+    recipe: CastRecipe | FamdaRecipe | SwinMtlRecipe,
     stages: Stages,
     last: Stage,
     folder: Path,

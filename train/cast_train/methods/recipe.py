@@ -160,7 +160,9 @@ class CastRecipe(Settings):
             version=self.version,
             license=self.license,
             seed=self.seed,
-            student=StudentSection(size=size),
+            student=StudentSection(
+                size=size, depth_form=self.student.depth_form if size == self.student.size else None
+            ),
             input=self.input,
             depth=self.depth,
             data=DataSection(**self.data.model_dump(exclude={'labels'})),

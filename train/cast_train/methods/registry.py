@@ -11,15 +11,17 @@ from cast_train.methods.encoder import EncoderRecipe, load_encoder_recipe
 from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
 from cast_train.methods.night_recipe import NightRecipe, load_night_recipe
 from cast_train.methods.recipe import CastRecipe, load_cast_recipe
+from cast_train.methods.swinmtl import SwinMtlRecipe, load_swinmtl_recipe
 from cast_train.teachers.promptable import PromptableRecipe, load_promptable_recipe
 
-AnyRecipe = Recipe | CastRecipe | FamdaRecipe | NightRecipe | PromptableRecipe | EncoderRecipe
+AnyRecipe = Recipe | CastRecipe | FamdaRecipe | NightRecipe | SwinMtlRecipe | PromptableRecipe | EncoderRecipe
 
 RECIPES: dict[str, Callable[[Path, tuple[str, ...]], AnyRecipe]] = {
     'supervised': load_recipe,
     'cast': load_cast_recipe,
     'famda': load_famda_recipe,
     'night': load_night_recipe,
+    'swinmtl': load_swinmtl_recipe,
     'masks': load_promptable_recipe,
     'encoder': load_encoder_recipe,
 }

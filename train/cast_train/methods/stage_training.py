@@ -29,6 +29,7 @@ def train_stage(
     strong: StrongViews | None,
     judge: Callable[[Student], dict[str, float]] | None,
     note: str,
+    mix: Callable[[Batch], Batch] | None = None,
 ) -> None:
     """Train in a folder, going on with what is there.
 
@@ -42,6 +43,7 @@ def train_stage(
         strong: also make strong views of this kind.
         judge: of the averaged student, for early stopping alone.
         note: a sentence for the log.
+        mix: changes each whole batch.
     """
     rules = ViewRules(
         stage.height,
@@ -53,7 +55,8 @@ def train_stage(
     )
 
     def stream(first: int) -> Iterator[Batch]:
-        return batches(sources, rules, recipe.seed, first, stage.steps, recipe.run.workers, strong)
+        plain = batches(sources, rules, recipe.seed, first, stage.steps, recipe.run.workers, strong)
+        return plain if mix is None else map(mix, plain)
 
     stop = None if stage.patience is None else EarlyStop('ap', stage.patience, JUDGED_TOGETHER)
     train(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cast_train.engine.recipe import load_document, require_known
-from cast_train.methods import cast, famda
+from cast_train.methods import cast, famda, swinmtl
 from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
 from cast_train.methods.recipe import CastRecipe, load_cast_recipe
 from cast_train.methods.stages import Stage, Stages
@@ -47,6 +47,13 @@ METHODS: dict[str, TableMethod] = {
         load_cast_recipe, lambda recipe: cast.Pictures(recipe.data), _cast_pictures, cast.Cast, cast.STAGES
     ),
     'famda': TableMethod(load_famda_recipe, famda.Domains, _famda_pictures, famda.Famda, famda.STAGES),
+    'swinmtl': TableMethod(
+        swinmtl.load_swinmtl_recipe,
+        lambda recipe: swinmtl.LabelledPictures(recipe.data),
+        lambda recipe: recipe.data.model_dump_json(),
+        swinmtl.SwinMtl,
+        swinmtl.STAGES,
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cast_train.errors import TrainingError
+from cast_train.models.swin import BASE, MINI, make_swin
 from cast_train.models.vits import DINOV2_SMALL, MINIATURE, make_vit
 
 STRIDES = (4, 8, 16, 32)
@@ -56,4 +57,6 @@ BACKBONES: dict[str, Callable[[str, Path | None], tuple[nn.Module, list[int]]]] 
     'efficientnet_lite0': _make_convolutional,
     'vit_small_patch14_dinov2': partial(make_vit, DINOV2_SMALL),
     'vit_miniature': partial(make_vit, MINIATURE),
+    'swinv2_base': partial(make_swin, BASE),
+    'swinv2_mini': partial(make_swin, MINI),
 }

@@ -13,18 +13,23 @@ from torch import Tensor, nn
 from cast_ros.student import Prediction, StudentContract
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student.contract import OutputName
-from cast_train.models.queries import compose_semantic
 from cast_train.models.student import Student
 
 MAX_DETECTIONS = 50
 OUTPUTS: tuple[OutputName, ...] = ('scores', 'labels', 'masks', 'semantic', 'depth')
 
 
+def outputs_of(has_instances: bool) -> tuple[OutputName, ...]:
+    """The outputs of a student with or without instances, in their order."""
+    return OUTPUTS if has_instances else OUTPUTS[3:]
+
+
 class StudentGraph(nn.Module):
     """What is exported; see docs/architecture.md for shapes and meaning of each tensor.
 
     Args:
-        student: in evaluation mode. thing_ids: class ids that can be counted; empty leaves the instance outputs out.
+        student: in evaluation mode; one without queries has no instance outputs.
+        thing_ids: class ids that can be counted; empty leaves the instance outputs out.
     """
 
     things: Tensor
@@ -32,7 +37,7 @@ class StudentGraph(nn.Module):
     def __init__(self, student: Student, thing_ids: tuple[int, ...]) -> None:
         super().__init__()
         self.student = student
-        self.outputs = OUTPUTS if thing_ids else OUTPUTS[3:]
+        self.outputs = outputs_of(bool(thing_ids) and student.decoder is not None)
         self.register_buffer('things', torch.tensor(thing_ids, dtype=torch.int64), persistent=False)
         # The whole module: the exporter puts back the mode that it found outermost.
         self.eval()
@@ -40,11 +45,11 @@ class StudentGraph(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map 1×H×W×3 uint8 RGB to the outputs, in the order of ``outputs``."""
         output = self.student(image.permute(0, 3, 1, 2).float())
-        final = output.levels[-1]
-        semantic = compose_semantic(final).argmax(1).to(torch.uint8)
+        semantic = output.class_scores().argmax(1).to(torch.uint8)
         dense = (semantic, output.log_depth.exp())
-        if not len(self.things):
+        if 'scores' not in self.outputs:
             return dense
+        final = output.levels[-1]
         return (*self._best_instances(final.class_logits[0], final.mask_logits[0]), *dense)
 
     def _best_instances(self, class_logits: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:

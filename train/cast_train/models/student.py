@@ -12,18 +12,23 @@ from torch import Tensor, nn
 
 from cast_train.models.backbones import make_backbone
 from cast_train.models.decoder import Pyramid
-from cast_train.models.depth import DepthHead
+from cast_train.models.depth import DepthForm, DepthHead
 from cast_train.models.dpt import DptNeck
-from cast_train.models.queries import QueryDecoder, QueryPrediction
+from cast_train.models.queries import QueryDecoder, QueryPrediction, compose_semantic
+from cast_train.models.shared_decoder import SharedDecoder, dense_head
 
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
-NECKS = {'pyramid': Pyramid, 'dpt': DptNeck}
+NECKS = {'pyramid': Pyramid, 'dpt': DptNeck, 'shared': SharedDecoder}
 
 
 @dataclass(frozen=True)
 class StudentSize:
-    """Widths of one member of the family (docs/architecture.md lists them)."""
+    """Widths of one member of the family (docs/architecture.md lists them).
+
+    Attributes:
+        neck: ``shared`` is SwinMTL's decoder, with dense heads and without queries: it answers no instances.
+    """
 
     backbone: str
     channels: int
@@ -33,7 +38,13 @@ class StudentSize:
     learned: int = 24
     layers: int = 3
     feed_factor: int = 4
-    neck: Literal['pyramid', 'dpt'] = 'pyramid'
+    neck: Literal['pyramid', 'dpt', 'shared'] = 'pyramid'
+    depth: DepthForm = 'log'
+
+    @property
+    def has_queries(self) -> bool:
+        """Whether it answers instances."""
+        return self.neck != 'shared'
 
 
 SIZES = {
@@ -44,6 +55,8 @@ SIZES = {
     'vits': StudentSize(
         'vit_small_patch14_dinov2', 256, 256, 256, peaks=60, learned=40, layers=9, feed_factor=8, neck='dpt'
     ),
+    'swinmtl': StudentSize('swinv2_base', 32, 128, 0, neck='shared', depth='bounded_log'),
+    'swinmtl-mini': StudentSize('swinv2_mini', 32, 64, 0, neck='shared', depth='bounded_log'),
 }
 
 
@@ -52,24 +65,33 @@ class StudentOutput:
     """What the network says about B pictures; h×w is a quarter of the input.
 
     Attributes:
-        levels: predictions of the query decoder, the final one last; earlier ones only while training.
-        heat: B×T×H/8×W/8 logits of thing centres.
+        levels: predictions of the query decoder, the final one last; earlier ones only while training. Empty for a
+            student without queries.
+        heat: B×T×H/8×W/8 logits of thing centres; None without queries.
         log_depth: B×h×w, natural logarithm of metres at the reference focal length.
-        dense_logits: B×C×H/8×W/8 per-pixel class logits, a training aid that is never exported; None otherwise.
+        dense_logits: per-pixel class logits. With queries B×C×H/8×W/8, a training aid that is never exported, None
+            otherwise; without them B×C×h×w, always.
         encoded: features of the backbone at strides 4, 8, 16 and 32, before the pyramid, where CAST contrasts pixels.
     """
 
     levels: list[QueryPrediction]
-    heat: Tensor
+    heat: Tensor | None
     log_depth: Tensor
     dense_logits: Tensor | None
     encoded: list[Tensor]
+
+    def class_scores(self) -> Tensor:
+        """B×C×h×w, higher for what is likelier: the map that the queries compose, or logits."""
+        if self.levels:
+            return compose_semantic(self.levels[-1])
+        assert self.dense_logits is not None
+        return self.dense_logits
 
     def rows(self, start: int, end: int) -> StudentOutput:
         """What the network says about pictures ``start`` to ``end`` (exclusive) of the batch."""
         return StudentOutput(
             [QueryPrediction(*(part[start:end] for part in level)) for level in self.levels],
-            self.heat[start:end],
+            None if self.heat is None else self.heat[start:end],
             self.log_depth[start:end],
             None if self.dense_logits is None else self.dense_logits[start:end],
             [features[start:end] for features in self.encoded],
@@ -84,39 +106,56 @@ class Student(nn.Module):
         classes: number of classes, things and stuff together.
         thing_ids: class ids of those that can be counted.
         backbone_weights: file for the backbone, or None; safetensors, for DINOv2 also a ``.pth``.
+        depth_form: instead of the size's own.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, size: str | StudentSize, classes: int, thing_ids: tuple[int, ...], backbone_weights: Path | None = None
+        self,
+        size: str | StudentSize,
+        classes: int,
+        thing_ids: tuple[int, ...],
+        backbone_weights: Path | None = None,
+        depth_form: DepthForm | None = None,
     ) -> None:
         super().__init__()
         widths = SIZES[size] if isinstance(size, str) else size
         self.size, self.classes, self.thing_ids = size, classes, thing_ids
         self.backbone, self.encoder_channels = make_backbone(widths.backbone, backbone_weights)
         self.pyramid = NECKS[widths.neck](self.encoder_channels, widths.channels, widths.fine_channels)
-        self.decoder = QueryDecoder(
+        self.decoder = self._make_decoder(widths) if widths.has_queries else None
+        form = depth_form or widths.depth
+        if widths.has_queries:
+            self.depth = DepthHead(widths.fine_channels, form)
+            self.dense: nn.Module = nn.Conv2d(widths.channels, classes, 1)
+        else:
+            width = widths.fine_channels
+            self.depth = DepthHead(width, form, dense_head(width), width)
+            self.dense = nn.Sequential(dense_head(width), nn.Conv2d(width, classes, 3, padding=1))
+        self.register_buffer('mean', torch.tensor(IMAGE_MEAN)[:, None, None], persistent=False)
+        self.register_buffer('std', torch.tensor(IMAGE_STD)[:, None, None], persistent=False)
+
+    def _make_decoder(self, widths: StudentSize) -> QueryDecoder:
+        return QueryDecoder(
             widths.channels,
             widths.fine_channels,
-            classes,
-            len(thing_ids),
+            self.classes,
+            len(self.thing_ids),
             widths.peaks,
             widths.learned,
             widths.mask_channels,
             widths.layers,
             widths.feed_factor,
         )
-        self.depth = DepthHead(widths.fine_channels)
-        self.dense = nn.Conv2d(widths.channels, classes, 1)
-        self.register_buffer('mean', torch.tensor(IMAGE_MEAN)[:, None, None], persistent=False)
-        self.register_buffer('std', torch.tensor(IMAGE_STD)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> StudentOutput:
         """Predict for B×3×H×W pictures in 0..255; H and W are multiples of 32."""
         encoded = self.encode(images)
         fine, coarse = self.pyramid(encoded)
+        if self.decoder is None:
+            return StudentOutput([], None, self.depth(fine), self.dense(fine), encoded)
         decoded = self.decoder(fine, coarse, every_level=self.training)
         return StudentOutput(
             levels=decoded.levels,

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SwinMTL as a method: what its switches do, and a whole run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from drawn_streets import FX_PX, WIDTH, draw_streets
+
+from cast_ros.student import Student as RuntimeStudent
+from cast_train.engine.recipe import parse
+from cast_train.errors import RecipeError
+from cast_train.methods.pipeline import run_swinmtl
+from cast_train.methods.stages import Stages
+from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, SwinMtlRecipe
+from cast_train.models import Student
+
+CRITIC = {'weight': 0.1}
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('swinmtl')
+    draw_streets(folder / 'streets', 'train', 'day', 4, seed=1)
+    draw_streets(folder / 'streets', 'val', 'day', 2, seed=100)
+    return folder
+
+
+def recipe_of(root: Path, **changes: Any) -> SwinMtlRecipe:
+    def parts(split: str) -> list[dict[str, str]]:
+        return [{'split': split, 'domain': 'day'}]
+
+    document = {
+        'method': 'swinmtl',
+        'name': 'tiny-swinmtl',
+        'version': '0.0.1',
+        'license': 'Apache-2.0',
+        'seed': 3,
+        'student': {'size': 'swinmtl-mini'},
+        'input': {'height': 64, 'width': 128},
+        'depth': {'cap_m': 80.0, 'focal_reference_px': FX_PX * 128 / WIDTH},
+        'data': {
+            'dataset': 'streets',
+            'root': str(root / 'streets'),
+            'train': parts('train'),
+            'validation': parts('val'),
+        },
+        'critic': CRITIC,
+        'stage': {
+            'height': 64,
+            'width': 128,
+            'labelled': 2,
+            'steps': 2,
+            'optimizer': {'schedule': 'rise_and_fall', 'layer_decay': 0.9, 'least_learning_rate': 1e-5},
+        },
+        'run': {'workers': 0, 'log_every': 1, 'checkpoint_every': 1},
+        **changes,
+    }
+    return parse(SwinMtlRecipe, document, 'tiny')
+
+
+def swinmtl(root: Path, look: bool = False, **changes: Any) -> SwinMtl:
+    recipe = recipe_of(root, **changes)
+    return SwinMtl(recipe, Stages(root / 'stages', lambda _: None, look), LabelledPictures(recipe.data))
+
+
+def test_only_figures_of_what_was_taught_are_reported(root: Path) -> None:
+    both = swinmtl(root).student().result['metrics']
+    classes = swinmtl(root, critic=None, tasks=['segmentation']).student().result['metrics']
+    depth = swinmtl(root, critic=None, tasks=['depth']).student().result['metrics']
+    assert set(both) == {'miou', 'abs_rel', 'rmse', 'delta1'}
+    assert set(classes) == {'miou'}
+    assert set(depth) == {'abs_rel', 'rmse', 'delta1'}
+
+
+def test_a_task_that_is_not_taught_leaves_its_head_alone(root: Path) -> None:
+    run = swinmtl(root, critic=None, tasks=['depth'])
+    ended = torch.load(run.student().folder / 'last.pt', weights_only=True)['ema']
+    torch.manual_seed(3)
+    first = Student('swinmtl-mini', 11, run.contract.thing_ids).state_dict()
+    assert torch.equal(ended['dense.1.bias'], first['dense.1.bias'])
+    assert not torch.equal(ended['depth.out.bias'], first['depth.out.bias'])
+
+
+def test_every_switch_makes_another_student(root: Path) -> None:
+    first = swinmtl(root, look=True).student().digest
+    assert swinmtl(root, look=True).student().digest == first
+    for changes in (
+        {'critic': None},
+        {'critic': {'weight': 0.2}},
+        {'cut_mix': False},
+        {'student': {'size': 'swinmtl-mini', 'depth_form': 'linear'}},
+        {'student': {'size': 'nano'}},
+        {'critic': None, 'tasks': ['depth']},
+        {'seed': 4},
+    ):
+        assert swinmtl(root, look=True, **changes).student().digest != first, changes
+
+
+def test_the_switches_serve_a_student_with_queries_too(root: Path) -> None:
+    student = {'size': 'nano', 'depth_form': 'linear'}
+    optimizer = {'schedule': 'rise_and_fall'}
+    stage = {**recipe_of(root).stage.model_dump(), 'optimizer': optimizer}
+    metrics = swinmtl(root, student=student, stage=stage).student().result['metrics']
+    assert {'ap', 'miou', 'abs_rel'} <= metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'tasks': ['depth']}, 'critic compares depth and segmentation together'),
+        ({'tasks': []}, 'tasks'),
+        ({'criticc': None}, "did you mean 'critic'"),
+        ({'student': {'size': 'nano', 'depth_form': 'cubic'}}, 'depth_form'),
+    ],
+)
+def test_what_cannot_be_is_refused(root: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_of(root, **changes)
+
+
+def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp_path: Path) -> None:
+    student = run_swinmtl(recipe_of(root), tmp_path / 'run', root / 'stages', lambda _: None)
+    with RuntimeStudent.load(student) as exported:
+        assert exported.contract.outputs == ('semantic', 'depth')
+        assert exported.contract.provenance['method'] == 'SwinMTL'
+    assert student.with_suffix('.md').is_file()
+    manifest = json.loads((tmp_path / 'run' / 'manifest.json').read_text())
+    assert manifest['recipe']['method'] == 'swinmtl'
+    assert [stage['name'] for stage in manifest['stages']] == ['swinmtl']
