@@ -35,7 +35,8 @@ class Comparison:
     """
 
     def __init__(self, contract: StudentContract) -> None:
-        self._instances = InstanceMetrics({number: contract.classes[number].name for number in contract.thing_ids})
+        things = {number: contract.classes[number].name for number in contract.thing_ids}
+        self._instances = InstanceMetrics(things) if things else None
         self._semantic = SemanticMetrics(contract.class_names)
         self._depth = None if contract.depth is None else DepthMetrics(contract.depth.cap_m)
         self._compared: set[str] = set()
@@ -47,7 +48,7 @@ class Comparison:
             MetricError: they differ in size.
         """
         frame = _instance_frame(prediction, truth)
-        if frame is not None:
+        if self._instances is not None and frame is not None:
             self._instances.update(frame)
             self._compared.add('instances')
         if prediction.semantic is not None and truth.semantic is not None:
@@ -60,7 +61,7 @@ class Comparison:
     def compute(self) -> Scores:
         """The figures of all frames so far."""
         return Scores(
-            instances=self._instances.compute() if 'instances' in self._compared else None,
+            instances=self._instances.compute() if self._instances and 'instances' in self._compared else None,
             semantic=self._semantic.compute() if 'semantic' in self._compared else None,
             depth=self._depth.compute() if self._depth is not None and 'depth' in self._compared else None,
         )

@@ -180,6 +180,18 @@ def test_what_is_missing_on_either_side_is_not_judged() -> None:
     assert (scores.instances, scores.semantic, scores.depth) == (None, None, None)
 
 
+def test_a_student_of_stuff_alone_is_judged_by_its_map() -> None:
+    stuff = tuple(ClassInfo(id=row, name=name, is_thing=False, color=(0, 0, 0)) for row, name in enumerate(('a', 'b')))
+    contract = CONTRACT.model_copy(update={'classes': stuff, 'outputs': ('semantic',), 'depth': None})
+    comparison = Comparison(contract)
+    zeros = np.zeros((2, 2), np.uint8)
+    comparison.update(Prediction(2, 2, 2, 2, semantic=zeros), GroundTruth(0, semantic=zeros))
+    scores = comparison.compute()
+    assert (scores.instances, scores.depth) == (None, None)
+    assert scores.semantic is not None
+    assert scores.semantic.per_class == {'a': 1.0, 'b': None}
+
+
 def test_maps_of_another_size_are_refused() -> None:
     comparison = Comparison(CONTRACT)
     small = Prediction(2, 2, 4, 4, semantic=np.zeros((2, 2), np.uint8))

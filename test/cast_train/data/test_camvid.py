@@ -43,8 +43,20 @@ def test_the_drive_0001tp_is_dusk(tree: Path) -> None:
     ]
     assert open_dataset('camvid', tree, 'train', 'dusk')[0].domain == 'dusk'
     assert len(open_dataset('camvid', tree, 'train')) == 2
-    with pytest.raises(DataError, match='all, day and dusk'):
+    with pytest.raises(DataError, match='all, day, dusk, dusk_early, dusk_late, not'):
         open_dataset('camvid', tree, 'train', 'night')
+
+
+def test_the_dusk_drive_is_cut_in_time_with_a_gap(tree: Path) -> None:
+    for number in range(23):
+        for folder, suffix in (('train', 'jpg'), ('trainannot', 'png')):
+            (tree / folder / f'0001TP_1{number:05d}.{suffix}').write_bytes(
+                (tree / folder / f'0001TP_006690.{suffix}').read_bytes()
+            )
+    early, whole, late = (open_dataset('camvid', tree, 'train', part) for part in ('dusk_early', 'dusk', 'dusk_late'))
+    assert list(early.names) == list(whole.names)[:7]
+    assert list(late.names) == list(whole.names)[17:]
+    assert len(whole) == 24
 
 
 def test_a_label_beyond_void_is_refused_with_its_file(tree: Path) -> None:

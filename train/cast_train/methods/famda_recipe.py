@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,7 @@ from cast_train.engine.recipe import (
 )
 from cast_train.losses import LossSection
 from cast_train.methods.recipe import StageSection
+from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
 
 
@@ -125,7 +126,11 @@ class FamdaRecipe(Settings):
         segments: teacher of class-agnostic masks, a key of ``methods.famda.SEGMENTS``; None for none.
         depth_teacher: a key of ``methods.famda.DEPTH``; None leaves the target's depth to the average itself.
         relative_depth: weight of the loss on a relative teacher's disparity.
+        target_labels_every: every so-many-th training picture of the target, in their order, brings its labels, and
+            half of the labelled pictures of each step are such ones; None adapts without a label of the target.
     """
+
+    added: ClassVar = ('target_labels_every',)
 
     method: Literal['famda']
     name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
@@ -140,6 +145,7 @@ class FamdaRecipe(Settings):
     segments: TeacherSection | None = None
     depth_teacher: TeacherSection | None = None
     relative_depth: Weight = 1.0
+    target_labels_every: Positive | None = None
     augmentation: Augmentation = Augmentation()
     strong: StrongViews = StrongViews()
     losses: LossSection = LossSection()
@@ -151,6 +157,14 @@ class FamdaRecipe(Settings):
     def _names_differ(self) -> FamdaRecipe:
         if self.source.name == self.target.name:
             raise ValueError(f'source and target are both named {self.source.name!r}; tables could not tell them apart')
+        return self
+
+    @model_validator(mode='after')
+    def _student_has_queries(self) -> FamdaRecipe:
+        if self.student.size in SIZES and not SIZES[self.student.size].has_queries:
+            raise ValueError(
+                f'student.size {self.student.size!r} answers no instances, and FAMDA adapts by its queries'
+            )
         return self
 
     def of_stage(self, stage: StageSection) -> Recipe:

@@ -150,7 +150,7 @@ class FamdaTask(Task):
 
     def _instances(self, class_logits: Tensor, mask_logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """N×H×W masks and labels of the sure instances of a picture, the better one owning contested pixels."""
-        things = torch.tensor(self.student.thing_ids, device=class_logits.device)
+        things = torch.tensor(self.student.thing_ids, dtype=torch.int64, device=class_logits.device)
         _, labels, queries = best_instances(class_logits.float(), mask_logits.float(), things)
         chances = class_logits.float().softmax(-1)[queries, labels]
         soft = mask_logits[queries].float().sigmoid()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cast_train.data import Augmentation
 from cast_train.data.splits import LabelChoice
@@ -25,6 +25,7 @@ from cast_train.engine.recipe import (
 )
 from cast_train.losses import LossSection
 from cast_train.losses.pixel_contrast import PixelContrast
+from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Side, Weight
 from cast_train.teachers import PseudoLabelSettings
 
@@ -152,6 +153,12 @@ class CastRecipe(Settings):
     pseudo_labels: PseudoLabelSettings = PseudoLabelSettings()
     stages: StageSections
     run: RunSection = RunSection()
+
+    @model_validator(mode='after')
+    def _student_has_queries(self) -> CastRecipe:
+        if self.student.size in SIZES and not SIZES[self.student.size].has_queries:
+            raise ValueError(f'student.size {self.student.size!r} answers no instances; CAST distils them')
+        return self
 
     def of_stage(self, stage: StageSection, size: str) -> Recipe:
         """The plain recipe of one stage, which its checkpoints carry: they evaluate and export like any other."""
