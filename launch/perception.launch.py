@@ -25,6 +25,9 @@ TOPICS = {
     'depth_raw': 'depth in millimetres; ~/depth/image_raw if not given elsewhere',
     'depth_camera_info': 'calibration of the depth image; ~/depth/camera_info if not given elsewhere',
     'overlay': 'picture for people; ~/overlay if not given elsewhere',
+    'detections_3d': 'place and extent of every instance; ~/detections_3d if not given elsewhere',
+    'nearest': 'nearest instance of each class; ~/nearest if not given elsewhere',
+    'points': 'depth as a point cloud; ~/points if not given elsewhere',
     'diagnostics': 'state, rates and latencies; /diagnostics if not given elsewhere',
 }
 

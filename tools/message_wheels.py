@@ -59,10 +59,11 @@ def _distribution(package: str) -> str:
 
 
 def _version(package: str) -> str:
+    """That of the package, and what it was made of: pip keeps what is installed where the version is the same."""
     version = ElementTree.parse(DEFINITIONS / package / 'package.xml').getroot().findtext('version')
     if version is None:
         raise SetupError(f'{DEFINITIONS / package / "package.xml"} has no <version>: add it.')
-    return version
+    return f'{version}+{definitions_digest(package)}'
 
 
 def _require_build_tools() -> None:

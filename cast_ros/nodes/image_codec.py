@@ -13,7 +13,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from cast_ros.images import (
@@ -28,7 +28,7 @@ from cast_ros.images import (
     to_rgb,
 )
 
-__all__ = ['CvBridge', 'ImageError', 'image_message', 'image_message_to_publish']
+__all__ = ['CvBridge', 'ImageError', 'fill_data', 'image_message', 'image_message_to_publish']
 
 _FROM_RGB = {
     'rgb8': None,
@@ -85,7 +85,7 @@ class CvBridge:
         is_bgr = cvim.ndim == 3 and cvim.shape[2] == 3
         pixels: NDArray[Any] = np.asarray(cv2.cvtColor(cvim, cv2.COLOR_BGR2RGB)) if is_bgr else cvim
         message = CompressedImage(format='jpeg' if dst_format == 'jpg' else dst_format)
-        _fill(message, np.frombuffer(encoders[dst_format](pixels), np.uint8))
+        fill_data(message, np.frombuffer(encoders[dst_format](pixels), np.uint8))
         return message
 
 
@@ -97,7 +97,7 @@ def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
     """
     fields = image_fields(pixels, encoding)
     message = _without_data(fields, header)
-    _fill(message, fields.data)
+    fill_data(message, fields.data)
     return message
 
 
@@ -111,7 +111,7 @@ def image_message_to_publish(pixels: NDArray[Any], encoding: str, header: Header
     if '_data' in message.__slots__:
         message._data = fields.data
     else:
-        _fill(message, fields.data)
+        fill_data(message, fields.data)
     return message
 
 
@@ -126,7 +126,7 @@ def _without_data(fields: ImageFields, header: Header) -> Image:
     )
 
 
-def _fill(message: Image | CompressedImage, flat: NDArray[np.uint8]) -> None:
+def fill_data(message: Image | CompressedImage | PointCloud2, flat: NDArray[np.uint8]) -> None:
     """Sets `data` with one copy: the public setter copies an array.array once more, and anything else byte by byte."""
     payload = array.array('B')
     payload.frombytes(flat.data)

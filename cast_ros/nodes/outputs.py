@@ -15,21 +15,24 @@ from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import (
     BoundingBox2D,
     Detection2D,
     Detection2DArray,
+    Detection3DArray,
     LabelInfo,
     ObjectHypothesisWithPose,
     VisionClass,
 )
 
-from cast_ros.nodes.camera_info import scaled_camera_info
+from cast_ros.nodes import scene_messages
+from cast_ros.nodes.camera_info import focal_length_px, scaled_camera_info
 from cast_ros.nodes.image_codec import image_message_to_publish
-from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.parameters import ParameterError, Settings
 from cast_ros.overlay import draw_overlay
+from cast_ros.scene import LocatedObject, Pinhole, locate_instances, nearest_of_each_class, point_cloud
 from cast_ros.student import Prediction, StudentContract
 
 QUEUE_DEPTH = 5
@@ -45,20 +48,26 @@ class Answer:
     prediction: Prediction
     contract: StudentContract
     camera_info: CameraInfo | None
-    overlay_alpha: float
+    settings: Settings
 
 
 @dataclass(frozen=True)
 class Output:
     """One topic: parameter `<name>_topic` names it, `make` builds its message (None: nothing to say this time).
 
-    An output is offered if the student has any of `heads`, and asks for all of them that it has.
+    An output is offered if the student has any of `heads` and all of `required`, and asks for all of `heads` that
+    it has.
     """
 
     name: str
     message_type: type
     heads: frozenset[str]
     make: Callable[[Answer], Any]
+    required: frozenset[str] = frozenset()
+
+    def suits(self, contract: StudentContract) -> bool:
+        """Whether a student can make it."""
+        return bool(self.heads & contract.heads) and self.required <= contract.heads
 
 
 def detections_message(answer: Answer) -> Detection2DArray:
@@ -115,8 +124,47 @@ def depth_camera_info_message(answer: Answer) -> CameraInfo | None:
 def overlay_message(answer: Answer) -> Image:
     """bgr8 at the size of the picture."""
     return image_message_to_publish(
-        draw_overlay(answer.rgb, answer.prediction, answer.contract, answer.overlay_alpha), 'bgr8', answer.header
+        draw_overlay(answer.rgb, answer.prediction, answer.contract, answer.settings.overlay_alpha),
+        'bgr8',
+        answer.header,
     )
+
+
+def instances_3d_message(answer: Answer) -> Detection3DArray | None:
+    """Every instance with its place and extent; None without a calibration."""
+    return _located(answer, lambda objects: objects)
+
+
+def nearest_message(answer: Answer) -> Detection3DArray | None:
+    """The nearest instance of each class; None without a calibration."""
+    return _located(answer, nearest_of_each_class)
+
+
+def points_message(answer: Answer) -> PointCloud2 | None:
+    """The depth image as points, without the classes that a parameter leaves out; None without a calibration."""
+    camera = _camera(answer)
+    if camera is None:
+        return None
+    settings, classes = answer.settings, answer.contract.classes
+    left_out = {entry.id for entry in classes if entry.name in settings.points_left_out}
+    cloud = point_cloud(answer.prediction, answer.rgb, camera, settings.points_stride, left_out)
+    return scene_messages.points_message(answer.header, cloud)
+
+
+def _located(answer: Answer, choose: Callable[[list[LocatedObject]], list[LocatedObject]]) -> Detection3DArray | None:
+    camera, scores = _camera(answer), answer.prediction.scores
+    if camera is None or scores is None:
+        return None
+    objects = choose(locate_instances(answer.prediction, camera))
+    return scene_messages.detections_3d_message(answer.header, objects, answer.contract.class_names, scores)
+
+
+def _camera(answer: Answer) -> Pinhole | None:
+    """Of the prediction's maps; None for an unknown camera, or one whose focal length is."""
+    info, prediction = answer.camera_info, answer.prediction
+    if info is None or focal_length_px(info) is None:
+        return None
+    return scene_messages.pinhole_of(info, answer.header, prediction.width, prediction.height)
 
 
 def depth_to_millimetres(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -153,6 +201,9 @@ OUTPUTS: tuple[Output, ...] = (
     Output('depth_raw', Image, _DEPTH, depth_raw_message),
     Output('depth_camera_info', CameraInfo, _DEPTH, depth_camera_info_message),
     Output('overlay', Image, _INSTANCES | _SEMANTIC | _DEPTH, overlay_message),
+    Output('detections_3d', Detection3DArray, _INSTANCES | _DEPTH, instances_3d_message, _INSTANCES | _DEPTH),
+    Output('nearest', Detection3DArray, _INSTANCES | _DEPTH, nearest_message, _INSTANCES | _DEPTH),
+    Output('points', PointCloud2, _INSTANCES | _SEMANTIC | _DEPTH, points_message, _DEPTH),
 )
 """Every output that follows the pictures; label_info comes once per activation."""
 
@@ -161,12 +212,22 @@ class Outputs:
     """The publishers of one configured node."""
 
     def __init__(self, node: LifecycleNode, settings: Settings, contract: StudentContract) -> None:
-        """Offers the outputs whose heads the student has."""
+        """Offers the outputs that the student can make.
+
+        Raises:
+            ParameterError: a class that is to be left out of the points does not exist.
+        """
         self._node = node
         self._contract = contract
         self._publishers: dict[str, Any] = {}
         reliable = ReliabilityPolicy.RELIABLE
-        self._offered = tuple(output for output in OUTPUTS if output.heads & contract.heads)
+        unknown = sorted(set(settings.points_left_out) - {'', *contract.class_names})
+        if unknown:
+            raise ParameterError(
+                f"parameter 'points_left_out' names {unknown[0]!r}, which is no class of the student; its classes are "
+                f'{", ".join(contract.class_names)}'
+            )
+        self._offered = tuple(output for output in OUTPUTS if output.suits(contract))
         for output in self._offered:
             qos = QoSProfile(depth=QUEUE_DEPTH, reliability=reliable)
             self._publish_on(settings, output.name, output.message_type, qos)

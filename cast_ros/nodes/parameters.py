@@ -177,6 +177,21 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=1.0,
     ),
     Parameter(
+        'points_stride',
+        4,
+        'Pixels of the depth image between two points of the cloud, in rows and in columns.',
+        Changes.ANY_TIME,
+        minimum=1,
+        maximum=64,
+    ),
+    Parameter(
+        'points_left_out',
+        [''],
+        'Names of classes without points. Without road and sidewalk the cloud is one of obstacles.',
+        Changes.UNCONFIGURED,
+        may_be_empty=True,
+    ),
+    Parameter(
         'max_pixels',
         50_000_000,
         'Pictures with more pixels are refused before anything is allocated for them.',
@@ -223,6 +238,13 @@ PARAMETERS: tuple[Parameter, ...] = (
         'Calibration of the depth image (sensor_msgs/CameraInfo).',
     ),
     _topic('overlay_topic', '~/overlay', 'Picture for people (sensor_msgs/Image, bgr8).'),
+    _topic(
+        'detections_3d_topic',
+        '~/detections_3d',
+        'Place and extent of every instance in metres (vision_msgs/Detection3DArray).',
+    ),
+    _topic('nearest_topic', '~/nearest', 'The nearest instance of each class (vision_msgs/Detection3DArray).'),
+    _topic('points_topic', '~/points', 'Depth as points x y z rgb label instance (sensor_msgs/PointCloud2).'),
     _topic('diagnostics_topic', '/diagnostics', 'State, rates and latencies (diagnostic_msgs/DiagnosticArray).'),
 )
 """Every parameter that the node declares."""
@@ -240,6 +262,8 @@ class Settings:
     depth_scale: float
     output_size: str
     overlay_alpha: float
+    points_stride: int
+    points_left_out: list[str]
     max_pixels: int
     stale_after_s: float
     image_transport: str
@@ -255,6 +279,9 @@ class Settings:
     depth_raw_topic: str
     depth_camera_info_topic: str
     overlay_topic: str
+    detections_3d_topic: str
+    nearest_topic: str
+    points_topic: str
     diagnostics_topic: str
 
     @classmethod

@@ -102,7 +102,7 @@ class Pipeline:
         )
         predicted_s = time.perf_counter()
         contract = self._student.contract
-        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera_info, settings.overlay_alpha))
+        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera_info, settings))
         done_s = time.perf_counter()
         timing = self._student.last_timing
         assert timing is not None

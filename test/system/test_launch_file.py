@@ -40,10 +40,12 @@ def probe() -> Iterator[RosProbe]:
         yield made
 
 
-def resolve(launcher: play_launch.PlayLaunch, folder: Path, **arguments: str) -> dict[str, Any]:
+def resolve(
+    launcher: play_launch.PlayLaunch, folder: Path, launch_file: str = LAUNCH_FILE, **arguments: str
+) -> dict[str, Any]:
     """What the launch file makes of its arguments: node path -> node."""
     given = [f'{name}:={value}' for name, value in arguments.items()]
-    command = [str(launcher.program), 'dump', 'launch', 'cast_ros', LAUNCH_FILE, *given]
+    command = [str(launcher.program), 'dump', 'launch', 'cast_ros', launch_file, *given]
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **launcher.variables}, capture_output=True, text=True, check=False
     )
@@ -80,6 +82,9 @@ def test_without_arguments_the_shipped_parameter_file_decides_everything(
         ('depth_raw', 'millimetres', 'depth_raw_topic', 'millimetres'),
         ('depth_camera_info', 'metres_info', 'depth_camera_info_topic', 'metres_info'),
         ('overlay', 'picture', 'overlay_topic', 'picture'),
+        ('detections_3d', 'boxes', 'detections_3d_topic', 'boxes'),
+        ('nearest', 'closest', 'nearest_topic', 'closest'),
+        ('points', 'cloud', 'points_topic', 'cloud'),
         ('diagnostics', '/health', 'diagnostics_topic', '/health'),
     ],
 )
@@ -97,6 +102,17 @@ def test_namespace_log_level_and_parameter_file_are_passed_on(launcher: play_lau
     assert list(nodes) == ['/left/perception']
     assert nodes['/left/perception']['args'] == ['--ros-args', '--log-level', 'debug']
     assert nodes['/left/perception']['params_files'] == [mine.read_text(encoding='utf-8')]
+
+
+def test_each_camera_gets_a_node_in_its_namespace(launcher: play_launch.PlayLaunch, tmp_path: Path) -> None:
+    nodes = resolve(launcher, tmp_path, 'cameras.launch.py', cameras='front,rear', model='/models/mine.onnx')
+    assert sorted(nodes) == ['/front/perception', '/rear/perception']
+    for node in nodes.values():
+        assert node['params'] == {
+            'image_topic': 'image_raw',
+            'camera_info_topic': 'camera_info',
+            'model': '/models/mine.onnx',
+        }
 
 
 def test_a_launched_node_becomes_active_on_the_topics_it_was_given(

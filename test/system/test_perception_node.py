@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,132 +15,30 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
+from node_case import (
+    CAR,
+    FX,
+    GREY_M,
+    HEIGHT,
+    LATCHED,
+    PERSON,
+    RED,
+    ROAD,
+    SKY,
+    WIDTH,
+    Case,
+    street,
+)
 from rcl_interfaces.msg import Log
-from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from ros_probe import RosProbe, ros_probe, spinning
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 from tiny_student import tiny_student
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from cast_ros.images import decode_image
-from cast_ros.nodes.image_codec import CvBridge, image_message
+from cast_ros.nodes.image_codec import CvBridge
 from cast_ros.nodes.parameters import PARAMETERS
 from cast_ros.nodes.perception_node import PerceptionNode
-
-HEIGHT, WIDTH = 128, 256
-FX = 200.0  # twice the student's reference of 100 px, for a picture twice as wide as its input: depth as it is
-ROAD, SKY, PERSON, CAR = range(4)
-RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
-GREY_M = 1 + 99 * 90 / 255
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_namespaces = (f'/case_{number}' for number in itertools.count())
-
-
-def street(car_left: int = 64) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Grey road, a band of green sky, a red car and a blue person; all on the student's grid."""
-    rgb = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
-    rgb[:16] = GREEN
-    rgb[48:96, car_left : car_left + 64] = RED
-    rgb[48:96, 200:232] = BLUE
-    return rgb
-
-
-class Case:
-    """One node, one probe, and a camera that stamps every picture differently."""
-
-    def __init__(self, probe: RosProbe, stack: ExitStack, model: Path) -> None:
-        self.probe = probe
-        self.namespace = next(_namespaces)
-        self.name = f'{self.namespace}/perception'
-        self._stack = stack
-        self._model = model
-        self._stamps = itertools.count(1)
-        self.sent: list[Header] = []
-        self.node: PerceptionNode
-
-    def start(self, *arguments: str, **parameters: Any) -> PerceptionNode:
-        values = {'model': str(self._model), **parameters}
-        self.node = PerceptionNode(
-            context=self.probe.context,
-            namespace=self.namespace,
-            cli_args=['--ros-args', *arguments] if arguments else None,
-            parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
-        )
-        self._stack.callback(self.node.destroy_node)
-        self._stack.callback(self.node.close)
-        self._stack.enter_context(spinning(self.node))
-        return self.node
-
-    def camera(self, message_type: type = Image, topic: str = 'image', reliable: bool = True) -> Any:
-        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        name = topic if topic.startswith('/') else f'{self.namespace}/{topic}'
-        return self.probe.node.create_publisher(message_type, name, QoSProfile(depth=5, reliability=reliability))
-
-    def header(self) -> Header:
-        header = Header(frame_id='front_optical')
-        header.stamp.sec, header.stamp.nanosec = next(self._stamps), 123456789
-        self.sent.append(header)
-        return header
-
-    def picture(self, rgb: np.ndarray[Any, Any] | None = None) -> Image:
-        return image_message(street() if rgb is None else rgb, 'rgb8', self.header())
-
-    def camera_info(self, fx: float = FX, width: int = WIDTH, height: int = HEIGHT) -> CameraInfo:
-        info = CameraInfo(header=Header(frame_id='front_optical'), width=width, height=height)
-        info.k = [fx, 0.0, 130.0, 0.0, fx, 60.0, 0.0, 0.0, 1.0]
-        info.p = [fx, 0.0, 130.0, -20.0, 0.0, fx, 60.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-        info.distortion_model, info.d = 'plumb_bob', [0.1, 0.0, 0.0, 0.0, 0.0]
-        return info
-
-    def listen(self, message_type: type, output: str, qos: QoSProfile | int = 10) -> list[Any]:
-        return self.probe.listen(message_type, f'{self.name}/{output}', qos)
-
-    def ask(self, *inboxes: list[Any]) -> list[Any]:
-        """Publishes pictures until every inbox has an answer to one and the same picture; returns those answers."""
-        camera = self.camera()
-        for inbox in inboxes:
-            inbox.clear()
-
-        def common() -> list[Any] | None:
-            stamps = set.intersection(*({_stamp(message) for message in inbox} for inbox in inboxes))
-            if not stamps:
-                return None
-            newest = max(stamps)
-            return [next(message for message in inbox if _stamp(message) == newest) for inbox in inboxes]
-
-        answers = self.probe.publish_until(lambda: camera.publish(self.picture()), common, 'answers')
-        self.probe.node.destroy_publisher(camera)
-        return list(answers)
-
-    def calibrate(self, info: CameraInfo) -> None:
-        """Publishes a camera_info until the node has it."""
-        publisher = self.camera(CameraInfo, 'camera_info')
-        self.probe.publish_until(
-            lambda: publisher.publish(info), lambda: self.node._camera_infos.sizes_of('front_optical'), 'calibration'
-        )
-
-
-def _stamp(message: Any) -> tuple[int, int]:
-    return message.header.stamp.sec, message.header.stamp.nanosec
-
-
-@pytest.fixture(scope='module')
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_student(tmp_path_factory.mktemp('students') / 'tiny.onnx')
-
-
-@pytest.fixture(scope='module')
-def probe() -> Iterator[RosProbe]:
-    with ros_probe() as made:
-        yield made
-
-
-@pytest.fixture
-def case(probe: RosProbe, model: Path) -> Iterator[Case]:
-    with ExitStack() as stack:
-        yield Case(probe, stack, model)
 
 
 def test_every_output_answers_one_picture_with_the_right_values_and_its_header(case: Case) -> None:

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, PointField
 from std_msgs.msg import Header
 from tiny_student import CAP_M, CLASSES, FOCAL_REFERENCE_PX
 
 from cast_ros.images import decode_image
 from cast_ros.nodes import outputs
 from cast_ros.nodes.outputs import OUTPUTS, Answer, depth_to_millimetres, needed_heads
+from cast_ros.nodes.parameters import PARAMETERS, Settings
 from cast_ros.student import DepthSpec, InputSpec, Prediction, StudentContract
 
+SETTINGS = Settings.from_values({row.name: row.default for row in PARAMETERS})
 CONTRACT = StudentContract(
     name='two heads',
     version='1',
@@ -46,7 +50,7 @@ def answer(camera_info: CameraInfo | None = None) -> Answer:
     )
     header = Header(frame_id='camera')
     header.stamp.sec, header.stamp.nanosec = 12, 34
-    return Answer(header, np.zeros((8, 16, 3), np.uint8), prediction, CONTRACT, camera_info, 0.5)
+    return Answer(header, np.zeros((8, 16, 3), np.uint8), prediction, CONTRACT, camera_info, SETTINGS)
 
 
 def test_detections_are_in_pixels_of_the_picture_with_class_names_and_ids() -> None:
@@ -81,6 +85,70 @@ def test_depth_camera_info_waits_for_a_calibration_and_then_fits_the_map() -> No
     assert message is not None
     assert (message.width, message.height) == (8, 4)
     assert message.k.tolist() == [5.0, 0.0, 4.0, 0.0, 5.0, 2.0, 0.0, 0.0, 1.0]
+
+
+INFO = CameraInfo(width=16, height=8, k=[10.0, 0.0, 8.0, 0.0, 10.0, 4.0, 0.0, 0.0, 1.0])
+
+
+def test_space_waits_for_a_calibration() -> None:
+    uncalibrated = answer(CameraInfo(width=16, height=8))
+    for make in (outputs.instances_3d_message, outputs.nearest_message, outputs.points_message):
+        assert make(answer()) is None
+        assert make(uncalibrated) is None
+
+
+def test_an_instance_in_space_is_its_box_and_its_nearest_point() -> None:
+    for make in (outputs.instances_3d_message, outputs.nearest_message):
+        message = make(answer(INFO))
+        assert message is not None
+        assert message.header.frame_id == 'camera'
+        (detection,) = message.detections
+        assert (detection.id, detection.results[0].hypothesis.class_id) == ('1', 'person')
+        # Columns 4…7 of a map with 5 px of focal length and its middle at 4, all at 2 m.
+        centre, size = detection.bbox.center.position, detection.bbox.size
+        assert (centre.x, centre.z) == (pytest.approx(0.6, abs=0.01), 2.0)
+        assert (size.x, size.z) == (pytest.approx(1.2, abs=0.01), 0.0)
+        assert detection.results[0].pose.pose.position.z == 2.0
+
+
+def dtype_of(fields: list[PointField], point_step: int) -> np.dtype[np.void]:
+    """As a reader of point clouds takes them, by what the message says of itself."""
+    formats = {PointField.FLOAT32: '<f4', PointField.UINT16: '<u2'}
+    return np.dtype(
+        {
+            'names': [field.name for field in fields],
+            'formats': [formats[field.datatype] for field in fields],
+            'offsets': [field.offset for field in fields],
+            'itemsize': point_step,
+        }
+    )
+
+
+def test_the_cloud_can_be_read_by_its_fields() -> None:
+    given = answer(INFO)
+    settings = dataclasses.replace(SETTINGS, points_stride=1)
+    message = outputs.points_message(dataclasses.replace(given, settings=settings))
+    assert message is not None
+    assert [field.name for field in message.fields] == ['x', 'y', 'z', 'rgb', 'label', 'instance']
+    points = np.frombuffer(message.data, dtype_of(message.fields, message.point_step))
+    assert len(points) == message.width == 3 * 8
+    assert message.row_step == len(message.data) == message.width * message.point_step
+    person = points[points['instance'] == 1]
+    assert (len(person), set(person['label'].tolist()), set(person['z'].tolist())) == (12, {2}, {2.0})
+    people = dataclasses.replace(settings, points_left_out=['person'])
+    obstacles = outputs.points_message(dataclasses.replace(given, settings=people))
+    assert obstacles is not None
+    assert obstacles.width == 12
+
+
+def test_outputs_of_several_heads_need_them_all() -> None:
+    by_name = {output.name: output for output in OUTPUTS}
+    depth_alone = CONTRACT.model_copy(update={'outputs': ('depth',)})
+    assert by_name['detections_3d'].suits(CONTRACT)
+    assert not by_name['detections_3d'].suits(depth_alone)
+    assert by_name['points'].suits(depth_alone)
+    assert not by_name['points'].suits(CONTRACT.model_copy(update={'outputs': ('semantic',), 'depth': None}))
+    assert by_name['overlay'].suits(depth_alone)
 
 
 def test_millimetres_are_rounded_and_zero_where_16_bits_have_no_answer() -> None:
