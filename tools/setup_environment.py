@@ -49,7 +49,7 @@ STAGES = {
     'test': Stage(
         ('demo', 'test'),
         ('cpu', 'train', 'test'),
-        ('vision_msgs', 'composition_interfaces'),
+        ('vision_msgs', 'composition_interfaces', 'rosbag2_interfaces'),
         'some minutes, 6 GB with torch',
     ),
 }

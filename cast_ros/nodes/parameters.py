@@ -208,6 +208,39 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=3600.0,
     ),
     Parameter(
+        'shift_warn',
+        1.1,
+        'Distance of the pictures from those of training at which /diagnostics warns; 1 is the 99th percentile of '
+        'training.',
+        Changes.UNCONFIGURED,
+        minimum=0.1,
+        maximum=1000.0,
+    ),
+    Parameter(
+        'shift_error',
+        2.0,
+        'The same for an error; not below `shift_warn`.',
+        Changes.UNCONFIGURED,
+        minimum=0.1,
+        maximum=1000.0,
+    ),
+    Parameter(
+        'shift_window_s',
+        1.0,
+        'Time constant over which that distance is averaged, seconds.',
+        Changes.UNCONFIGURED,
+        minimum=0.05,
+        maximum=600.0,
+    ),
+    Parameter(
+        'snapshot_service',
+        '',
+        "Service of a rosbag2 recorder in snapshot mode, for example '/rosbag2_recorder/snapshot', that is called when "
+        'pictures become strange; at most once a minute. Empty: none.',
+        Changes.UNCONFIGURED,
+        may_be_empty=True,
+    ),
+    Parameter(
         'image_transport',
         'raw',
         "'raw' subscribes to sensor_msgs/Image on the image topic, 'compressed' to sensor_msgs/CompressedImage on "
@@ -266,6 +299,10 @@ class Settings:
     points_left_out: list[str]
     max_pixels: int
     stale_after_s: float
+    shift_warn: float
+    shift_error: float
+    shift_window_s: float
+    snapshot_service: str
     image_transport: str
     input_reliability: str
     autostart: bool

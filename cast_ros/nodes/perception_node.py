@@ -28,6 +28,7 @@ from cast_ros.nodes.inputs import Inputs
 from cast_ros.nodes.outputs import Outputs
 from cast_ros.nodes.parameters import BY_NAME, Changes, ParameterError, Settings, declare, model_path, refuse
 from cast_ros.nodes.pipeline import Frame, Pipeline
+from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
 from cast_ros.student import Student
 
@@ -56,6 +57,7 @@ class PerceptionNode(LifecycleNode):
         self._camera_infos = CameraInfoCache()
         self._student: Student | None = None
         self._outputs: Outputs | None = None
+        self._shift_watch: ShiftWatch | None = None
         self._pipeline: Pipeline | None = None
         self._worker: FrameWorker[Frame] | None = None
         self._inputs: Inputs | None = None
@@ -79,7 +81,10 @@ class PerceptionNode(LifecycleNode):
         self._student = student
         try:
             self._outputs = Outputs(self, settings, contract)
-            self._pipeline = Pipeline(self, student, self._outputs, self._camera_infos, self.statistics)
+            self._shift_watch = ShiftWatch(self, settings, contract)
+            self._pipeline = Pipeline(
+                self, student, self._outputs, self._camera_infos, self.statistics, self._shift_watch
+            )
             super().on_configure(state)
         except Exception:
             self.close()
@@ -133,6 +138,9 @@ class PerceptionNode(LifecycleNode):
         """Ends the work of the node, whatever its state; destroy_node may follow."""
         self._stop()
         self._pipeline = None
+        if self._shift_watch is not None:
+            self._shift_watch.destroy()
+            self._shift_watch = None
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
@@ -191,7 +199,10 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().warning(waiting, throttle_duration_sec=SILENCE_WARNING_PERIOD_S)
         condition = Condition(self.state, self.failure, waiting, self._warnings(), self._facts())
         stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostic_array(stamp, self.get_fully_qualified_name(), condition, snapshot))
+        array = diagnostic_array(stamp, self.get_fully_qualified_name(), condition, snapshot)
+        if self._shift_watch is not None:
+            array.status.append(self._shift_watch.status(self.get_fully_qualified_name()))
+        self._diagnostics.publish(array)
 
     def _why_silent(self, seconds_since_frame: float | None) -> str:
         """Why no picture has come for stale_after_s; '' if one has, or if none is expected."""

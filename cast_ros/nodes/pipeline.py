@@ -20,6 +20,7 @@ from cast_ros.nodes.camera_info import CameraInfoCache, focal_length_px
 from cast_ros.nodes.diagnostics import FAILED, MALFORMED, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
 from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.student import Student
 
 WARNING_PERIOD_S = 5.0
@@ -56,6 +57,7 @@ class Pipeline:
         outputs: Outputs,
         camera_infos: CameraInfoCache,
         statistics: FrameStatistics,
+        shift_watch: ShiftWatch,
     ) -> None:
         self.uncalibrated = ''
         self._node = node
@@ -63,6 +65,7 @@ class Pipeline:
         self._outputs = outputs
         self._camera_infos = camera_infos
         self._statistics = statistics
+        self._shift_watch = shift_watch
 
     def process(self, frame: Frame) -> None:
         """Publishes the answer, or counts and names what is wrong with the frame; never raises."""
@@ -104,6 +107,8 @@ class Pipeline:
         contract = self._student.contract
         self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera_info, settings))
         done_s = time.perf_counter()
+        # After publishing: nobody waits for it.
+        self._shift_watch.look(rgb, self._student.last_scores)
         timing = self._student.last_timing
         assert timing is not None
         self._statistics.frame_answered(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from cast_ros.student.contract import (
     CONTRACT_KEY,
     UNLABELLED,
+    AppearanceStatistics,
     ClassInfo,
     DepthSpec,
     InputSpec,
@@ -21,6 +22,7 @@ __all__ = [
     'CONTRACT_KEY',
     'HEADS',
     'UNLABELLED',
+    'AppearanceStatistics',
     'ClassInfo',
     'DepthSpec',
     'InputGeometry',

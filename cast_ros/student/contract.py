@@ -16,6 +16,7 @@ SCHEMA_VERSION = '1.0'
 UNLABELLED = 255
 MASK_STRIDE = 4
 HISTOGRAM_BINS = 16
+APPEARANCE_FEATURES = 9
 INSTANCE_OUTPUTS = ('scores', 'labels', 'masks')
 
 OutputName = Literal['scores', 'labels', 'masks', 'semantic', 'depth']
@@ -58,6 +59,31 @@ class DepthSpec(_Document):
     focal_reference_px: PositivePixel
 
 
+class AppearanceStatistics(_Document):
+    """Training pictures by the features of ``cast_ros.monitoring``: mean and covariance over pictures.
+
+    Below ``distance_p99`` lie the Mahalanobis distances of 99 % of them.
+    """
+
+    mean: Annotated[tuple[float, ...], Field(min_length=APPEARANCE_FEATURES, max_length=APPEARANCE_FEATURES)]
+    covariance: Annotated[tuple[tuple[float, ...], ...], Field(min_length=APPEARANCE_FEATURES)]
+    distance_p99: Annotated[float, Field(gt=0.0)]
+
+    @field_validator('covariance')
+    @classmethod
+    def _is_a_covariance(cls, covariance: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        size = APPEARANCE_FEATURES
+        if len(covariance) != size or any(len(row) != size for row in covariance):
+            raise ValueError(f'needs {size} rows of {size} numbers')
+        for row in range(size):
+            if covariance[row][row] < 0 or any(
+                not math.isclose(covariance[row][column], covariance[column][row], rel_tol=1e-6, abs_tol=1e-9)
+                for column in range(row)
+            ):
+                raise ValueError('must be symmetric, with no negative variance')
+        return covariance
+
+
 class InputStatistics(_Document):
     """What the training pictures looked like, for noticing a domain shift.
 
@@ -71,6 +97,7 @@ class InputStatistics(_Document):
     entropy_mean: Annotated[float, Field(ge=0.0)] | None = None
     entropy_std: Annotated[float, Field(ge=0.0)] | None = None
     detections_per_frame: Annotated[float, Field(ge=0.0)] | None = None
+    appearance: AppearanceStatistics | None = None
 
     @field_validator('luminance_histogram')
     @classmethod

@@ -37,6 +37,7 @@ class Student:
         sha256: hexadecimal digest of the file.
         output_shapes: shape of each output of the graph, batch axis included.
         last_timing: of the last `predict`; None before the first.
+        last_scores: (K,) of all its rows, before any threshold; None if instances were not asked for.
     """
 
     def __init__(self, path: Path, sha256: str, contract: StudentContract, session: InferenceSession) -> None:
@@ -44,6 +45,7 @@ class Student:
         self.sha256 = sha256
         self.contract = contract
         self.last_timing: Timing | None = None
+        self.last_scores: npt.NDArray[np.float32] | None = None
         self.output_shapes = {node.name: tuple(int(size) for size in node.shape) for node in session.get_outputs()}
         self._session: InferenceSession | None = session
         self._provider = str(session.get_providers()[0])
@@ -124,6 +126,7 @@ class Student:
         tensor = geometry.to_network(rgb)[np.newaxis]
         prepared = time.perf_counter()
         raw = self._run(self._needed_outputs(wanted), tensor)
+        self.last_scores = raw.get('scores')
         answered = time.perf_counter()
         fx_at_input = None if fx_px is None else geometry.fx_at_input(fx_px)
         depth_factor = self._depth_factor(fx_at_input) * depth_scale
@@ -223,7 +226,7 @@ class Student:
                     'the weights are broken, export the student again'
                 )
         self.predict(black)
-        self.last_timing = None
+        self.last_timing, self.last_scores = None, None
         _keep_freed_memory()
 
 

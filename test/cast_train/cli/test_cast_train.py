@@ -71,6 +71,15 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     assert json.loads(capsys.readouterr().out)['headline'] == pytest.approx(exported, abs=2e-3)
     assert cast_train('evaluate', student, *where) == 0
     assert 'road' in capsys.readouterr().out
+    restated = tmp_path / 'restated.onnx'
+    assert cast_train('statistics', student, *where, '--out', restated) == 0
+    assert '2 pictures of streets train day' in capsys.readouterr().out
+    with Student.load(student) as before, Student.load(restated) as after:
+        assert after.contract.input_statistics is not None
+        assert after.contract.input_statistics.appearance is not None
+        assert after.contract == before.contract.model_copy(
+            update={'input_statistics': after.contract.input_statistics}
+        )
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def build_app() -> typer.Typer:
     from cast_train.cli.import_bag import import_bag
     from cast_train.cli.label import label
     from cast_train.cli.night import night
+    from cast_train.cli.statistics import statistics
     from cast_train.cli.streets import app as streets
     from cast_train.cli.swinmtl import swinmtl
     from cast_train.cli.validate import validate
@@ -45,6 +46,7 @@ def build_app() -> typer.Typer:
         import_bag,
         evaluate,
         export,
+        statistics,
         validate,
     ):
         app.command()(verb)

@@ -31,8 +31,20 @@ def export_onnx(student: Student, contract: StudentContract, path: Path) -> None
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f'{path}: the student does not export to opset {OPSET}: {error}') from error
     _state_shapes(model, contract)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = CONTRACT_KEY, contract.to_json()
+    _write_with_contract(model, contract, path)
+
+
+def rewrite_contract(source: Path, contract: StudentContract, path: Path) -> None:
+    """Write the graph of an exported student to ``path`` with another contract, atomically.
+
+    Raises:
+        ExportError: the file cannot be written.
+    """
+    _write_with_contract(onnx.load(str(source)), contract, path)
+
+
+def _write_with_contract(model: onnx.ModelProto, contract: StudentContract, path: Path) -> None:
+    onnx.helper.set_model_props(model, {CONTRACT_KEY: contract.to_json()})
     onnx.checker.check_model(model)
     _write(model.SerializeToString(), path)
 

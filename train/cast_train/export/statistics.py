@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from cast_ros.monitoring import appearance_of, entropy_of
+from cast_ros.monitoring.domain_shift import CONFIDENT, measured
 from cast_ros.student import InputStatistics
+from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample
 from cast_train.engine.evaluate import Predictor
+from cast_train.export.onnx import rewrite_contract
 
 HISTOGRAM_BINS = 16
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def measure_statistics(student: Predictor, samples: Sequence[Sample], confident: float = 0.4) -> InputStatistics:
-    """Luminance over 0…1, entropy and number of detections; ``confident`` is the score that counts."""
+def measure_statistics(student: Predictor, samples: Sequence[Sample]) -> InputStatistics:
+    """Luminance over 0…1, appearance, entropy and number of detections of at least two pictures."""
     luminance = [sample.image @ LUMA / 255 for sample in samples]
     histogram = sum(np.histogram(picture, HISTOGRAM_BINS, (0, 1))[0] / picture.size for picture in luminance) / len(
         samples
@@ -25,10 +30,11 @@ def measure_statistics(student: Predictor, samples: Sequence[Sample], confident:
     entropies, counts = [], []
     for sample in samples:
         scores = student.predict(sample.image, fx_px=sample.fx_px).scores
-        if scores is not None and len(scores):
-            p = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-            entropies.append(float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()))
-            counts.append(int((scores >= confident).sum()))
+        entropy = None if scores is None else entropy_of(scores)
+        if scores is not None and entropy is not None:
+            entropies.append(entropy)
+            counts.append(int((scores >= CONFIDENT).sum()))
+    appearances = np.stack([appearance_of(sample.image) for sample in samples])
     return InputStatistics(
         luminance_mean=float(np.mean(means)),
         luminance_std=float(np.std(means)),
@@ -36,4 +42,18 @@ def measure_statistics(student: Predictor, samples: Sequence[Sample], confident:
         entropy_mean=float(np.mean(entropies)) if entropies else None,
         entropy_std=float(np.std(entropies)) if entropies else None,
         detections_per_frame=float(np.mean(counts)) if counts else None,
+        appearance=measured(appearances) if len(samples) > 1 else None,
     )
+
+
+def restate_statistics(path: Path, samples: Sequence[Sample], out: Path) -> InputStatistics:
+    """Measure an exported student's statistics on pictures that it should know, and write it with them to ``out``.
+
+    Raises:
+        StudentError: the file is no student.
+        ExportError: it cannot be written.
+    """
+    with RuntimeStudent.load(path) as student:
+        found = measure_statistics(student, samples)
+        rewrite_contract(path, student.contract.model_copy(update={'input_statistics': found}), out)
+    return found
