@@ -41,11 +41,15 @@ class ImageMessage(Protocol):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How one encoding lies in memory, and how it becomes RGB (None: it holds numbers, not a picture)."""
+    """How one encoding lies in memory, and how it becomes RGB (None: it holds numbers, not a picture).
+
+    Planes of colour below that of luma make `rows_per_two` rows in memory of two of the picture.
+    """
 
     dtype: str
     channels: int
     to_rgb: Callable[[Array], Array] | None = None
+    rows_per_two: int = 2
 
     @property
     def pixel_bytes(self) -> int:
@@ -87,6 +91,25 @@ def _packed_yuv(code: int) -> Callable[[Array], Array]:
     return convert
 
 
+def _nv21(array: Array) -> Array:
+    if array.shape[1] % 2:
+        raise ImageError(f'image width {array.shape[1]} is odd, but 4:2:0 pictures have colour per four pixels')
+    return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_YUV2RGB_NV21)
+
+
+def _nv24(array: Array) -> Array:
+    """Luma, then pairs of U and V for every pixel; OpenCV has no such conversion, so with its numbers of NV21."""
+    height, width = array.shape[0] // 3, array.shape[1]
+    planes = np.empty((height, width, 3), np.float32)
+    planes[..., 0] = array[:height]
+    planes[..., 1:] = array[height:].reshape(height, width, 2)
+    planes -= np.array([16, 128, 128], np.float32)
+    rgb = cv2.transform(planes, _BT601)
+    return np.asarray(np.rint(rgb).clip(0, 255).astype(np.uint8))
+
+
+# Limited range, as cameras send it.
+_BT601 = np.array([[1.164, 0.0, 1.596], [1.164, -0.391, -0.813], [1.164, 2.018, 0.0]], np.float32)
 _GREY = _convert(cv2.COLOR_GRAY2RGB)
 _BGR = _convert(cv2.COLOR_BGR2RGB)
 _BGRA = _convert(cv2.COLOR_BGRA2RGB)
@@ -122,6 +145,8 @@ ENCODINGS: dict[str, Encoding] = {
     'yuv422': Encoding('u1', 2, _UYVY),
     'yuyv': Encoding('u1', 2, _YUYV),
     'yuv422_yuy2': Encoding('u1', 2, _YUYV),
+    'nv21': Encoding('u1', 1, _nv21, rows_per_two=3),
+    'nv24': Encoding('u1', 1, _nv24, rows_per_two=6),
     **{f'bayer_{name}8': Encoding('u1', 1, _convert(code)) for name, code in _BAYER.items()},
     **{f'bayer_{name}16': Encoding('u2', 1, _halve_depth(_convert(code))) for name, code in _BAYER.items()},
 }
@@ -131,6 +156,8 @@ ENCODINGS: dict[str, Encoding] = {
 def decode_image(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) -> Array:
     """The pixels as they are, H×W or H×W×C in the encoding's own channel order, native byte order.
 
+    Encodings with planes give their rows one after another: 3H/2×W for nv21, 3H×W for nv24.
+
     Shares the message's memory unless rows are padded oddly or bytes must be swapped; treat it as read-only.
 
     Raises:
@@ -138,10 +165,13 @@ def decode_image(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     """
     encoding = _lookup(message.encoding)
     height, width, step = _checked_geometry(message, encoding, max_pixels)
+    if height * encoding.rows_per_two % 2:
+        raise ImageError(f"image height {height} is odd, but '{message.encoding}' has colour per pair of rows")
+    height = height * encoding.rows_per_two // 2
     flat = _flat_bytes(message.data)
     if flat.size < step * height:
         raise ImageError(
-            f'image data has {flat.size} bytes, but step {step} × height {height} needs {step * height}: '
+            f'image data has {flat.size} bytes, but step {step} × {height} rows needs {step * height}: '
             'the message was cut short or its fields are wrong'
         )
     rows = flat[: step * height].reshape(height, step)[:, : width * encoding.pixel_bytes]
@@ -187,7 +217,11 @@ def image_fields(array: Array, encoding: str) -> ImageFields:
             f"an array of {array.dtype} with shape {array.shape} cannot be sent as '{encoding}', "
             f'which is {expected.channels} channel(s) of {np.dtype(expected.dtype)}'
         )
-    height, width = array.shape[:2]
+    height, width = array.shape[0] * 2 // expected.rows_per_two, array.shape[1]
+    if height * expected.rows_per_two != array.shape[0] * 2:
+        raise ImageError(
+            f"an array of {array.shape[0]} rows cannot be sent as '{encoding}', whose planes do not fit it"
+        )
     contiguous = np.ascontiguousarray(array)
     return ImageFields(
         height=height,

@@ -34,7 +34,8 @@ def message(pixels: np.ndarray, as_encoding: str, **changes: Any) -> SimpleNames
 
 def random_pixels(encoding: str) -> np.ndarray:
     entry = ENCODINGS[encoding]
-    shape = (HEIGHT, WIDTH) if entry.channels == 1 else (HEIGHT, WIDTH, entry.channels)
+    rows = HEIGHT * entry.rows_per_two // 2
+    shape = (rows, WIDTH) if entry.channels == 1 else (rows, WIDTH, entry.channels)
     dtype = np.dtype(entry.dtype)
     if dtype.kind == 'f':
         return RNG.normal(size=shape).astype(dtype)
@@ -53,8 +54,8 @@ def test_every_encoding_survives_the_round_trip(encoding: str) -> None:
 def test_padded_rows_are_cropped(encoding: str) -> None:
     pixels = random_pixels(encoding)
     step = image_fields(pixels, encoding).step + 5
-    padded = np.full((HEIGHT, step), 77, dtype=np.uint8)
-    padded[:, : step - 5] = image_fields(pixels, encoding).data.reshape(HEIGHT, -1)
+    padded = np.full((len(pixels), step), 77, dtype=np.uint8)
+    padded[:, : step - 5] = image_fields(pixels, encoding).data.reshape(len(pixels), -1)
     decoded = decode_image(message(pixels, encoding, step=step, data=padded.tobytes()))
     np.testing.assert_array_equal(decoded, pixels)
     assert decoded.flags.aligned
@@ -169,6 +170,37 @@ def test_the_limit_of_pixels_is_the_callers() -> None:
     assert decode_image(picture, max_pixels=HEIGHT * WIDTH).shape == (HEIGHT, WIDTH, 3)
     with pytest.raises(ImageError, match='max_pixels = 47'):
         decode_image(picture, max_pixels=HEIGHT * WIDTH - 1)
+
+
+def yuv_of(rgb: np.ndarray) -> np.ndarray:
+    """One colour as Y, U, V in the limited range of cameras."""
+    planar = cv2.cvtColor(np.full((2, 2, 3), rgb, np.uint8), cv2.COLOR_RGB2YUV_I420).reshape(-1)
+    return planar[[0, 4, 5]]
+
+
+@pytest.mark.parametrize('rgb', [(200, 40, 30), (10, 220, 60), (30, 60, 240), (128, 128, 128), (0, 0, 0)])
+def test_planar_yuv_of_one_colour_gives_that_colour(rgb: tuple[int, int, int]) -> None:
+    y, u, v = yuv_of(np.array(rgb, np.uint8))
+    nv21 = np.full((6, 4), y, np.uint8)
+    nv21[4:, 0::2], nv21[4:, 1::2] = v, u
+    nv24 = np.full((12, 4), y, np.uint8)
+    nv24[4:] = np.tile([u, v], 16).reshape(8, 4)
+    for encoding, stored in (('nv21', nv21), ('nv24', nv24)):
+        decoded = decode_rgb(message(stored, encoding))
+        assert decoded.shape == (4, 4, 3)
+        np.testing.assert_allclose(decoded, np.broadcast_to(rgb, (4, 4, 3)), atol=6)
+
+
+def test_planes_that_do_not_fit_are_refused() -> None:
+    stored = np.zeros((6, 4), np.uint8)
+    with pytest.raises(ImageError, match='image height 5 is odd'):
+        decode_rgb(message(stored, 'nv21', height=5))
+    with pytest.raises(ImageError, match='image width 3 is odd'):
+        decode_rgb(message(stored, 'nv21', width=3))
+    with pytest.raises(ImageError, match='24 bytes, but step 4 × 12 rows needs 48'):
+        decode_rgb(message(stored, 'nv21', encoding='nv24'))
+    with pytest.raises(ImageError, match='whose planes do not fit'):
+        image_fields(np.zeros((5, 4), np.uint8), 'nv21')
 
 
 def test_packed_yuv_of_odd_width_is_refused() -> None:
