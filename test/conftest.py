@@ -22,6 +22,11 @@ os.environ.update(private_ros_environment(Path(ROS_HOME.name)))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--write-faults` writes docs/faults.md from what the fault suite saw."""
+    parser.addoption('--write-faults', action='store_true', help='write docs/faults.md anew')
+
+
 @pytest.fixture(scope='session')
 def project_root() -> Path:
     """The root of the source tree."""

@@ -25,7 +25,15 @@ Array = NDArray[Any]
 
 
 class ImageError(CastError):
-    """A picture that cannot be decoded or encoded; names the field and the value that is wrong."""
+    """A picture that cannot be decoded or encoded; names the field and the value that is wrong.
+
+    Attributes:
+        field: of the message: data, encoding, step, width or height.
+    """
+
+    def __init__(self, message: str, field: str = 'data') -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ImageMessage(Protocol):
@@ -85,7 +93,9 @@ def _unchanged(array: Array) -> Array:
 def _packed_yuv(code: int) -> Callable[[Array], Array]:
     def convert(array: Array) -> Array:
         if array.shape[1] % 2:
-            raise ImageError(f'image width {array.shape[1]} is odd, but 4:2:2 pictures have colour per pair of pixels')
+            raise ImageError(
+                f'image width {array.shape[1]} is odd, but 4:2:2 pictures have colour per pair of pixels', 'width'
+            )
         return cv2.cvtColor(np.ascontiguousarray(array), code)
 
     return convert
@@ -93,7 +103,9 @@ def _packed_yuv(code: int) -> Callable[[Array], Array]:
 
 def _nv21(array: Array) -> Array:
     if array.shape[1] % 2:
-        raise ImageError(f'image width {array.shape[1]} is odd, but 4:2:0 pictures have colour per four pixels')
+        raise ImageError(
+            f'image width {array.shape[1]} is odd, but 4:2:0 pictures have colour per four pixels', 'width'
+        )
     return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_YUV2RGB_NV21)
 
 
@@ -166,7 +178,9 @@ def decode_image(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     encoding = _lookup(message.encoding)
     height, width, step = _checked_geometry(message, encoding, max_pixels)
     if height * encoding.rows_per_two % 2:
-        raise ImageError(f"image height {height} is odd, but '{message.encoding}' has colour per pair of rows")
+        raise ImageError(
+            f"image height {height} is odd, but '{message.encoding}' has colour per pair of rows", 'height'
+        )
     height = height * encoding.rows_per_two // 2
     flat = _flat_bytes(message.data)
     if flat.size < step * height:
@@ -191,12 +205,15 @@ def to_rgb(array: Array, encoding: str) -> NDArray[np.uint8]:
     convert = _lookup(encoding).to_rgb
     if convert is None:
         raise ImageError(
-            f"image encoding '{encoding}' holds numbers, not a picture; publish one of: {_names(pictures_only=True)}"
+            f"image encoding '{encoding}' holds numbers, not a picture; publish one of: {_names(pictures_only=True)}",
+            'encoding',
         )
     try:
         return convert(array)
     except cv2.error as error:
-        raise ImageError(f"image of shape {array.shape} and encoding '{encoding}' does not convert to RGB") from error
+        raise ImageError(
+            f"image of shape {array.shape} and encoding '{encoding}' does not convert to RGB", 'encoding'
+        ) from error
 
 
 def decode_rgb(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
@@ -236,10 +253,14 @@ def image_fields(array: Array, encoding: str) -> ImageFields:
 def check_size(width: int, height: int, max_pixels: int, what: str) -> None:
     """Refuses an empty picture, or one of more than `max_pixels`, before anything is allocated for it."""
     if width <= 0 or height <= 0:
-        raise ImageError(f'{what} has width {width} and height {height}; both must be at least 1')
+        raise ImageError(
+            f'{what} has width {width} and height {height}; both must be at least 1',
+            'height' if width > 0 else 'width',
+        )
     if width * height > max_pixels:
         raise ImageError(
-            f'{what} has {width}×{height} = {width * height} pixels, above the limit max_pixels = {max_pixels}'
+            f'{what} has {width}×{height} = {width * height} pixels, above the limit max_pixels = {max_pixels}',
+            'width',
         )
 
 
@@ -249,7 +270,8 @@ def _checked_geometry(message: ImageMessage, encoding: Encoding, max_pixels: int
     if step < width * encoding.pixel_bytes:
         raise ImageError(
             f"image step {step} is too small: a row of {width} pixels in '{message.encoding}' takes "
-            f'{width * encoding.pixel_bytes} bytes'
+            f'{width * encoding.pixel_bytes} bytes',
+            'step',
         )
     return height, width, step
 
@@ -257,7 +279,7 @@ def _checked_geometry(message: ImageMessage, encoding: Encoding, max_pixels: int
 def _lookup(name: str) -> Encoding:
     encoding = ENCODINGS.get(name)
     if encoding is None:
-        raise ImageError(f"image encoding '{name}' is not known; known are: {_names()}")
+        raise ImageError(f"image encoding '{name}' is not known; known are: {_names()}", 'encoding')
     return encoding
 
 

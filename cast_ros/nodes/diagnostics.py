@@ -18,14 +18,18 @@ TROUBLE_WINDOW_S = 10.0
 _LATENCY_SAMPLES = 200
 
 SUPERSEDED = 'superseded'
+TOO_OLD = 'too old'
 MALFORMED = 'malformed'
 FAILED = 'inference failed'
-DROP_REASONS = (SUPERSEDED, MALFORMED, FAILED)
+DROP_REASONS = (SUPERSEDED, TOO_OLD, MALFORMED, FAILED)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The numbers at one moment. Latencies map a name to percentiles 50, 95 and 99; empty before any answer."""
+    """The numbers at one moment. Latencies map a name to percentiles 50, 95 and 99; empty before any answer.
+
+    Malformed pictures are counted by the field of the message that is wrong; the last one is there in words.
+    """
 
     received: int
     answered: int
@@ -36,6 +40,8 @@ class Snapshot:
     seconds_since_frame: float | None
     latency_ms: dict[str, tuple[float, float, float]]
     recent_trouble: tuple[str, ...] = ()
+    malformed: dict[str, int] = field(default_factory=dict)
+    last_malformed: str = ''
 
 
 class FrameStatistics:
@@ -49,6 +55,8 @@ class FrameStatistics:
         self._idle = 0
         self._drops: Counter[str] = Counter(dict.fromkeys(DROP_REASONS, 0))
         self._last_drop_s: dict[str, float] = {}
+        self._malformed: Counter[str] = Counter()
+        self._last_malformed = ''
         self._last_frame_s: float | None = None
         self._arrivals_s: deque[float] = deque(maxlen=1000)
         self._answers_s: deque[float] = deque(maxlen=1000)
@@ -71,6 +79,13 @@ class FrameStatistics:
         with self._lock:
             self._drops[reason] += 1
             self._last_drop_s[reason] = self._now_s()
+
+    def frame_malformed(self, wrong_field: str, sentence: str) -> None:
+        """A picture was refused: which field of its message is wrong, and how."""
+        self.frame_dropped(MALFORMED)
+        with self._lock:
+            self._malformed[wrong_field] += 1
+            self._last_malformed = sentence
 
     def frame_answered(self, **latency_ms: float) -> None:
         """A picture was answered; each named latency, in milliseconds, joins its percentiles."""
@@ -98,6 +113,8 @@ class FrameStatistics:
                     for reason, when_s in self._last_drop_s.items()
                     if reason != SUPERSEDED and now_s - when_s < TROUBLE_WINDOW_S
                 ),
+                malformed=dict(self._malformed),
+                last_malformed=self._last_malformed,
             )
 
 
@@ -143,6 +160,8 @@ def judge(condition: Condition, snapshot: Snapshot) -> tuple[bytes, str]:
     warnings = list(condition.warnings)
     if MALFORMED in snapshot.recent_trouble:
         warnings.append(f'{snapshot.drops[MALFORMED]} malformed pictures were refused, see the log')
+    if TOO_OLD in snapshot.recent_trouble:
+        warnings.append(f'{snapshot.drops[TOO_OLD]} pictures were older than max_age_s')
     if warnings:
         return DiagnosticStatus.WARN, '; '.join(warnings)
     if snapshot.received and not snapshot.answered:
@@ -162,7 +181,10 @@ def diagnostic_array(stamp: Time, node_name: str, condition: Condition, snapshot
         'frames answered': str(snapshot.answered),
         'frames idle (no subscriber)': str(snapshot.idle),
         **{f'frames dropped: {reason}': str(count) for reason, count in snapshot.drops.items()},
+        **{f'malformed: {wrong}': str(count) for wrong, count in sorted(snapshot.malformed.items())},
     }
+    if snapshot.last_malformed:
+        values['last malformed picture'] = snapshot.last_malformed
     for name, (p50, p95, p99) in snapshot.latency_ms.items():
         values |= {f'{name} p50': f'{p50:.2f}', f'{name} p95': f'{p95:.2f}', f'{name} p99': f'{p99:.2f}'}
     status = DiagnosticStatus(

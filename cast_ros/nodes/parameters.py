@@ -200,6 +200,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         maximum=2_000_000_000,
     ),
     Parameter(
+        'max_age_s',
+        0.0,
+        'Pictures whose stamp is older than this when their turn comes are dropped, seconds. 0: none.',
+        Changes.ANY_TIME,
+        minimum=0.0,
+        maximum=3600.0,
+    ),
+    Parameter(
         'stale_after_s',
         5.0,
         'Seconds without a picture until the node warns which topic it waits for and /diagnostics says STALE.',
@@ -298,6 +306,7 @@ class Settings:
     points_stride: int
     points_left_out: list[str]
     max_pixels: int
+    max_age_s: float
     stale_after_s: float
     shift_warn: float
     shift_error: float

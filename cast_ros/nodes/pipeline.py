@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 from cast_ros.errors import CastError
 from cast_ros.images import ImageError, decode_compressed_rgb, decode_rgb
 from cast_ros.nodes.camera_info import CameraInfoCache, focal_length_px
-from cast_ros.nodes.diagnostics import FAILED, MALFORMED, FrameStatistics
+from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
 from cast_ros.nodes.parameters import Settings
 from cast_ros.nodes.shift_watch import ShiftWatch
@@ -72,7 +72,7 @@ class Pipeline:
         try:
             self._answer(frame)
         except ImageError as error:
-            self._statistics.frame_dropped(MALFORMED)
+            self._statistics.frame_malformed(error.field, str(error))
             self._node.get_logger().warning(
                 f'refused a picture on {frame.topic}: {error}', throttle_duration_sec=WARNING_PERIOD_S
             )
@@ -92,6 +92,9 @@ class Pipeline:
             self._statistics.frame_idle()
             return
         settings, header = frame.settings, frame.message.header
+        if 0 < settings.max_age_s < self._age_ms(header) / 1e3:
+            self._statistics.frame_dropped(TOO_OLD)
+            return
         rgb = _decode(frame.message, settings.max_pixels)
         decoded_s = time.perf_counter()
         camera_info = self._calibration_of(header, rgb)

@@ -12,6 +12,7 @@ from cast_ros.nodes.diagnostics import (
     FAILED,
     MALFORMED,
     SUPERSEDED,
+    TOO_OLD,
     TROUBLE_WINDOW_S,
     Condition,
     FrameStatistics,
@@ -43,7 +44,7 @@ def test_nothing_has_happened_yet(statistics: FrameStatistics) -> None:
     assert (snapshot.received, snapshot.answered, snapshot.received_hz) == (0, 0, 0.0)
     assert snapshot.seconds_since_frame is None
     assert snapshot.latency_ms == {}
-    assert snapshot.drops == {SUPERSEDED: 0, MALFORMED: 0, FAILED: 0}
+    assert snapshot.drops == {SUPERSEDED: 0, TOO_OLD: 0, MALFORMED: 0, FAILED: 0}
 
 
 def test_rates_look_back_five_seconds_and_percentiles_at_the_last_answers(
