@@ -18,6 +18,7 @@ from cast_ros.errors import CastError
 
 def build_app() -> typer.Typer:
     """The application with all its verbs."""
+    from cast_ros.cli.bench import app as bench
     from cast_ros.cli.inspect import inspect
     from cast_ros.cli.overlay import overlay
 
@@ -25,6 +26,7 @@ def build_app() -> typer.Typer:
     app.callback()(_cast)
     for verb in (inspect, overlay):
         app.command()(verb)
+    app.add_typer(bench, name='bench')
     return app
 
 

@@ -79,14 +79,14 @@ class NodeReport:
 class Recorder:
     """Subscriptions to the node's outputs, as far as a student with these heads has them."""
 
-    def __init__(self, node: Node, heads: Collection[str]) -> None:
+    def __init__(self, node: Node, heads: Collection[str], with_overlay: bool = True) -> None:
         self.answers: dict[int, Answer] = {}
         self.report = NodeReport()
         self._labelled = False
         reliable = QoSProfile(depth=_QUEUE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         self._subscriptions: dict[str, Subscription] = {}
         for name, (topic, message_type, head) in _OUTPUTS.items():
-            if head is None or head in heads:
+            if head in heads or (head is None and with_overlay):
                 self._subscriptions[name] = node.create_subscription(
                     message_type, f'/{NODE_NAME}/{topic}', self._keeper_of(name), reliable
                 )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast bench node`: what a picture costs in the real node."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cast_ros.errors import CastError
+
+if TYPE_CHECKING:
+    from cast_ros.nodes.bench import BenchResult
+
+app = typer.Typer(no_args_is_help=True, help='Measure speed.')
+
+
+class BenchError(CastError):
+    """What is to be measured cannot be."""
+
+
+@app.command()
+def node(
+    model: Annotated[Path | None, typer.Option(help='A student; the one of this package by default.')] = None,
+    size: Annotated[str, typer.Option(help='Width x height of the pictures.')] = '1280x720',
+    seconds: Annotated[float, typer.Option(help='How long pictures are sent.', min=0.1)] = 30.0,
+    threads: Annotated[int, typer.Option(help='Of the inference; 0 is one per core.', min=0)] = 0,
+    as_json: Annotated[bool, typer.Option('--json', help='Print JSON for other programs.')] = False,
+) -> None:
+    """Send pictures through the perception node, one at a time, and print where their time goes."""
+    try:
+        from cast_ros.nodes.bench import BenchOptions, bench_node
+        from cast_ros.nodes.parameters import model_path
+    except ImportError as error:
+        raise BenchError(
+            f'cast bench node needs ROS 2 ({error}): source it, or run it in the environment of make'
+        ) from error
+
+    given = re.fullmatch(r'(\d{1,5})x(\d{1,5})', size)
+    if given is None or min(int(given[1]), int(given[2])) < 16:
+        raise BenchError(f'--size must be width x height of at least 16 pixels, such as 1280x720, not {size!r}')
+    with tempfile.TemporaryDirectory() as folder:
+        options = BenchOptions(
+            model=model or model_path(''),
+            width=int(given[1]),
+            height=int(given[2]),
+            seconds=seconds,
+            threads=threads,
+            log_path=Path(folder) / 'node.log',
+        )
+        result = bench_node(options)
+    if as_json:
+        print(json.dumps({**asdict(result), 'size': size, 'beside_inference_ms': result.beside_inference_ms}, indent=1))
+    else:
+        Console(highlight=False).print(table_of(result, size))
+
+
+def table_of(result: BenchResult, size: str) -> Table:
+    """Stages with their shares of the processing."""
+    p50, p95, p99 = result.latency_ms
+    beside = result.beside_inference_ms
+    table = Table(
+        title=f'{result.model}, pictures of {size}, {result.provider}',
+        caption=(
+            f'publish to last answer {p50:.1f} ms (p95 {p95:.1f}, p99 {p99:.1f}) over {result.pictures} pictures; '
+            f'beside inference {beside:.1f} ms, {100 * beside / result.processing_ms[0]:.0f} % of the node’s time'
+        ),
+    )
+    for heading in ('in the node', 'p50 ms', 'p95 ms', 'share'):
+        table.add_column(heading, justify='left' if heading == 'in the node' else 'right')
+    for stage, (median, high) in result.stage_ms.items():
+        share = '' if stage == 'waiting' else f'{100 * median / result.processing_ms[0]:.0f} %'
+        table.add_row(stage, f'{median:.2f}', f'{high:.2f}', share)
+    table.add_section()
+    table.add_row('decode to publish', *(f'{value:.2f}' for value in result.processing_ms), '100 %')
+    return table

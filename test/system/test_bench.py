@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast bench node`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
+
+from tiny_student import tiny_student
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'bench', 'node', *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_it_says_where_the_time_of_a_picture_goes(tmp_path: Path) -> None:
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    done = bench('--model', str(model), '--size', '320x180', '--seconds', '0.5', '--json')
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result['pictures'] >= 200
+    assert (result['model'], result['size']) == ('tiny 0.0.1', '320x180')
+    assert set(result['stage_ms']) == {'waiting', 'decode', 'preprocess', 'inference', 'postprocess', 'publish'}
+    p50, p95, p99 = result['latency_ms']
+    assert 0 < result['processing_ms'][0] < p50 <= p95 <= p99
+    assert 0 < result['beside_inference_ms'] < result['processing_ms'][0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (('--size', '1280'), "not '1280'"),
+        (('--size', '8x8'), 'at least 16 pixels'),
+        (('--model', 'absent.onnx'), 'absent.onnx: there is no such file'),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: tuple[str, ...], sentence: str) -> None:
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.count('\n') == 1
