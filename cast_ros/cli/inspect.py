@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cast_ros.student import Student, StudentContract
+from cast_ros.student.trial import try_load
 
 
 def inspect(
@@ -22,6 +23,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option('--json', help='Print JSON for other programs.')] = False,
 ) -> None:
     """Load a student as the node would, and print its contract."""
+    try_load(file)
     with Student.load(file) as student:
         if as_json:
             print(json.dumps(_document(student), indent=2))

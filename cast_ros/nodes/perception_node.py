@@ -31,6 +31,7 @@ from cast_ros.nodes.pipeline import Frame, Pipeline
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
 from cast_ros.student import Student
+from cast_ros.student.trial import try_load
 
 DIAGNOSTICS_PERIOD_S = 1.0
 SILENCE_WARNING_PERIOD_S = 30.0
@@ -76,6 +77,7 @@ class PerceptionNode(LifecycleNode):
         settings = self._settings
         path = model_path(settings.model)
         self.get_logger().info(f'loading student {path}')
+        try_load(path, settings.providers, settings.require_provider)
         student = Student.load(path, settings.providers, settings.require_provider, settings.threads)
         contract = student.contract
         self._student = student

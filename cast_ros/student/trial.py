@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A first load in a process of its own: a hostile or damaged model can crash onnxruntime, and with it who loads it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cast_ros.student.errors import StudentError
+
+# TensorRT may build its engine on the first load.
+TIMEOUT_S = 900.0
+
+_tried: set[tuple[str, tuple[str, ...]]] = set()
+
+
+def try_load(
+    path: Path,
+    providers: Sequence[str] = ('CPUExecutionProvider',),
+    require_provider: bool = True,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Load, check and warm up a student in a child process, once for each content of a file in this process.
+
+    Args:
+        path: the ONNX file.
+        providers: as for ``Student.load``.
+        require_provider: as for ``Student.load``.
+        timeout_s: a load that takes longer counts as failed.
+
+    Raises:
+        StudentError: as ``Student.load``; also when the child crashed or did not end.
+    """
+    from cast_ros.student.onnx_file import read_onnx_file
+
+    key = (read_onnx_file(path).sha256, tuple(providers))
+    if key in _tried:
+        return
+    arguments = [str(path), '1' if require_provider else '0', *providers]
+    run_child([sys.executable, '-m', 'cast_ros.student.trial', *arguments], path, timeout_s)
+    _tried.add(key)
+
+
+def run_child(command: Sequence[str], path: Path, timeout_s: float) -> None:
+    """Run the command that loads ``path``, and turn what became of it into an error, if any."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StudentError(f'{path}: did not load within {timeout_s:.0f} s; do not use this file') from error
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise StudentError(f'{path}: crashes onnxruntime ({name}); do not use this file, and do not trust its origin')
+    if done.returncode != 0:
+        said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), 'it said nothing')
+        raise StudentError(said)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The child: PATH REQUIRE_PROVIDER PROVIDER...; the last line on stderr says what is wrong."""
+    from cast_ros.student.runtime import Student
+
+    path, require_provider, *providers = arguments
+    try:
+        Student.load(Path(path), tuple(providers), require_provider == '1', threads=1).close()
+    except StudentError as error:
+        sys.stderr.write(f'\n{" ".join(str(error).split())}\n')
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
