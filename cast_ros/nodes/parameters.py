@@ -155,7 +155,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         'depth_scale',
         1.0,
-        'Factor on every depth: the ratio of true distance to published distance, measured once per robot.',
+        'Factor on every depth: the ratio of true distance to published distance, measured once per robot '
+        '(`cast calibrate-depth`).',
         Changes.ANY_TIME,
         minimum=0.01,
         maximum=100.0,

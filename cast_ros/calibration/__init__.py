@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""By how much a student's depth is off in scale on one robot: the parameter `depth_scale`, measured from a bag."""
+
+from cast_ros.calibration.run import CalibrationError, CalibrationResult, Reference, calibrate
+
+__all__ = ['CalibrationError', 'CalibrationResult', 'Reference', 'calibrate']
