@@ -108,7 +108,7 @@ def _check_night(recipe: NightRecipe) -> list[Finding]:
 def _check_swinmtl(recipe: SwinMtlRecipe) -> list[Finding]:
     from cast_train.engine.validation import check_recipe
 
-    return check_recipe(recipe.plain.model_copy(update={'student': recipe.student}))
+    return check_recipe(recipe.of_student.model_copy(update={'student': recipe.student}))
 
 
 def _check_promptable(recipe: PromptableRecipe) -> list[Finding]:

@@ -12,7 +12,8 @@ from cast_train.engine.checkpoint import LAST
 from cast_train.engine.fitting import take_over
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
-from cast_train.methods.recipe import CompositeSection, GroundedSection, NetworkSection, StageSection
+from cast_train.methods.method_recipe import StageSection
+from cast_train.methods.recipe import CompositeSection, GroundedSection, NetworkSection
 from cast_train.methods.stages import digest_of_file
 from cast_train.teachers import Teacher
 from cast_train.teachers.composite import CompositeTeacher

@@ -30,7 +30,8 @@ from cast_train.engine.task import Task
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
 from cast_train.methods.adapting import CAST_STRONG, TEACHERS
-from cast_train.methods.recipe import CastData, CastRecipe, StageSection
+from cast_train.methods.method_recipe import StageSection
+from cast_train.methods.recipe import CastData, CastRecipe
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import LOG, Stage, Stages, digest_of, digest_of_file, digest_of_samples
 from cast_train.methods.tasks import CastTask, GuidedTask

@@ -8,21 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from cast_train.data import Augmentation, StrongViews
+from cast_train.data import StrongViews
 from cast_train.engine.recipe import (
-    DataSection,
-    DepthSection,
-    InputSection,
     NamedPictures,
-    Phase,
     Recipe,
-    RunSection,
-    StudentSection,
     load_document,
     parse,
 )
-from cast_train.losses import LossSection
-from cast_train.methods.recipe import StageSection
+from cast_train.methods.method_recipe import MethodRecipe, StageSection
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
 
@@ -119,7 +112,7 @@ class FamdaStages(Settings):
     oracle: StageSection | None = None
 
 
-class FamdaRecipe(Settings):
+class FamdaRecipe(MethodRecipe):
     """The whole recipe.
 
     Attributes:
@@ -133,25 +126,15 @@ class FamdaRecipe(Settings):
     added: ClassVar = ('target_labels_every',)
 
     method: Literal['famda']
-    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
-    version: str
-    license: str
-    seed: Annotated[int, Field(ge=0)] = 1
-    student: StudentSection
-    input: InputSection
-    depth: DepthSection
     source: DomainSection
     target: DomainSection
     segments: TeacherSection | None = None
     depth_teacher: TeacherSection | None = None
     relative_depth: Weight = 1.0
     target_labels_every: Positive | None = None
-    augmentation: Augmentation = Augmentation()
     strong: StrongViews = StrongViews()
-    losses: LossSection = LossSection()
     adaptation: AdaptationSection = AdaptationSection()
     stages: FamdaStages
-    run: RunSection = RunSection()
 
     @model_validator(mode='after')
     def _names_differ(self) -> FamdaRecipe:
@@ -168,29 +151,8 @@ class FamdaRecipe(Settings):
         return self
 
     def of_stage(self, stage: StageSection) -> Recipe:
-        """The plain recipe of one stage, which its checkpoints carry; its data are the target's."""
-        return Recipe(
-            name=self.name,
-            version=self.version,
-            license=self.license,
-            seed=self.seed,
-            student=StudentSection(size=self.student.size, depth_form=self.student.depth_form),
-            input=self.input,
-            depth=self.depth,
-            data=DataSection(**self.target.model_dump(exclude={'name'})),
-            augmentation=self.augmentation,
-            phases=(
-                Phase(
-                    height=stage.height,
-                    width=stage.width,
-                    batch=stage.labelled + stage.unlabelled,
-                    steps=stage.steps,
-                ),
-            ),
-            optimizer=stage.optimizer,
-            losses=self.losses,
-            run=self.run.model_copy(update={'evaluate_every': stage.judge_every}),
-        )
+        """The plain recipe of one stage; its data are the target's."""
+        return self.plain(stage, self.target)
 
 
 def load_famda_recipe(path: Path, overrides: tuple[str, ...] = ()) -> FamdaRecipe:

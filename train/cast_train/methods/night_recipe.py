@@ -18,7 +18,7 @@ from cast_train.engine.recipe import DepthSection, InputSection, Part, RunSectio
 from cast_train.errors import RecipeError
 from cast_train.losses import LossSection
 from cast_train.methods.famda_recipe import AdaptationSection, DomainSection, FamdaRecipe, FamdaStages, TeacherSection
-from cast_train.methods.recipe import StageSection
+from cast_train.methods.method_recipe import StageSection
 from cast_train.settings import Positive, Settings, Weight
 
 SOURCE, TARGET = 'day', 'night'

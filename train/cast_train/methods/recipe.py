@@ -8,25 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from cast_train.data import Augmentation
 from cast_train.data.splits import LabelChoice
-from cast_train.engine.recipe import (
-    DataSection,
-    DepthSection,
-    InputSection,
-    NamedPictures,
-    OptimizerSection,
-    Phase,
-    Recipe,
-    RunSection,
-    StudentSection,
-    load_document,
-    parse,
-)
-from cast_train.losses import LossSection
+from cast_train.engine.recipe import NamedPictures, Recipe, load_document, parse
 from cast_train.losses.pixel_contrast import PixelContrast
+from cast_train.methods.method_recipe import MethodRecipe, StageSection
 from cast_train.models import SIZES
-from cast_train.settings import Positive, Settings, Share, Side, Weight
+from cast_train.settings import Positive, Settings, Share, Weight
 from cast_train.teachers import PseudoLabelSettings
 
 
@@ -73,33 +60,6 @@ class GroundedSection(Settings):
     adapt: bool = True
 
 
-class StageSection(Settings):
-    """One stretch of training.
-
-    Attributes:
-        height, width: size of the views.
-        labelled: pictures with true labels in each step.
-        unlabelled: pictures with pseudo-labels in each step.
-        steps: number of steps.
-        optimizer: of this stage.
-        semi: λ of the loss on pseudo-labels.
-        contrast: whether the pixel contrastive loss is on.
-        judge_every: steps between two looks at the held-out labelled pictures, where a stage stops early.
-        patience: such looks without improvement before it stops; None runs all steps and keeps the last weights.
-    """
-
-    height: Side
-    width: Side
-    labelled: Positive
-    unlabelled: Annotated[int, Field(ge=0)] = 0
-    steps: Positive
-    optimizer: OptimizerSection = OptimizerSection()
-    semi: Weight = 0.0
-    contrast: bool = False
-    judge_every: Positive = 100
-    patience: Positive | None = None
-
-
 class GuidedSection(Settings):
     """Guided Distillation (papers: burn-in with a fixed teacher, then a moving-average one).
 
@@ -134,25 +94,15 @@ class StageSections(Settings):
     guided_distillation: GuidedSection | None = None
 
 
-class CastRecipe(Settings):
+class CastRecipe(MethodRecipe):
     """The whole recipe."""
 
     method: Literal['cast']
-    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
-    version: str
-    license: str
-    seed: Annotated[int, Field(ge=0)] = 1
-    student: StudentSection
     teacher: Annotated[CompositeSection | NetworkSection | GroundedSection, Field(discriminator='kind')]
-    input: InputSection
-    depth: DepthSection
     data: CastData
-    augmentation: Augmentation = Augmentation()
-    losses: LossSection = LossSection()
     contrast: PixelContrast = PixelContrast()
     pseudo_labels: PseudoLabelSettings = PseudoLabelSettings()
     stages: StageSections
-    run: RunSection = RunSection()
 
     @model_validator(mode='after')
     def _student_has_queries(self) -> CastRecipe:
@@ -161,31 +111,8 @@ class CastRecipe(Settings):
         return self
 
     def of_stage(self, stage: StageSection, size: str) -> Recipe:
-        """The plain recipe of one stage, which its checkpoints carry: they evaluate and export like any other."""
-        return Recipe(
-            name=self.name,
-            version=self.version,
-            license=self.license,
-            seed=self.seed,
-            student=StudentSection(
-                size=size, depth_form=self.student.depth_form if size == self.student.size else None
-            ),
-            input=self.input,
-            depth=self.depth,
-            data=DataSection(**self.data.model_dump(exclude={'labels'})),
-            augmentation=self.augmentation,
-            phases=(
-                Phase(
-                    height=stage.height,
-                    width=stage.width,
-                    batch=stage.labelled + stage.unlabelled,
-                    steps=stage.steps,
-                ),
-            ),
-            optimizer=stage.optimizer,
-            losses=self.losses,
-            run=self.run.model_copy(update={'evaluate_every': stage.judge_every}),
-        )
+        """The plain recipe of one stage of the student or of the teacher's detector."""
+        return self.plain(stage, self.data, size)
 
 
 def load_cast_recipe(path: Path, overrides: tuple[str, ...] = ()) -> CastRecipe:

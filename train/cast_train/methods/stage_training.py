@@ -12,7 +12,7 @@ from cast_train.engine.judging import EarlyStop
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import Recipe
 from cast_train.engine.task import Task
-from cast_train.methods.recipe import StageSection
+from cast_train.methods.method_recipe import StageSection
 from cast_train.models import Student
 
 # Looks at the held-out pictures of which the mean counts; there are few of them.

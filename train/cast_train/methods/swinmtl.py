@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from cast_train.data import Augmentation, Source
+from cast_train.data import Source
 from cast_train.data.batches import load_samples
 from cast_train.data.cutmix import cut_mix
 from cast_train.data.registry import common_classes
@@ -24,14 +24,8 @@ from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import start_student
 from cast_train.engine.recipe import (
-    DataSection,
-    DepthSection,
-    InputSection,
     NamedPictures,
-    Phase,
     Recipe,
-    RunSection,
-    StudentSection,
     load_document,
     parse,
     require_known,
@@ -42,12 +36,11 @@ from cast_train.losses import LossSection
 from cast_train.losses.adversarial import AdversarialSection
 from cast_train.methods.adversarial_task import AdversarialTask
 from cast_train.methods.cast import millions, seconds_in, weights_in
-from cast_train.methods.recipe import StageSection
+from cast_train.methods.method_recipe import MethodRecipe, StageSection
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
 from cast_train.models import SIZES
 from cast_train.models.graph import TorchStudent
-from cast_train.settings import Settings
 
 TaskName = Literal['segmentation', 'depth']
 # Weights of ``LossSection`` that teach each task.
@@ -58,7 +51,7 @@ TERMS: dict[TaskName, tuple[str, ...]] = {
 DEPTH_FIGURES = ('abs_rel', 'rmse', 'delta1')
 
 
-class SwinMtlRecipe(Settings):
+class SwinMtlRecipe(MethodRecipe):
     """The whole recipe.
 
     Attributes:
@@ -69,21 +62,11 @@ class SwinMtlRecipe(Settings):
     """
 
     method: Literal['swinmtl']
-    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
-    version: str
-    license: str
-    seed: Annotated[int, Field(ge=0)] = 1
-    student: StudentSection
-    input: InputSection
-    depth: DepthSection
     data: NamedPictures
-    augmentation: Augmentation = Augmentation()
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] = ('segmentation', 'depth')
     critic: AdversarialSection | None = AdversarialSection()
     cut_mix: bool = True
-    losses: LossSection = LossSection()
     stage: StageSection
-    run: RunSection = RunSection()
 
     @model_validator(mode='after')
     def _parts_agree(self) -> SwinMtlRecipe:
@@ -100,30 +83,9 @@ class SwinMtlRecipe(Settings):
         return self.losses.model_copy(update=dict.fromkeys(off, 0.0))
 
     @property
-    def plain(self) -> Recipe:
+    def of_student(self) -> Recipe:
         """As supervised training would have it; what the checkpoints carry."""
-        return Recipe(
-            name=self.name,
-            version=self.version,
-            license=self.license,
-            seed=self.seed,
-            student=StudentSection(size=self.student.size, depth_form=self.student.depth_form),
-            input=self.input,
-            depth=self.depth,
-            data=DataSection(**self.data.model_dump()),
-            augmentation=self.augmentation,
-            phases=(
-                Phase(
-                    height=self.stage.height,
-                    width=self.stage.width,
-                    batch=self.stage.labelled,
-                    steps=self.stage.steps,
-                ),
-            ),
-            optimizer=self.stage.optimizer,
-            losses=self.taught,
-            run=self.run,
-        )
+        return self.plain(self.stage, self.data, losses=self.taught)
 
 
 def load_swinmtl_recipe(path: Path, overrides: tuple[str, ...] = ()) -> SwinMtlRecipe:
@@ -162,7 +124,7 @@ class SwinMtl:
 
     def __init__(self, recipe: SwinMtlRecipe, stages: Stages, pictures: LabelledPictures) -> None:
         self.recipe, self.stages, self.pictures = recipe, stages, pictures
-        self.contract = build_contract(recipe.plain, pictures.classes)
+        self.contract = build_contract(recipe.of_student, pictures.classes)
 
     def student(self) -> Stage:
         """The student, taught by all labels."""
@@ -195,7 +157,7 @@ class SwinMtl:
         train_stage(
             task,
             stage,
-            recipe.plain,
+            recipe.of_student,
             self.contract,
             [Source(self.pictures.train, stage.labelled)],
             folder,

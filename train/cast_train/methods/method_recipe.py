@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the recipes of all methods that train a student have in common, and the plain recipe of one of their stages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cast_train.data import Augmentation
+from cast_train.engine.recipe import (
+    DataSection,
+    DepthSection,
+    InputSection,
+    NamedPictures,
+    OptimizerSection,
+    Phase,
+    Recipe,
+    RunSection,
+    StudentSection,
+)
+from cast_train.losses import LossSection
+from cast_train.settings import Positive, Settings, Side, Weight
+
+
+class StageSection(Settings):
+    """One stretch of training.
+
+    Attributes:
+        height, width: size of the views.
+        labelled: pictures with true labels in each step.
+        unlabelled: pictures with pseudo-labels in each step.
+        steps: number of steps.
+        optimizer: of this stage.
+        semi: λ of the loss on pseudo-labels.
+        contrast: whether the pixel contrastive loss is on.
+        judge_every: steps between two looks at the held-out labelled pictures, where a stage stops early.
+        patience: such looks without improvement before it stops; None runs all steps and keeps the last weights.
+    """
+
+    height: Side
+    width: Side
+    labelled: Positive
+    unlabelled: Annotated[int, Field(ge=0)] = 0
+    steps: Positive
+    optimizer: OptimizerSection = OptimizerSection()
+    semi: Weight = 0.0
+    contrast: bool = False
+    judge_every: Positive = 100
+    patience: Positive | None = None
+
+
+class MethodRecipe(Settings):
+    """A student, how it sees, and how it is trained; what it is trained on and in which stages is the method's."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
+    version: str
+    license: str
+    seed: Annotated[int, Field(ge=0)] = 1
+    student: StudentSection
+    input: InputSection
+    depth: DepthSection
+    augmentation: Augmentation = Augmentation()
+    losses: LossSection = LossSection()
+    run: RunSection = RunSection()
+
+    def plain(
+        self, stage: StageSection, pictures: NamedPictures, size: str | None = None, losses: LossSection | None = None
+    ) -> Recipe:
+        """The plain recipe of one stage, which its checkpoints carry: they evaluate and export like any other.
+
+        Args:
+            stage: how long, at which size.
+            pictures: what names the classes of the student.
+            size: of the network that the stage trains, if it is not the student.
+            losses: instead of the recipe's.
+        """
+        own = size is None or size == self.student.size
+        return Recipe(
+            name=self.name,
+            version=self.version,
+            license=self.license,
+            seed=self.seed,
+            student=StudentSection(size=size or self.student.size, depth_form=self.student.depth_form if own else None),
+            input=self.input,
+            depth=self.depth,
+            data=DataSection(**pictures.model_dump(include=set(NamedPictures.model_fields))),
+            augmentation=self.augmentation,
+            phases=(
+                Phase(
+                    height=stage.height,
+                    width=stage.width,
+                    batch=stage.labelled + stage.unlabelled,
+                    steps=stage.steps,
+                ),
+            ),
+            optimizer=stage.optimizer,
+            losses=losses or self.losses,
+            run=self.run.model_copy(update={'evaluate_every': stage.judge_every}),
+        )
