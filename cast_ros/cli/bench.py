@@ -19,6 +19,9 @@ from cast_ros.errors import CastError
 if TYPE_CHECKING:
     from cast_ros.nodes.bench import BenchResult
 
+# A leak of more than this fills a robot's memory within weeks.
+MOST_MB_PER_MINUTE = 1.0
+
 app = typer.Typer(no_args_is_help=True, help='Measure speed.')
 
 
@@ -43,14 +46,12 @@ def node(
             f'cast bench node needs ROS 2 ({error}): source it, or run it in the environment of make'
         ) from error
 
-    given = re.fullmatch(r'(\d{1,5})x(\d{1,5})', size)
-    if given is None or min(int(given[1]), int(given[2])) < 16:
-        raise BenchError(f'--size must be width x height of at least 16 pixels, such as 1280x720, not {size!r}')
+    width, height = _size(size)
     with tempfile.TemporaryDirectory() as folder:
         options = BenchOptions(
             model=model or model_path(''),
-            width=int(given[1]),
-            height=int(given[2]),
+            width=width,
+            height=height,
             seconds=seconds,
             threads=threads,
             log_path=Path(folder) / 'node.log',
@@ -60,6 +61,48 @@ def node(
         print(json.dumps({**asdict(result), 'size': size, 'beside_inference_ms': result.beside_inference_ms}, indent=1))
     else:
         Console(highlight=False).print(table_of(result, size))
+
+
+@app.command()
+def soak(
+    model: Annotated[Path | None, typer.Option(help='A student; the one of this package by default.')] = None,
+    size: Annotated[str, typer.Option(help='Width x height of the pictures.')] = '640x360',
+    minutes: Annotated[float, typer.Option(help='How long.', min=0.05)] = 10.0,
+    rate: Annotated[float, typer.Option(help='Pictures per second in a burst.', min=1)] = 200.0,
+    threads: Annotated[int, typer.Option(help='Of the inference; 0 is one per core.', min=0)] = 0,
+    as_json: Annotated[bool, typer.Option('--json', help='Print JSON for other programs.')] = False,
+) -> None:
+    """Send more pictures than the node can answer, and print whether it stays flat; exit code 3 if it does not."""
+    try:
+        from cast_ros.nodes.parameters import model_path
+        from cast_ros.nodes.soak import SoakOptions, soak_node
+    except ImportError as error:
+        raise BenchError(f'cast bench soak needs ROS 2 ({error}): source it, or use the environment of make') from error
+
+    width, height = _size(size)
+    with tempfile.TemporaryDirectory() as folder:
+        options = SoakOptions(
+            model or model_path(''), width, height, 60 * minutes, rate, threads, Path(folder) / 'node.log'
+        )
+        result = soak_node(options)
+    if as_json:
+        print(json.dumps({**asdict(result), 'size': size, 'minutes': minutes}, indent=1))
+    else:
+        print(
+            f'{result.sent} pictures sent, {result.answered} answered, {result.superseded} superseded by newer ones; '
+            f'{result.bursts} bursts, the newest picture of {result.unanswered} unanswered; {result.errors} errors; '
+            f'answers {result.age_ms:.0f} ms old; memory {result.memory_mb:.0f} MB, '
+            f'{result.slope_mb_per_minute:+.2f} MB a minute'
+        )
+    if result.unanswered or result.errors or result.slope_mb_per_minute >= MOST_MB_PER_MINUTE:
+        raise typer.Exit(3)
+
+
+def _size(text: str) -> tuple[int, int]:
+    given = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
+    if given is None or min(int(given[1]), int(given[2])) < 16:
+        raise BenchError(f'--size must be width x height of at least 16 pixels, such as 1280x720, not {text!r}')
+    return int(given[1]), int(given[2])
 
 
 def table_of(result: BenchResult, size: str) -> Table:

@@ -15,8 +15,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 from tiny_student import tiny_student
 
 
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'bench', 'node', *arguments]
+def bench(*arguments: str, verb: str = 'node') -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'bench', verb, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -46,3 +46,16 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], sentence: str) -> Non
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stderr.count('\n') == 1
+
+
+def test_a_short_soak_answers_the_newest_picture_of_every_burst(tmp_path: Path) -> None:
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    done = bench(
+        '--model', str(model), '--size', '640x360', '--minutes', '0.15', '--rate', '400', '--json', verb='soak'
+    )
+    # Memory says nothing in so short a time: 3 would be its slope.
+    assert done.returncode in (0, 3), done.stderr
+    result = json.loads(done.stdout)
+    assert (result['unanswered'], result['errors'], result['bursts']) == (0, 0, 2)
+    assert result['answered'] > 0
+    assert 10 < result['memory_mb'] < 1000

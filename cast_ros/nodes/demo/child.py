@@ -64,6 +64,18 @@ class ChildNode:
         if code is not None:
             raise DemoError(f'the node died with exit code {code}; {self.last_words()}')
 
+    def memory_mb(self) -> float:
+        """Resident memory of the process (Linux)."""
+        assert self._process is not None
+        for line in Path(f'/proc/{self._process.pid}/status').read_text(encoding='utf-8').splitlines():
+            if line.startswith('VmRSS:'):
+                return int(line.split()[1]) / 1024
+        raise DemoError('the node has no resident memory: it is gone')
+
+    def tracebacks(self) -> int:
+        """How many the node has printed."""
+        return self._log_path.read_text(encoding='utf-8', errors='replace').count('Traceback (most recent call last)')
+
     def last_words(self) -> str:
         """The end of what the node printed, for error messages."""
         lines = self._log_path.read_text(encoding='utf-8', errors='replace').split('\n')
