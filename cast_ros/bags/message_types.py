@@ -17,6 +17,11 @@ VISION_MSGS: dict[str, str] = {
         'std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox2D bbox\nstring id\n'
     ),
     'vision_msgs/msg/Detection2DArray': ('std_msgs/Header header\nDetection2D[] detections\n'),
+    'vision_msgs/msg/BoundingBox3D': ('geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n'),
+    'vision_msgs/msg/Detection3D': (
+        'std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox3D bbox\nstring id\n'
+    ),
+    'vision_msgs/msg/Detection3DArray': ('std_msgs/Header header\nDetection3D[] detections\n'),
     'vision_msgs/msg/LabelInfo': ('std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n'),
     'vision_msgs/msg/ObjectHypothesis': ('string class_id\nfloat64 score\n'),
     'vision_msgs/msg/ObjectHypothesisWithPose': (

@@ -74,7 +74,7 @@ def test_trouble_is_recent_for_ten_seconds_and_superseded_frames_are_no_trouble(
     clock.now_s += TROUBLE_WINDOW_S
     snapshot = statistics.snapshot()
     assert snapshot.recent_trouble == ()
-    assert snapshot.drops == {SUPERSEDED: 1, MALFORMED: 1, FAILED: 0}
+    assert snapshot.drops == {SUPERSEDED: 1, TOO_OLD: 0, MALFORMED: 1, FAILED: 0}
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,13 @@ def test_the_message_names_node_provider_and_every_number(statistics: FrameStati
     assert values['age_ms p95'] == '12.00'
     assert values['frames answered'] == '1'
     assert values['frames dropped: superseded'] == '0'
+
+
+def test_malformed_pictures_are_counted_by_field_and_the_last_one_is_quoted(statistics: FrameStatistics) -> None:
+    for field in ('step', 'data', 'step'):
+        statistics.frame_malformed(field, f'{field} is wrong')
+    array = diagnostic_array(Time(), '/perception', Condition('active'), statistics.snapshot())
+    values = {entry.key: entry.value for entry in array.status[0].values}
+    assert (values['malformed: step'], values['malformed: data']) == ('2', '1')
+    assert values['frames dropped: malformed'] == '3'
+    assert values['last malformed picture'] == 'step is wrong'

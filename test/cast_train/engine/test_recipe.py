@@ -39,7 +39,7 @@ def test_overrides_reach_sections_and_lists(recipe_file: Path) -> None:
         ('seed.deeper=1', 'there is no|has no'),
         ('optimizer.learning_rate=-1', 'learning_rate: Input should be greater than 0'),
         ('input.height=100', 'multiple of 32'),
-        ('student.size=huge', 'known are base, medium, nano, small, vits'),
+        ('student.size=huge', 'known are base, medium, nano, small, swinmtl, swinmtl-mini, vits'),
         ('data.dataset=os.system', 'known are .*camvid.*streets'),
         ('data.class_map=cityscapes', 'class_map is .cityscapes.; known are camvid11, cityscapes13'),
     ],
