@@ -15,8 +15,7 @@ from node_case import Case, street
 from tiny_student import tiny_student
 from vision_msgs.msg import Detection2DArray
 
-from cast_ros.monitoring import appearance_of
-from cast_ros.monitoring.domain_shift import measured
+from cast_ros.monitoring import appearance_of, measured
 from cast_ros.student import InputStatistics
 
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cast_ros.monitoring import FEATURES, DomainShiftMonitor, Level, ShiftLimits, appearance_of, entropy_of
-from cast_ros.monitoring.domain_shift import measured
+from cast_ros.monitoring import FEATURES, DomainShiftMonitor, Level, ShiftLimits, appearance_of, entropy_of, measured
 from cast_ros.student import InputStatistics, Student
+from cast_ros.student.contract import APPEARANCE_FEATURES
 
 RATE_HZ = 10
 
@@ -48,6 +48,10 @@ def test_features_are_what_their_names_say() -> None:
     assert found['luminance, percentile 95'] == pytest.approx(0.299, abs=0.01)
     assert found['colourfulness'] == pytest.approx(2 / 3, abs=0.03)
     assert found['log red / blue'] == pytest.approx(0.0, abs=0.03)
+
+
+def test_the_contract_has_room_for_every_feature() -> None:
+    assert len(FEATURES) == len(appearance_of(np.zeros((4, 8, 3), np.uint8))) == APPEARANCE_FEATURES
 
 
 def test_features_hardly_depend_on_the_resolution() -> None:

@@ -56,6 +56,7 @@ def test_a_finished_stage_is_found_and_what_goes_in_decides_which(root: Path) ->
         {'adaptation': {'decay': 0.5}},
         {'relative_depth': 0.5},
         {'target_labels_every': 2},
+        {'student': {'size': 'nano', 'depth_form': 'linear'}},
     ):
         assert famda(root, look=True, **changes).adapted().digest != first.digest, changes
 

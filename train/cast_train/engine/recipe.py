@@ -170,10 +170,9 @@ class Plan(Settings):
         return sum(phase.steps for phase in self.phases)
 
 
-class Recipe(Settings):
-    """The whole recipe of supervised training; ``method`` tells recipes of several methods apart."""
+class StudentRecipe(Settings):
+    """A student, how it sees, and how it is trained: what recipes of all methods have in common."""
 
-    method: Literal['supervised'] = 'supervised'
     name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
     version: str
     license: str
@@ -181,12 +180,18 @@ class Recipe(Settings):
     student: StudentSection
     input: InputSection
     depth: DepthSection
-    data: DataSection
     augmentation: Augmentation = Augmentation()
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    optimizer: OptimizerSection = OptimizerSection()
     losses: LossSection = LossSection()
     run: RunSection = RunSection()
+
+
+class Recipe(StudentRecipe):
+    """The whole recipe of supervised training; ``method`` tells recipes of several methods apart."""
+
+    method: Literal['supervised'] = 'supervised'
+    data: DataSection
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    optimizer: OptimizerSection = OptimizerSection()
 
     @property
     def plan(self) -> Plan:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cast_ros.monitoring import appearance_of, entropy_of
-from cast_ros.monitoring.domain_shift import CONFIDENT, measured
+from cast_ros.monitoring import CONFIDENT, LUMA, appearance_of, entropy_of, measured
 from cast_ros.student import InputStatistics
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample
@@ -17,7 +16,6 @@ from cast_train.engine.evaluate import Predictor
 from cast_train.export.onnx import rewrite_contract
 
 HISTOGRAM_BINS = 16
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def measure_statistics(student: Predictor, samples: Sequence[Sample]) -> InputStatistics:

@@ -7,16 +7,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cast_train.data import Augmentation
 from cast_train.engine.recipe import (
     DataSection,
-    DepthSection,
-    InputSection,
     NamedPictures,
     OptimizerSection,
     Phase,
     Recipe,
-    RunSection,
+    StudentRecipe,
     StudentSection,
 )
 from cast_train.losses import LossSection
@@ -50,19 +47,8 @@ class StageSection(Settings):
     patience: Positive | None = None
 
 
-class MethodRecipe(Settings):
-    """A student, how it sees, and how it is trained; what it is trained on and in which stages is the method's."""
-
-    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
-    version: str
-    license: str
-    seed: Annotated[int, Field(ge=0)] = 1
-    student: StudentSection
-    input: InputSection
-    depth: DepthSection
-    augmentation: Augmentation = Augmentation()
-    losses: LossSection = LossSection()
-    run: RunSection = RunSection()
+class MethodRecipe(StudentRecipe):
+    """The base of every method's recipe: what it is trained on, and in which stages, is the method's."""
 
     def plain(
         self, stage: StageSection, pictures: NamedPictures, size: str | None = None, losses: LossSection | None = None

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from safetensors.torch import load_file
 from torch import nn
 
 from cast_train.errors import TrainingError
+from cast_train.models.backbone_weights import load_backbone_weights
 from cast_train.models.swin import BASE, MINI, make_swin
 from cast_train.models.vits import DINOV2_SMALL, MINIATURE, make_vit
 
@@ -39,14 +39,7 @@ def _make_convolutional(name: str, weights: Path | None) -> tuple[nn.Module, lis
             f'backbone {name} has strides {network.feature_info.reduction()}, the decoder needs {STRIDES}'
         )
     if weights is not None:
-        if not weights.is_file():
-            raise TrainingError(f'{weights}: no such file; backbone {name} expects its safetensors weights there')
-        missing, unexpected = network.load_state_dict(load_file(weights), strict=False)
-        if missing:
-            raise TrainingError(
-                f'{weights}: not the weights of {name}: {len(missing)} tensors are missing, first {missing[0]}; '
-                f'{len(unexpected)} are unknown'
-            )
+        load_backbone_weights(network, weights, name)
     return network, list(network.feature_info.channels())
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import Tensor, nn
 
-from cast_train.errors import TrainingError
+from cast_train.models.backbone_weights import load_backbone_weights
 
 STAGES = 4
 _PLACE = re.compile(r'network\.layers\.(\d+)\.(blocks\.(\d+)\.|downsample\.)')
@@ -95,12 +94,5 @@ def make_swin(shape: SwinShape, name: str, weights: Path | None) -> tuple[nn.Mod
     """
     backbone = Swin(shape)
     if weights is not None:
-        if not weights.is_file():
-            raise TrainingError(f'{weights}: no such file; backbone {name} expects its safetensors weights there')
-        missing, unexpected = backbone.network.load_state_dict(load_file(weights), strict=False)
-        if missing:
-            raise TrainingError(
-                f'{weights}: not the weights of {name}: {len(missing)} tensors are missing, first {missing[0]}; '
-                f'{len(unexpected)} are unknown'
-            )
+        load_backbone_weights(backbone.network, weights, name)
     return backbone, backbone.channels
