@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cast bench node`: what a picture costs in the real node."""
+"""`cast bench node` and `soak`: what a picture costs in the real node, and whether it stays flat."""
 
 from __future__ import annotations
 
@@ -29,34 +29,26 @@ class BenchError(CastError):
     """What is to be measured cannot be."""
 
 
+ModelOption = Annotated[Path | None, typer.Option(help='A student; the one of this package by default.')]
+SizeOption = Annotated[str, typer.Option(help='Width x height of the pictures.')]
+ThreadsOption = Annotated[int, typer.Option(help='Of the inference; 0 is one per core.', min=0)]
+JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for other programs.')]
+
+
 @app.command()
 def node(
-    model: Annotated[Path | None, typer.Option(help='A student; the one of this package by default.')] = None,
-    size: Annotated[str, typer.Option(help='Width x height of the pictures.')] = '1280x720',
+    model: ModelOption = None,
+    size: SizeOption = '1280x720',
     seconds: Annotated[float, typer.Option(help='How long pictures are sent.', min=0.1)] = 30.0,
-    threads: Annotated[int, typer.Option(help='Of the inference; 0 is one per core.', min=0)] = 0,
-    as_json: Annotated[bool, typer.Option('--json', help='Print JSON for other programs.')] = False,
+    threads: ThreadsOption = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Send pictures through the perception node, one at a time, and print where their time goes."""
-    try:
-        from cast_ros.nodes.bench import BenchOptions, bench_node
-        from cast_ros.nodes.parameters import model_path
-    except ImportError as error:
-        raise BenchError(
-            f'cast bench node needs ROS 2 ({error}): source it, or run it in the environment of make'
-        ) from error
+    path = _student(model)
+    from cast_ros.nodes.bench import bench_node
 
-    width, height = _size(size)
     with tempfile.TemporaryDirectory() as folder:
-        options = BenchOptions(
-            model=model or model_path(''),
-            width=width,
-            height=height,
-            seconds=seconds,
-            threads=threads,
-            log_path=Path(folder) / 'node.log',
-        )
-        result = bench_node(options)
+        result = bench_node(path, _size(size), seconds, threads, Path(folder) / 'node.log')
     if as_json:
         print(json.dumps({**asdict(result), 'size': size, 'beside_inference_ms': result.beside_inference_ms}, indent=1))
     else:
@@ -65,26 +57,19 @@ def node(
 
 @app.command()
 def soak(
-    model: Annotated[Path | None, typer.Option(help='A student; the one of this package by default.')] = None,
-    size: Annotated[str, typer.Option(help='Width x height of the pictures.')] = '640x360',
+    model: ModelOption = None,
+    size: SizeOption = '640x360',
     minutes: Annotated[float, typer.Option(help='How long.', min=0.05)] = 10.0,
     rate: Annotated[float, typer.Option(help='Pictures per second in a burst.', min=1)] = 200.0,
-    threads: Annotated[int, typer.Option(help='Of the inference; 0 is one per core.', min=0)] = 0,
-    as_json: Annotated[bool, typer.Option('--json', help='Print JSON for other programs.')] = False,
+    threads: ThreadsOption = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Send more pictures than the node can answer, and print whether it stays flat; exit code 3 if it does not."""
-    try:
-        from cast_ros.nodes.parameters import model_path
-        from cast_ros.nodes.soak import SoakOptions, soak_node
-    except ImportError as error:
-        raise BenchError(f'cast bench soak needs ROS 2 ({error}): source it, or use the environment of make') from error
+    path = _student(model)
+    from cast_ros.nodes.soak import soak_node
 
-    width, height = _size(size)
     with tempfile.TemporaryDirectory() as folder:
-        options = SoakOptions(
-            model or model_path(''), width, height, 60 * minutes, rate, threads, Path(folder) / 'node.log'
-        )
-        result = soak_node(options)
+        result = soak_node(path, _size(size), 60 * minutes, rate, threads, Path(folder) / 'node.log')
     if as_json:
         print(json.dumps({**asdict(result), 'size': size, 'minutes': minutes}, indent=1))
     else:
@@ -96,6 +81,15 @@ def soak(
         )
     if result.unanswered or result.errors or result.slope_mb_per_minute >= MOST_MB_PER_MINUTE:
         raise typer.Exit(3)
+
+
+def _student(model: Path | None) -> Path:
+    """The model to measure; also the place where a machine without ROS is told so."""
+    try:
+        from cast_ros.nodes.model_path import model_path
+    except ImportError as error:
+        raise BenchError(f'cast bench needs ROS 2 ({error}): source it, or use the environment of make') from error
+    return model or model_path('')
 
 
 def _size(text: str) -> tuple[int, int]:

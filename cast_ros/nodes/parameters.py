@@ -6,109 +6,16 @@
 
 from __future__ import annotations
 
-import enum
-import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import (
-    InvalidParameterTypeException,
-    InvalidParameterValueException,
-    InvalidTopicNameException,
-)
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
-from rclpy.validate_topic_name import validate_topic_name
 
-from cast_ros.errors import CastError
-
-DEFAULT_MODEL = 'streets-small.onnx'
-
-
-class ParameterError(CastError):
-    """A parameter has a value that the node cannot work with; names the parameter, the value and what is allowed."""
-
-
-class Changes(enum.Enum):
-    """When a parameter may be set."""
-
-    ANY_TIME = 'at any time; the next frame uses it'
-    UNCONFIGURED = 'while the node is unconfigured; the next configure uses it'
-    AT_START = 'at start only (read-only)'
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One row of the table; `default` fixes the type, the range is inclusive, `choices` close a string."""
-
-    name: str
-    default: Any
-    description: str
-    changes: Changes
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    may_be_empty: bool = False
-    is_topic: bool = False
-
-    @property
-    def type_name(self) -> str:
-        """The type in ROS's words."""
-        return _TYPE_NAMES[type(self.default)]
-
-    @property
-    def allowed(self) -> str:
-        """The range in words."""
-        if self.choices:
-            return ' or '.join(f"'{choice}'" for choice in self.choices)
-        if self.minimum is not None:
-            return f'{self.minimum} to {self.maximum}'
-        if self.is_topic:
-            return 'a topic name'
-        if self.type_name in ('string', 'string_array') and not self.may_be_empty:
-            return 'not empty'
-        return 'any'
-
-    def problem(self, value: Any) -> str | None:
-        """Why this value cannot be used, or None."""
-        if type(value) is not type(self.default):
-            return f"parameter '{self.name}' must be of type {self.type_name}, not {value!r}"
-        outside = self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum
-        if outside or (isinstance(value, float) and math.isnan(value)):
-            return f"parameter '{self.name}' must be {self.allowed}, not {value}"
-        if self.choices and value not in self.choices:
-            return f"parameter '{self.name}' must be {self.allowed}, not '{value}'"
-        if isinstance(value, (str, list)) and not self.may_be_empty and (len(value) == 0 or '' in list(value)):
-            return f"parameter '{self.name}' must not be empty"
-        return self._topic_problem(value) if self.is_topic else None
-
-    def _topic_problem(self, value: str) -> str | None:
-        try:
-            validate_topic_name(value)
-        except InvalidTopicNameException as error:
-            return f"parameter '{self.name}' must be a topic name: {' '.join(str(error).split())}"
-        return None
-
-    def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` shows, and what rclpy enforces on its own."""
-        descriptor = ParameterDescriptor(
-            description=f'{self.description} Can be set {self.changes.value}.',
-            additional_constraints='' if self.minimum is not None else self.allowed,
-            read_only=self.changes is Changes.AT_START,
-        )
-        if self.minimum is not None and self.maximum is not None:
-            if isinstance(self.default, float):
-                descriptor.floating_point_range = [FloatingPointRange(from_value=self.minimum, to_value=self.maximum)]
-            else:
-                descriptor.integer_range = [IntegerRange(from_value=int(self.minimum), to_value=int(self.maximum))]
-        return descriptor
-
-
-_TYPE_NAMES = {bool: 'bool', int: 'integer', float: 'double', str: 'string', list: 'string_array'}
+from cast_ros.nodes.model_path import DEFAULT_MODEL
+from cast_ros.nodes.parameter import Changes, Parameter, ParameterError
 
 
 def _topic(name: str, default: str, description: str) -> Parameter:
@@ -370,34 +277,6 @@ def refuse(values: Iterable[tuple[str, Any]]) -> None:
 
 
 BY_NAME: Mapping[str, Parameter] = {row.name: row for row in PARAMETERS}
-
-
-def model_path(model: str) -> Path:
-    """The file that parameter `model` means.
-
-    Raises:
-        ParameterError: `model` is empty and the package came without its default student.
-    """
-    if model:
-        return Path(model).expanduser()
-    candidates = [folder / 'models' / DEFAULT_MODEL for folder in _share_folders()]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    looked = ', '.join(str(candidate) for candidate in candidates)
-    raise ParameterError(
-        f"parameter 'model' is empty and the default student is not installed (looked for {looked}): "
-        "set 'model' to the path of a student"
-    )
-
-
-def _share_folders() -> list[Path]:
-    """Where launch, config and models may lie: the installed package, a virtual environment, a source checkout."""
-    folders = [Path(sys.prefix) / 'share' / 'cast_ros', Path(__file__).resolve().parents[2]]
-    try:
-        return [Path(get_package_share_directory('cast_ros')), *folders]
-    except PackageNotFoundError:
-        return folders
 
 
 def reference_page() -> str:

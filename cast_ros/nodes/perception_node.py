@@ -25,8 +25,10 @@ from cast_ros.nodes.camera_info import CameraInfoCache
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
 from cast_ros.nodes.inputs import Inputs
+from cast_ros.nodes.model_path import model_path
 from cast_ros.nodes.outputs import Outputs
-from cast_ros.nodes.parameters import BY_NAME, Changes, ParameterError, Settings, declare, model_path, refuse
+from cast_ros.nodes.parameter import Changes, ParameterError
+from cast_ros.nodes.parameters import BY_NAME, Settings, declare, refuse
 from cast_ros.nodes.pipeline import Frame, Pipeline
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to

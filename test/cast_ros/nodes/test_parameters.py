@@ -14,7 +14,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
 from cast_ros.nodes import parameters
 from cast_ros.nodes.outputs import OUTPUTS
-from cast_ros.nodes.parameters import BY_NAME, PARAMETERS, ParameterError, Settings
+from cast_ros.nodes.parameter import ParameterError
+from cast_ros.nodes.parameters import BY_NAME, PARAMETERS, Settings
 
 DEFAULTS = {row.name: row.default for row in PARAMETERS}
 
@@ -89,19 +90,3 @@ def test_every_output_has_a_topic_parameter_and_a_line_in_the_topic_page(project
         assert f'/{output.message_type.__name__}`' in line
     for row in PARAMETERS:
         assert not row.is_topic or f'| `{row.default}`' in page, row.name
-
-
-def test_a_model_path_is_taken_as_it_is_and_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv('HOME', '/home/robot')
-    assert parameters.model_path('models/a.onnx') == Path('models/a.onnx')
-    assert parameters.model_path('~/a.onnx') == Path('/home/robot/a.onnx')
-
-
-def test_a_missing_default_student_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(parameters, '_share_folders', lambda: [tmp_path])
-    with pytest.raises(ParameterError, match=r"default student is not installed .*: set 'model' to the path"):
-        parameters.model_path('')
-    student = tmp_path / 'models' / parameters.DEFAULT_MODEL
-    student.parent.mkdir()
-    student.touch()
-    assert parameters.model_path('') == student
