@@ -59,6 +59,14 @@ def test_the_dusk_drive_is_cut_in_time_with_a_gap(tree: Path) -> None:
     assert len(whole) == 24
 
 
+def test_a_drive_that_is_shorter_than_the_gap_has_no_halves(tree: Path) -> None:
+    for number in range(7):
+        (tree / 'train' / f'0001TP_2{number:05d}.jpg').write_bytes((tree / 'train' / '0001TP_006690.jpg').read_bytes())
+    for part in ('dusk_early', 'dusk_late'):
+        with pytest.raises(DataError, match=f'no picture of the domain {part!r}'):
+            open_dataset('camvid', tree, 'train', part)
+
+
 def test_a_label_beyond_void_is_refused_with_its_file(tree: Path) -> None:
     path = tree / 'trainannot' / '0016E5_00390.png'
     cv2.imwrite(str(path), np.full((36, 48), 40, np.uint8))

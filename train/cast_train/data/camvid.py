@@ -95,7 +95,7 @@ def _of_domain(pictures: Sequence[Path], domain: str) -> list[Path]:
     kind, _, part = domain.partition('_')
     found = [path for path in pictures if kind in ('all', _domain_of(path))]
     middle = round(EARLY_SHARE * len(found))
-    return {'': found, 'early': found[: middle - GAP // 2], 'late': found[middle + GAP // 2 :]}[part]
+    return {'': found, 'early': found[: max(0, middle - GAP // 2)], 'late': found[middle + GAP // 2 :]}[part]
 
 
 def _domain_of(picture: Path) -> str:
