@@ -65,6 +65,8 @@ setup(
     extras_require={
         'cpu': ['onnxruntime>=1.17'],
         'gpu': ['onnxruntime-gpu>=1.17'],
+        # ByteTrack is `trackers`, which asks for opencv-python beside our headless one: it is installed with --no-deps.
+        'tracking': ['pydeprecate', 'requests', 'scipy', 'supervision>=0.31'],
         'train': [
             'jinja2>=3.1',
             'lightning-fabric>=2.4',

@@ -46,10 +46,21 @@ def prediction_from_messages(
         boxes=boxes,
         labels=labels,
         scores=scores,
-        instance_ids=maps.get('instances'),
+        instance_ids=_rows_of_pixels(maps.get('instances'), detections),
         semantic=maps.get('semantic'),
         depth=maps.get('depth'),
     )
+
+
+def _rows_of_pixels(instances: NDArray[np.uint16] | None, detections: Any | None) -> NDArray[np.uint16] | None:
+    """Ids, which may be the numbers of tracks, to rows; an id without a detection is none."""
+    if instances is None or detections is None:
+        return instances
+    rows = np.zeros(1 + np.iinfo(np.uint16).max, np.uint16)
+    for row, detection in enumerate(detections.detections):
+        if detection.id.isdecimal() and int(detection.id) < len(rows):
+            rows[int(detection.id)] = row + 1
+    return rows[instances]
 
 
 def _rows(

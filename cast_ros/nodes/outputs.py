@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ _UINT16_MAX = 65535
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One picture and everything that is known about it."""
+    """One picture and everything that is known about it; `track_numbers` is (K,), None without tracking."""
 
     header: Header
     rgb: NDArray[np.uint8]
@@ -50,6 +51,18 @@ class Answer:
     contract: StudentContract
     camera_info: CameraInfo | None
     settings: Settings
+    track_numbers: NDArray[np.uint16] | None = None
+
+    @cached_property
+    def numbers(self) -> NDArray[np.uint16]:
+        """(K + 1,) what the pixels of each row carry in the published maps; 0 for none comes first."""
+        if self.track_numbers is not None:
+            return np.concatenate([np.zeros(1, np.uint16), self.track_numbers])
+        return np.arange(1 + (0 if self.prediction.scores is None else len(self.prediction.scores)), dtype=np.uint16)
+
+    def numbered(self, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Rows to numbers, pixel by pixel."""
+        return ids if self.track_numbers is None else np.take(self.numbers, ids)
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ class Output:
 
 
 def detections_message(answer: Answer) -> Detection2DArray:
-    """Boxes in pixels of the picture; row k has id k + 1, the value of its pixels in the instance image."""
+    """Boxes in pixels of the picture; the id of a row is the value of its pixels in the instance image."""
     prediction = answer.prediction
     boxes, labels, scores = prediction.image_boxes(), prediction.labels, prediction.scores
     message = Detection2DArray(header=answer.header)
@@ -80,7 +93,7 @@ def detections_message(answer: Answer) -> Detection2DArray:
         return message
     names = answer.contract.class_names
     for row, (box, label, score) in enumerate(zip(boxes.tolist(), labels.tolist(), scores.tolist(), strict=True)):
-        message.detections.append(_detection(answer.header, row + 1, box, names[label], score))
+        message.detections.append(_detection(answer.header, int(answer.numbers[row + 1]), box, names[label], score))
     return message
 
 
@@ -95,8 +108,9 @@ def _detection(header: Header, instance_id: int, box: list[float], class_name: s
 
 
 def instances_message(answer: Answer) -> Image:
-    """16UC1: 0 background, k = detections[k - 1]."""
-    return image_message_to_publish(_present(answer.prediction.instance_ids), '16UC1', answer.header)
+    """16UC1: 0 background, otherwise the id of a detection."""
+    ids = answer.numbered(_present(answer.prediction.instance_ids))
+    return image_message_to_publish(ids, '16UC1', answer.header)
 
 
 def semantic_message(answer: Answer) -> Image:
@@ -149,6 +163,7 @@ def points_message(answer: Answer) -> PointCloud2 | None:
     settings, classes = answer.settings, answer.contract.classes
     left_out = {entry.id for entry in classes if entry.name in settings.points_left_out}
     cloud = point_cloud(answer.prediction, answer.rgb, camera, settings.points_stride, left_out)
+    cloud['instance'] = answer.numbered(cloud['instance'])
     return scene_messages.points_message(answer.header, cloud)
 
 
@@ -157,7 +172,9 @@ def _located(answer: Answer, choose: Callable[[list[LocatedObject]], list[Locate
     if camera is None or scores is None:
         return None
     objects = choose(locate_instances(answer.prediction, camera))
-    return scene_messages.detections_3d_message(answer.header, objects, answer.contract.class_names, scores)
+    return scene_messages.detections_3d_message(
+        answer.header, objects, answer.contract.class_names, scores, answer.numbers
+    )
 
 
 def _camera(answer: Answer) -> Pinhole | None:

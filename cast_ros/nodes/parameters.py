@@ -100,6 +100,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         may_be_empty=True,
     ),
     Parameter(
+        'tracking',
+        False,
+        'Give an instance the same id from picture to picture (ByteTrack; needs the extra `tracking`).',
+        Changes.UNCONFIGURED,
+    ),
+    Parameter(
         'max_pixels',
         50_000_000,
         'Pictures with more pixels are refused before anything is allocated for them.',
@@ -213,6 +219,7 @@ class Settings:
     overlay_alpha: float
     points_stride: int
     points_left_out: list[str]
+    tracking: bool
     max_pixels: int
     max_age_s: float
     stale_after_s: float

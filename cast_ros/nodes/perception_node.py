@@ -34,6 +34,7 @@ from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
 from cast_ros.student import Student
 from cast_ros.student.trial import try_load
+from cast_ros.tracking import InstanceTracker
 
 DIAGNOSTICS_PERIOD_S = 1.0
 SILENCE_WARNING_PERIOD_S = 30.0
@@ -86,8 +87,9 @@ class PerceptionNode(LifecycleNode):
         try:
             self._outputs = Outputs(self, settings, contract)
             self._shift_watch = ShiftWatch(self, settings, contract)
+            tracker = InstanceTracker() if settings.tracking else None
             self._pipeline = Pipeline(
-                self, student, self._outputs, self._camera_infos, self.statistics, self._shift_watch
+                self, student, self._outputs, self._camera_infos, self.statistics, self._shift_watch, tracker
             )
             super().on_configure(state)
         except Exception:

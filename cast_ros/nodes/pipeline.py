@@ -21,7 +21,8 @@ from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
 from cast_ros.nodes.parameters import Settings
 from cast_ros.nodes.shift_watch import ShiftWatch
-from cast_ros.student import Student
+from cast_ros.student import Prediction, Student
+from cast_ros.tracking import MEMORY_S, InstanceTracker
 
 WARNING_PERIOD_S = 5.0
 
@@ -58,6 +59,7 @@ class Pipeline:
         camera_infos: CameraInfoCache,
         statistics: FrameStatistics,
         shift_watch: ShiftWatch,
+        tracker: InstanceTracker | None,
     ) -> None:
         self.uncalibrated = ''
         self._node = node
@@ -66,6 +68,7 @@ class Pipeline:
         self._camera_infos = camera_infos
         self._statistics = statistics
         self._shift_watch = shift_watch
+        self._tracker = tracker
 
     def process(self, frame: Frame) -> None:
         """Publishes the answer, or counts and names what is wrong with the frame; never raises."""
@@ -108,7 +111,8 @@ class Pipeline:
         )
         predicted_s = time.perf_counter()
         contract = self._student.contract
-        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera_info, settings))
+        numbers = self._track(header, prediction)
+        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera_info, settings, numbers))
         done_s = time.perf_counter()
         # After publishing: nobody waits for it.
         self._shift_watch.look(rgb, self._student.last_scores)
@@ -124,6 +128,19 @@ class Pipeline:
             publish_ms=(done_s - predicted_s) * 1e3,
             processing_ms=(done_s - started_s) * 1e3,
         )
+
+    def _track(self, header: Header, prediction: Prediction) -> NDArray[np.uint16] | None:
+        boxes, labels, scores = prediction.image_boxes(), prediction.labels, prediction.scores
+        if self._tracker is None or boxes is None or labels is None or scores is None:
+            return None
+        resets = self._tracker.resets
+        numbers = self._tracker.update(Time.from_msg(header.stamp).nanoseconds, boxes, labels, scores)
+        if self._tracker.resets > resets:
+            self._node.get_logger().info(
+                f'stamps jumped back, or by more than {MEMORY_S:g} s: instances get new ids',
+                throttle_duration_sec=WARNING_PERIOD_S,
+            )
+        return numbers
 
     def _age_ms(self, header: Header) -> float:
         """Now minus stamp."""

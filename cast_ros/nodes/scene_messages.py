@@ -37,11 +37,16 @@ def pinhole_of(info: CameraInfo, header: Header, width: int, height: int) -> Pin
 
 
 def detections_3d_message(
-    header: Header, objects: Iterable[LocatedObject], names: tuple[str, ...], scores: NDArray[np.float32]
+    header: Header,
+    objects: Iterable[LocatedObject],
+    names: tuple[str, ...],
+    scores: NDArray[np.float32],
+    numbers: NDArray[np.uint16],
 ) -> Detection3DArray:
     """Boxes in metres in the picture's optical frame; the id is that of the instance in the other outputs.
 
-    The pose of the hypothesis is the nearest point of the object, the centre of the box its middle.
+    The pose of the hypothesis is the nearest point of the object, the centre of the box its middle. `numbers` are
+    (K + 1,), the id of row k at k + 1.
     """
     message = Detection3DArray(header=header)
     for one in objects:
@@ -50,7 +55,7 @@ def detections_3d_message(
         result.hypothesis.score = float(scores[one.row])
         nearest, centre = result.pose.pose.position, one.centre_m.tolist()
         nearest.x, nearest.y, nearest.z = one.nearest_m.tolist()
-        detection = Detection3D(header=header, results=[result], id=str(one.row + 1))
+        detection = Detection3D(header=header, results=[result], id=str(numbers[one.row + 1]))
         position, size = detection.bbox.center.position, detection.bbox.size
         position.x, position.y, position.z = centre
         size.x, size.y, size.z = one.size_m.tolist()

@@ -8,6 +8,7 @@ What the node did becomes docs/faults.md, which the last test compares; `python 
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
 import numpy as np
+import onnxruntime
 from faults import ANSWERED, COMPRESSED_FAULTS, IMAGE_FAULTS, Fault
 from node_case import FX, HEIGHT, WIDTH, Case
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -452,11 +454,18 @@ def test_deactivate_during_inference(case: Case, record: Record) -> None:
 def test_round_and_round(case: Case, record: Record) -> None:
     case.start(autostart=False)
     before = threading.active_count()
-    for _ in range(10):
+    resident_mb = []
+    for _ in range(50):
         for transition in ('configure', 'activate', 'deactivate', 'cleanup'):
             assert case.probe.change_state(case.name, transition) is True, transition
+        resident_mb.append(int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGESIZE') / 2**20)
     assert threading.active_count() == before
-    record('lifecycle', 'configure, activate, deactivate, cleanup, ten times', 'works each time; no thread is left')
+    assert np.mean(resident_mb[-5:]) - np.mean(resident_mb[10:15]) < 8
+    record(
+        'lifecycle',
+        'configure, activate, deactivate, cleanup, fifty times',
+        'works each time; no thread is left, memory stays',
+    )
 
 
 def test_another_model_without_a_restart(case: Case, record: Record, tmp_path: Path) -> None:
@@ -500,6 +509,33 @@ def test_a_provider_that_fails_in_the_middle(case: Case, record: Record) -> None
     node._student._session = session  # type: ignore[union-attr]
     case.ask(inbox)
     record('provider', 'out of memory in the middle of the stream', 'ERROR in /diagnostics; answers again once it can')
+
+
+def test_a_provider_without_memory_at_load(case: Case, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child process that tries first has had the memory; then somebody else took it."""
+    attempts = []
+
+    def session(*_: Any, **__: Any) -> Any:
+        attempts.append(1)
+        raise RuntimeError('CUDA failure 2: out of memory')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(onnxruntime, 'InferenceSession', session)
+        node = case.start()
+        status = case.probe.diagnostics(case.name)
+        case.probe.until(lambda: status and 'out of memory' in status[-1]['message'], 'the reason in /diagnostics')
+        assert status[-1]['level'] == 'ERROR'
+        # A crash loop would try again before the third report.
+        case.probe.until(lambda: len(status) >= 3, 'three reports')
+        assert (node.state, len(attempts)) == ('unconfigured', 1)
+    for transition in ('configure', 'activate'):
+        assert case.probe.change_state(case.name, transition) is True
+    case.ask(case.listen(Detection2DArray, 'detections'))
+    record(
+        'provider',
+        'out of memory at load',
+        'ERROR in /diagnostics with the reason; unconfigured, tried once; works after the next configure',
+    )
 
 
 def test_the_table_is_current(

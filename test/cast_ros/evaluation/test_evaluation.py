@@ -199,20 +199,24 @@ def test_maps_of_another_size_are_refused() -> None:
         comparison.update(small, GroundTruth(0, semantic=np.zeros((4, 4), np.uint8)))
 
 
-def detection(name: str, score: float, centre: tuple[float, float], size: tuple[float, float]) -> Any:
+def detection(name: str, score: float, centre: tuple[float, float], size: tuple[float, float], number: int) -> Any:
     position = SimpleNamespace(x=centre[0], y=centre[1])
     box = SimpleNamespace(center=SimpleNamespace(position=position), size_x=size[0], size_y=size[1])
     hypothesis = SimpleNamespace(class_id=name, score=score)
-    return SimpleNamespace(results=[SimpleNamespace(hypothesis=hypothesis)], bbox=box)
+    return SimpleNamespace(results=[SimpleNamespace(hypothesis=hypothesis)], bbox=box, id=str(number))
 
 
-def test_messages_become_the_prediction_they_were_made_from() -> None:
+@pytest.mark.parametrize('numbers', [(1, 2), (417, 65535)], ids=['rows', 'tracks'])
+def test_messages_become_the_prediction_they_were_made_from(numbers: tuple[int, int]) -> None:
     ids = np.array([[0, 1], [2, 2]], np.uint16)
     metres = np.array([[1, np.nan], [np.inf, 4]], np.float32)
-    rows = [detection('person', 0.9, (1.5, 0.5), (1, 1)), detection('car', 0.8, (1, 1.5), (2, 1))]
+    rows = [
+        detection('person', 0.9, (1.5, 0.5), (1, 1), numbers[0]),
+        detection('car', 0.8, (1, 1.5), (2, 1), numbers[1]),
+    ]
     messages = {
         'detections': SimpleNamespace(detections=rows),
-        'instances': image(0, '', ids, '16UC1'),
+        'instances': image(0, '', np.array([0, *numbers], np.uint16)[ids], '16UC1'),
         'semantic': image(0, '', np.array([[3, 2], [0, 0]], np.uint8), 'mono8'),
         'depth': image(0, '', metres, '32FC1'),
     }
@@ -248,7 +252,7 @@ def test_maps_that_do_not_fit_each_other_are_refused() -> None:
 
 def test_a_class_that_the_student_lacks_is_refused() -> None:
     messages = {
-        'detections': SimpleNamespace(detections=[detection('zebra', 0.9, (1, 1), (1, 1))]),
+        'detections': SimpleNamespace(detections=[detection('zebra', 0.9, (1, 1), (1, 1), 1)]),
         'instances': image(0, '', np.ones((2, 2), np.uint16), '16UC1'),
     }
     with pytest.raises(StudentError, match='zebra'):
