@@ -20,12 +20,14 @@ def build_app() -> typer.Typer:
     """The application with all its verbs."""
     from cast_ros.cli.bench import app as bench
     from cast_ros.cli.calibrate_depth import calibrate_depth
+    from cast_ros.cli.evaluate import evaluate
     from cast_ros.cli.inspect import inspect
     from cast_ros.cli.overlay import overlay
+    from cast_ros.cli.replay import replay
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast)
-    for verb in (inspect, overlay, calibrate_depth):
+    for verb in (inspect, overlay, replay, evaluate, calibrate_depth):
         app.command()(verb)
     app.add_typer(bench, name='bench')
     return app

@@ -67,6 +67,7 @@ class BagPlayer:
         if rate <= 0:
             raise BagError(f'the rate must be above 0, not {rate}')
         present = reader.topics()
+        self._node = node
         self._reader = reader
         self._topics = list(present) if topics is None else list(topics)
         self._rate = rate
@@ -86,6 +87,11 @@ class BagPlayer:
     def has_subscriber(self) -> bool:
         """Whether anybody listens to any of the topics."""
         return len(self.waits_for()) < len(self._topics)
+
+    def close(self) -> None:
+        """Take the publishers back."""
+        for publisher in (*self._publishers.values(), *([] if self._clock is None else [self._clock])):
+            self._node.destroy_publisher(publisher)
 
     def play(self, spin_for: SpinFor) -> Iterator[Played]:
         """Publishes message after message and yields each one after it is out.

@@ -1,34 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """CameraInfo of the pictures that come in, and of the maps that go out.
 
-CameraInfo describes the full sensor; its region of interest and binning say which part of it, and how coarse, the
-picture is (REP 104). What is published here has both applied: K and P are those of the published map, so that a
-consumer who reads K alone is right too. Scaling follows image_proc: focal lengths and principal point alike are
+What is published here has region of interest and binning (REP 104) applied: K and P are those of the published map, so
+that a consumer who reads K alone is right too. Scaling follows image_proc: focal lengths and principal point alike are
 multiplied by the factor.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import OrderedDict
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
+from cast_ros.scene.camera_info import picture_size
+
 _REMEMBERED_CAMERAS = 16
-
-
-def picture_size(info: CameraInfo) -> tuple[int, int]:
-    """Width and height in pixels of the pictures that belong to this, region of interest and binning applied."""
-    width, height = info.roi.width or info.width, info.roi.height or info.height
-    return width // max(info.binning_x, 1), height // max(info.binning_y, 1)
-
-
-def focal_length_px(info: CameraInfo) -> float | None:
-    """The fx in pixels of the picture (binning applied); None for an uncalibrated camera (K[0] = 0)."""
-    fx = float(info.k[0]) / max(info.binning_x, 1)
-    return fx if math.isfinite(fx) and fx > 0 else None
 
 
 def scaled_camera_info(info: CameraInfo, header: Header, width: int, height: int) -> CameraInfo:

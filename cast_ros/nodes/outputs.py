@@ -29,16 +29,17 @@ from vision_msgs.msg import (
 )
 
 from cast_ros.nodes import scene_messages
-from cast_ros.nodes.camera_info import focal_length_px, scaled_camera_info
+from cast_ros.nodes.camera_info import scaled_camera_info
 from cast_ros.nodes.image_codec import image_message_to_publish
 from cast_ros.nodes.parameter import ParameterError
 from cast_ros.nodes.parameters import Settings
 from cast_ros.overlay import draw_overlay
 from cast_ros.scene import LocatedObject, Pinhole, locate_instances, nearest_of_each_class, point_cloud
+from cast_ros.scene.camera_info import focal_length_px
+from cast_ros.scene.depth_units import depth_to_millimetres
 from cast_ros.student import Prediction, StudentContract
 
 QUEUE_DEPTH = 5
-_UINT16_MAX = 65535
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,14 +184,6 @@ def _camera(answer: Answer) -> Pinhole | None:
     if info is None or focal_length_px(info) is None:
         return None
     return scene_messages.pinhole_of(info, answer.header, prediction.width, prediction.height)
-
-
-def depth_to_millimetres(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """H×W uint16; 0 where depth is NaN, infinite, not positive, or above 65.535 m, which 16 bits cannot hold."""
-    millimetres = depth_m * np.float32(1000.0) + np.float32(0.5)
-    # Comparisons with NaN are false, so that one mask covers every value that has no millimetres.
-    holds = (millimetres >= 1.0) & (millimetres < _UINT16_MAX + 1)
-    return np.asarray(np.where(holds, millimetres, np.float32(0.0)).astype(np.uint16))
 
 
 def label_info_message(contract: StudentContract, stamp: Any, score_threshold: float) -> LabelInfo:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,23 @@ class Prediction:
             return self.boxes
         x_scale, y_scale = self.image_width / self.width, self.image_height / self.height
         return self.boxes * np.array([x_scale, y_scale, x_scale, y_scale], dtype=np.float32)
+
+    def with_scores_from(self, score_threshold: float) -> Prediction:
+        """The same answer as if it had been asked for with this threshold, which is not below the one it was made with."""
+        if self.scores is None or self.boxes is None or self.labels is None or self.instance_ids is None:
+            return self
+        # Rows stand best first, and the better row owns a contested pixel: cutting the end changes no other row.
+        rows = int(np.searchsorted(-self.scores, -score_threshold, side='right'))
+        if rows == len(self.scores):
+            return self
+        ids = np.where(self.instance_ids > rows, np.uint16(0), self.instance_ids)
+        return replace(
+            self,
+            boxes=self.boxes[:rows],
+            labels=self.labels[:rows],
+            scores=self.scores[:rows],
+            instance_ids=ids,
+        )
 
 
 @dataclass(frozen=True)

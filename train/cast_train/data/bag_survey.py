@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.bags import BagError, BagReader, RawMessage
+from cast_ros.bags.identity import fingerprint_of
 from cast_ros.bags.messages import stamp_ns
 from cast_ros.evaluation import topics
 from cast_ros.images import ImageError, decode_compressed_rgb, decode_rgb
@@ -28,8 +27,6 @@ DECODERS: dict[str, Callable[[Any], npt.NDArray[np.uint8]]] = {
     topics.COMPRESSED_IMAGE_TYPE: decode_compressed_rgb,
 }
 LABEL_TOPICS: dict[LabelKind, str] = {'instances': topics.INSTANCES, 'depth': topics.DEPTH}
-# Of each end of a file: the ends of a storage file hold its header and its index, and a bag may have hundreds of GB.
-FINGERPRINT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -164,19 +161,6 @@ def identity_of(path: Path) -> BagIdentity:
     Raises:
         BagError: a file cannot be read.
     """
-    files = sorted(entry for entry in path.rglob('*') if entry.is_file()) if path.is_dir() else [path]
-    digest, size = hashlib.sha256(), 0
-    try:
-        for file in files:
-            length = file.stat().st_size
-            digest.update(f'{file.relative_to(path.parent)} {length}\n'.encode())
-            with file.open('rb') as content:
-                digest.update(content.read(FINGERPRINT_BYTES))
-                if length > FINGERPRINT_BYTES:
-                    content.seek(-min(FINGERPRINT_BYTES, length - FINGERPRINT_BYTES), os.SEEK_END)
-                    digest.update(content.read(FINGERPRINT_BYTES))
-            size += length
-    except OSError as error:
-        raise BagError(f'{path} cannot be read: {error}') from error
+    fingerprint, size = fingerprint_of(path)
     name = re.sub(r'[^A-Za-z0-9_.-]+', '-', path.resolve().stem).lstrip('.-')[:100]
-    return BagIdentity(name=name or 'bag', fingerprint=digest.hexdigest(), size_bytes=size)
+    return BagIdentity(name=name or 'bag', fingerprint=fingerprint, size_bytes=size)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast replay BAG --model A.onnx --model B.onnx`: how good, fast and steady students are on a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from cast_ros.replay.run import Replay
+
+
+def replay(
+    bag: Annotated[Path, typer.Argument(help='MCAP or sqlite3, a folder or a file.', show_default=False)],
+    model: Annotated[
+        list[Path], typer.Option(help='The .onnx file of a student; again for more, compared with the first.')
+    ],
+    out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('out/replay'),
+    topic: Annotated[str | None, typer.Option(help='Pictures; needed if the bag has several.')] = None,
+    camera_info_topic: Annotated[str | None, typer.Option(help='Their calibration.')] = None,
+    score_threshold: Annotated[float, typer.Option(help='Lowest score that is shown.', min=0.05, max=1)] = 0.5,
+    provider: Annotated[list[str], typer.Option(help='Of onnxruntime, in order of preference.')] = [  # noqa: B006
+        'CPUExecutionProvider'
+    ],
+    threads: Annotated[int, typer.Option(help='Of one inference; 0 is one per core.', min=0)] = 0,
+    results_bag: Annotated[bool, typer.Option(help='Write the answers as a bag too.')] = True,
+) -> None:
+    """Replay a bag through students, and write report.html, metrics.json, frames.jsonl and results.mcap."""
+    from cast_ros.replay.evaluation import evaluate_bag
+    from cast_ros.replay.run import ReplaySettings
+
+    settings = ReplaySettings(topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag)
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(highlight=False)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(bag.name)
+        result = evaluate_bag(
+            bag, model, out, settings, lambda done, of: progress.update(task, completed=done, total=max(done, of))
+        )
+    console.print(table_of(result))
+    if result.document['bag']['incomplete']:
+        console.print(f'The bag is damaged, its end is missing: {result.document["bag"]["incomplete"]}', markup=False)
+    console.print(f'Look at {out / "report.html"}', markup=False, soft_wrap=True)
+
+
+def table_of(result: Replay) -> Table:
+    """The headlines."""
+    from cast_ros.replay.report import headline_rows, summary_of
+
+    names = [one.name for one in result.contestants]
+    table = Table(title=summary_of(result.document), title_justify='left')
+    table.add_column('')
+    for name in names:
+        table.add_column(name, justify='right')
+    if len(names) > 1:
+        table.add_column('difference', justify='right')
+    for row in headline_rows(result.document):
+        difference = row['difference']
+        told = [f'{difference["text"]} ({difference["range"]})' if difference else ''] if len(names) > 1 else []
+        table.add_row(row['title'], *row['values'], *told)
+    return table

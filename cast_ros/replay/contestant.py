@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A student in a replay, and everything that is noted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cast_ros.replay.frames import PictureBag
+from cast_ros.replay.judge import Judge
+from cast_ros.student import Student, StudentContract
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """One student; `name` is its contract's, made different from the others'."""
+
+    name: str
+    student: Student
+    judge: Judge
+
+    @property
+    def contract(self) -> StudentContract:
+        """What the student promises."""
+        return self.student.contract
+
+    def document(self) -> dict[str, Any]:
+        """For metrics.json."""
+        return {
+            'name': self.name,
+            'file': self.student.path.name,
+            'version': self.contract.version,
+            'sha256': self.student.sha256,
+            'provider': self.student.provider,
+            'input': [self.contract.input.height, self.contract.input.width],
+            **self.judge.compute(),
+        }
+
+
+def make_contestants(
+    models: Sequence[Path], bag: PictureBag, providers: tuple[str, ...], threads: int, stack: ExitStack
+) -> list[Contestant]:
+    """Load the students; the stack closes them.
+
+    Raises:
+        StudentError: one cannot be used.
+    """
+    found: list[Contestant] = []
+    for path in models:
+        student = stack.enter_context(Student.load(path, providers, threads=threads))
+        name = _new_name(student, {one.name for one in found})
+        found.append(Contestant(name, student, Judge(student.contract, bag.label_key(student.contract))))
+    return found
+
+
+def _new_name(student: Student, taken: set[str]) -> str:
+    """The contract's name as a part of a topic's; two students of one name get the names of their files, or numbers."""
+    for name in (student.contract.name, student.path.stem):
+        word = ''.join(letter if letter.isalnum() else '_' for letter in name)
+        word = word if word[:1].isalpha() else f'student_{word}'
+        if word not in taken:
+            return word
+    return next(f'{word}_{number}' for number in range(2, len(taken) + 3) if f'{word}_{number}' not in taken)

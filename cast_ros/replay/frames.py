@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pictures of a bag one by one, each with its calibration and its ground truth, in order of recording."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cast_ros.bags import BagError, BagReader
+from cast_ros.bags.messages import stamp_ns
+from cast_ros.bags.pictures import DECODERS, find_camera_info_topic, find_picture_topic
+from cast_ros.bags.reader import RawMessage
+from cast_ros.evaluation import topics
+from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey, decode_ground_truth, read_label_notes
+from cast_ros.images import ImageError
+from cast_ros.scene.camera_info import focal_length_px, picture_size
+from cast_ros.student import StudentContract
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+TRUTH_TOPICS = (topics.INSTANCES, topics.DEPTH)
+# Labels may be recorded a little after their picture. Beyond so many pictures they are not waited for.
+MOST_WAITING = 30
+
+
+@dataclass(eq=False)
+class Frame:
+    """One picture of the bag.
+
+    Attributes:
+        index: number of its message on the topic.
+        stamp_ns: of its header; time of recording where a driver left it empty.
+        recorded_ns: when the recorder got it.
+        raw: its message as it was recorded.
+        frame_id: of its header.
+        rgb: H×W×3; None if it cannot be decoded.
+        problem: why not; '' if it can.
+        fx_px: focal length in pixels of the picture; None without a calibration that fits.
+        labels: messages of ground truth by topic.
+    """
+
+    index: int
+    stamp_ns: int
+    recorded_ns: int
+    raw: RawMessage
+    frame_id: str = ''
+    rgb: NDArray[np.uint8] | None = None
+    problem: str = ''
+    fx_px: float | None = None
+    labels: dict[str, Any] = field(default_factory=dict)
+
+
+class PictureBag:
+    """An open bag with a topic of pictures; use it in a `with` statement.
+
+    Args:
+        path: the bag.
+        topic: of the pictures; None takes the only one.
+        camera_info_topic: of their calibration; None takes the one beside them.
+
+    Raises:
+        BagError: the bag cannot be read, or lacks a topic.
+    """
+
+    def __init__(self, path: Path, topic: str | None = None, camera_info_topic: str | None = None) -> None:
+        self.path = path
+        self._reader = BagReader(path)
+        self._asked = topic, camera_info_topic
+        self.topic = ''
+        self.camera_info_topic: str | None = None
+        self.pictures = 0
+        self.truth_topics: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        self._reader.__enter__()
+        try:
+            present = self._reader.topics()
+            self.topic = find_picture_topic(self._reader, self._asked[0], TRUTH_TOPICS)
+            self.camera_info_topic = find_camera_info_topic(self._reader, self.topic, self._asked[1])
+            self.pictures = present[self.topic].message_count
+            self.truth_topics = tuple(
+                name for name in TRUTH_TOPICS if name in present and present[name].message_count
+            )
+            self._notes = read_label_notes(self._reader) if self.truth_topics else None
+        except BaseException:
+            self._reader.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    def label_key(self, contract: StudentContract) -> LabelKey | None:
+        """How this bag's ground truth reads in a student's classes; None without ground truth."""
+        return None if self._notes is None else LabelKey.by_name(*self._notes, contract)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every picture, also those that cannot be decoded; labels are waited for, a picture never for its calibration.
+
+        Raises:
+            BagError: the bag is damaged between two messages.
+        """
+        wanted = [self.topic, *self.truth_topics]
+        info = None
+        if self.camera_info_topic is not None:
+            wanted.append(self.camera_info_topic)
+            info = next((entry.message for entry in self._reader.messages([self.camera_info_topic])), None)
+        waiting: deque[Frame] = deque()
+        orphans: dict[int, dict[str, Any]] = {}
+        count = 0
+        for raw in self._reader.raw_messages(wanted):
+            if raw.topic == self.topic:
+                waiting.append(self._picture(raw, count, info))
+                waiting[-1].labels.update(orphans.pop(waiting[-1].stamp_ns, {}))
+                count += 1
+            elif raw.topic == self.camera_info_topic:
+                info = self._reader.decode(raw)
+            else:
+                _hand_over(self._reader.decode(raw), raw.topic, waiting, orphans)
+            while waiting and (len(waiting[0].labels) == len(self.truth_topics) or len(waiting) > MOST_WAITING):
+                yield waiting.popleft()
+        yield from waiting
+
+    def _picture(self, raw: RawMessage, index: int, info: Any | None) -> Frame:
+        frame = Frame(index, raw.recorded_ns, raw.recorded_ns, raw)
+        try:
+            message = self._reader.decode(raw)
+            frame.stamp_ns = stamp_ns(message) or raw.recorded_ns
+            frame.frame_id = str(message.header.frame_id)
+            frame.rgb = DECODERS[raw.msgtype](message)
+        except (BagError, ImageError) as error:
+            frame.problem = str(error)
+            return frame
+        height, width = frame.rgb.shape[:2]
+        if info is not None and picture_size(info) == (width, height):
+            frame.fx_px = focal_length_px(info)
+        return frame
+
+
+def _hand_over(message: Any, topic: str, waiting: deque[Frame], orphans: dict[int, dict[str, Any]]) -> None:
+    stamp = stamp_ns(message)
+    for frame in waiting:
+        if frame.stamp_ns == stamp and topic not in frame.labels:
+            frame.labels[topic] = message
+            return
+    # Labels that came before their picture, and those without any.
+    orphans.setdefault(stamp, {})[topic] = message
+    if len(orphans) > MOST_WAITING:
+        del orphans[next(iter(orphans))]
+
+
+def truth_of(frame: Frame, key: LabelKey | None) -> GroundTruth | None:
+    """What is really in a picture, in the classes of the student that the key was made for; None without labels.
+
+    Raises:
+        ImageError: a picture of labels is damaged.
+    """
+    if key is None or not frame.labels:
+        return None
+    return decode_ground_truth(
+        frame.stamp_ns, frame.labels.get(topics.INSTANCES), frame.labels.get(topics.DEPTH), key
+    )

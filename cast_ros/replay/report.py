@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.html: one file without network that people forward; for phones and desks, light and dark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cast_ros.files import replacing
+from cast_ros.replay.errors import ReplayError
+from cast_ros.replay.gallery import WorstPicture
+from cast_ros.replay.plots import colour, figures, quality_of, seconds_of
+from cast_ros.replay.run import Replay
+
+# Path in the document of a student, name for people, whether it is a fraction, whether less is better.
+HEADLINES: tuple[tuple[tuple[str, str], str, bool, bool], ...] = (
+    (('instances', 'ap'), 'AP', True, False),
+    (('instances', 'ap50'), 'AP50', True, False),
+    (('panoptic', 'pq'), 'PQ', True, False),
+    (('semantic', 'miou'), 'mIoU', True, False),
+    (('boundary', 'f_score'), 'boundary F', True, False),
+    (('depth', 'abs_rel'), 'AbsRel', False, True),
+    (('depth', 'rmse'), 'RMSE (m)', False, True),
+    (('calibration', 'expected_error'), 'score error', True, True),
+    (('temporal', 'mask_consistency'), 'mask consistency', True, False),
+    (('temporal', 'depth_flicker'), 'depth flicker', False, True),
+    (('timing_ms', 'p50'), 'time a picture (ms)', False, True),
+)
+
+
+def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]]) -> None:
+    """Write the page.
+
+    Args:
+        path: the HTML file.
+        replay: all that is known.
+        worst: by student, its worst pictures.
+
+    Raises:
+        ReplayError: the file cannot be written, or the libraries of the extra `replay` are missing.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ReplayError(f"the report needs the extra 'replay' ({error}): pip install 'cast_ros[replay]'") from error
+    environment = Environment(
+        loader=PackageLoader('cast_ros.replay'), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    plots = figures(replay)
+    text = environment.get_template('replay.html.j2').render(
+        document=replay.document,
+        summary=summary_of(replay.document),
+        students=[{'name': one.name, 'color': colour(number)} for number, one in enumerate(replay.contestants)],
+        headlines=headline_rows(replay.document),
+        classes=class_rows(replay.document),
+        figures=plots,
+        data=_for_script(_page_data(replay, plots)),
+        plotly=get_plotlyjs(),
+        quality=quality_of(replay)[1],
+        worst=worst,
+        problems=[line for line in replay.frames if 'problem' in line][:20],
+        provenance=provenance_rows(replay.document),
+    )
+    try:
+        with replacing(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise ReplayError(f'{path}: cannot be written ({error}); free some space and start again') from error
+
+
+def summary_of(document: dict[str, Any]) -> str:
+    """One sentence on what was replayed."""
+    bag = document['bag']
+    sizes = ', '.join(f'{width}×{height}' for width, height in bag['sizes'])
+    truth = 'with ground truth' if bag['ground_truth'] else 'without ground truth'
+    return f'{bag["pictures"]} pictures of {sizes} in {bag["duration_s"]:.0f} s on {bag["topic"]}, {truth}'
+
+
+def headline_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Figure by figure: its value for every student, and how the second differs from the first."""
+    rows = []
+    for (section, key), title, is_share, less_is_better in HEADLINES:
+        values = [(one.get(section) or {}).get(key) for one in document['students']]
+        if all(value is None for value in values):
+            continue
+        interval = document['differences'].get(key) if section != 'timing_ms' else None
+        rows.append(
+            {
+                'title': title,
+                'values': [shown(value, is_share) for value in values],
+                'difference': None if interval is None else _difference(interval, is_share, less_is_better),
+            }
+        )
+    return rows
+
+
+def _difference(interval: dict[str, float], is_share: bool, less_is_better: bool) -> dict[str, str]:
+    factor, digits = (100, 1) if is_share else (1, 3)
+    change, low, high = (factor * interval[key] for key in ('difference', 'low', 'high'))
+    sure = low > 0 or high < 0
+    verdict = '' if not sure else ('better' if (change < 0) == less_is_better else 'worse')
+    return {'text': f'{change:+.{digits}f}', 'range': f'{low:+.{digits}f} … {high:+.{digits}f}', 'verdict': verdict}
+
+
+def class_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Class by class: IoU and AP of every student, and the depth error inside its instances."""
+    names: dict[str, None] = {}
+    for one in document['students']:
+        for section in ('semantic', 'instances'):
+            names.update(dict.fromkeys(((one.get(section) or {}).get('per_class') or {})))
+    rows = []
+    for name in names:
+        cells = []
+        for one in document['students']:
+            iou = ((one.get('semantic') or {}).get('per_class') or {}).get(name)
+            precision = ((one.get('instances') or {}).get('per_class') or {}).get(name) or {}
+            inside = (one.get('depth_in_instances') or {}).get(name) or {}
+            cells += [
+                {'text': shown(iou, True), 'value': iou},
+                {'text': shown(precision.get('ap'), True), 'value': precision.get('ap')},
+                {'text': shown(inside.get('abs_rel'), False), 'value': inside.get('abs_rel')},
+            ]
+        if any(cell['value'] is not None for cell in cells):
+            rows.append({'name': name, 'cells': cells})
+    return rows
+
+
+def provenance_rows(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """What made it."""
+    bag = document['bag']
+    rows = [('bag', bag['name']), ('fingerprint of the bag', bag['fingerprint'])]
+    for one in document['students']:
+        rows.append((one['name'], f'{one["file"]}, version {one["version"]}, {one["provider"]}'))
+        rows.append((f'sha256 of {one["name"]}', one['sha256']))
+    rows += [(name, str(value)) for name, value in document['versions'].items()]
+    rows.append(('score threshold', str(document['settings']['score_threshold'])))
+    return rows
+
+
+def shown(value: float | None, is_share: bool) -> str:
+    """A figure for people: shares as per cent."""
+    if value is None:
+        return '–'
+    if is_share:
+        return f'{100 * value:.1f}'
+    return f'{value:.3f}' if abs(value) < 10 else f'{value:.1f}'
+
+
+def _page_data(replay: Replay, plots: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        'figures': [{key: figure[key] for key in ('id', 'data', 'layout')} for figure in plots],
+        'thumbnails': [
+            {'index': index, 'pictures': pictures} for index, pictures in sorted(replay.thumbnails.by_index.items())
+        ],
+        'seconds': dict(zip([line['index'] for line in replay.frames], seconds_of(replay), strict=True)),
+        'names': [one.name for one in replay.contestants],
+    }
+
+
+def _for_script(data: dict[str, Any]) -> str:
+    """JSON that cannot end the script it stands in."""
+    return json.dumps(data, allow_nan=False, separators=(',', ':')).replace('<', '\\u003c')

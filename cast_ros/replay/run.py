@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast replay`, deterministic: every picture of a bag through every student, called directly.
+
+No middleware, no clock and no thread decides what is answered: all pictures are, in order of recording, and two runs
+write the same frames.jsonl, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+
+import cast_ros
+from cast_ros.bags import BagError
+from cast_ros.bags.identity import fingerprint_of
+from cast_ros.errors import CastError
+from cast_ros.files import replacing
+from cast_ros.replay.agreement_watch import AgreementWatch
+from cast_ros.replay.contestant import Contestant, make_contestants
+from cast_ros.replay.errors import ReplayError
+from cast_ros.replay.frames import Frame, PictureBag
+from cast_ros.replay.gallery import Thumbnails
+from cast_ros.replay.results_bag import ResultsBag
+from cast_ros.student import Prediction
+
+# What AP asks for: nearly every row. Everything else judges what a robot would see, rows above the threshold.
+LEAST_SCORE = 0.05
+FRAMES, TIMINGS, RESULTS = 'frames.jsonl', 'timings.jsonl', 'results.mcap'
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """How a bag is replayed.
+
+    Attributes:
+        topic: of the pictures; None takes the only one.
+        camera_info_topic: of the calibration; None takes the one beside the pictures.
+        score_threshold: instances below are not shown, as in the node.
+        providers: of onnxruntime.
+        threads: of one inference; 0 is one per core.
+        results_bag: whether the answers are written as a bag too.
+    """
+
+    topic: str | None = None
+    camera_info_topic: str | None = None
+    score_threshold: float = 0.5
+    providers: tuple[str, ...] = ('CPUExecutionProvider',)
+    threads: int = 0
+    results_bag: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What came out.
+
+    Attributes:
+        document: for metrics.json.
+        frames: the lines of frames.jsonl.
+        timings: the lines of timings.jsonl.
+        contestants: the students with all that was noted of them.
+        thumbnails: small pictures of answers, spread over the drive.
+    """
+
+    document: dict[str, Any]
+    frames: list[dict[str, Any]]
+    timings: list[dict[str, Any]]
+    contestants: list[Contestant]
+    thumbnails: Thumbnails
+
+
+def replay(
+    bag_path: Path,
+    models: Sequence[Path],
+    out: Path,
+    settings: ReplaySettings,
+    advance: Callable[[int, int], None] = lambda done, of: None,
+) -> Replay:
+    """Run students over a bag and write frames.jsonl, timings.jsonl and results.mcap into a folder.
+
+    Args:
+        bag_path: MCAP or sqlite3.
+        models: ONNX files; the first one is what the others are compared with.
+        out: folder; what an earlier replay left there is replaced.
+        settings: how.
+        advance: told after every picture how many of how many are done.
+
+    Raises:
+        BagError: the bag cannot be read, or has no such pictures.
+        StudentError: a model cannot be used.
+        ReplayError: no picture can be decoded, or the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
+        contestants = make_contestants(models, bag, settings.providers, settings.threads, stack)
+        thumbnails = Thumbnails(bag.pictures)
+        agreement = AgreementWatch(contestants)
+        frames: list[dict[str, Any]] = []
+        timings: list[dict[str, Any]] = []
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            results = _results(out, bag, settings, stack)
+            with replacing(out / FRAMES) as frames_file, replacing(out / TIMINGS) as timings_file:
+                incomplete = ''
+                try:
+                    for frame in bag.frames():
+                        if results is not None and frame.index == 0:
+                            for one in contestants:
+                                results.write_classes(one.name, one.contract, frame.recorded_ns)
+                        line, timing = _answer(frame, contestants, agreement, thumbnails, results, settings)
+                        _write_line(frames_file, line)
+                        _write_line(timings_file, timing)
+                        frames.append(line)
+                        timings.append(timing)
+                        advance(len(frames), bag.pictures)
+                except BagError as error:
+                    incomplete = str(error)
+                if all('problem' in line for line in frames):
+                    raise ReplayError(_nothing_to_judge(bag, frames, incomplete))
+        except OSError as error:
+            raise ReplayError(f'{out}: cannot be written ({error}); free some space and start again') from error
+        document = _document(bag, contestants, agreement, frames, incomplete, settings)
+    return Replay(document, frames, timings, contestants, thumbnails)
+
+
+def _results(out: Path, bag: PictureBag, settings: ReplaySettings, stack: ExitStack) -> ResultsBag | None:
+    path = out / RESULTS
+    path.unlink(missing_ok=True)
+    return stack.enter_context(ResultsBag(path, bag.topic)) if settings.results_bag else None
+
+
+def _answer(
+    frame: Frame,
+    contestants: Sequence[Contestant],
+    agreement: AgreementWatch,
+    thumbnails: Thumbnails,
+    results: ResultsBag | None,
+    settings: ReplaySettings,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The lines of one picture."""
+    line: dict[str, Any] = {'index': frame.index, 'stamp_ns': frame.stamp_ns}
+    timing: dict[str, Any] = {'index': frame.index}
+    if results is not None:
+        results.write_picture(frame)
+    if frame.rgb is None:
+        return {**line, 'problem': frame.problem}, timing
+    height, width = frame.rgb.shape[:2]
+    grey = float(cv2.mean(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY))[0])
+    line |= {'width': width, 'height': height, 'luminance': round(grey, 3), 'students': {}}
+    timing['students'] = {}
+    shown: list[Prediction] = []
+    for one in contestants:
+        prediction = one.student.predict(frame.rgb, frame.fx_px, score_threshold=LEAST_SCORE)
+        shown.append(prediction.with_scores_from(settings.score_threshold))
+        line['students'][one.name] = one.judge.look(frame, prediction, shown[-1])
+        assert one.student.last_timing is not None
+        timing['students'][one.name] = {key: round(value, 4) for key, value in asdict(one.student.last_timing).items()}
+        if results is not None:
+            results.write_answer(one.name, frame, shown[-1], one.contract)
+    values = agreement.look(shown)
+    if values:
+        line['agreement'] = values
+    thumbnails.look(frame, contestants, shown)
+    return line, timing
+
+
+def _write_line(file: BinaryIO, line: dict[str, Any]) -> None:
+    file.write(json.dumps(line, allow_nan=False, separators=(',', ':')).encode() + b'\n')
+
+
+def _nothing_to_judge(bag: PictureBag, frames: list[dict[str, Any]], incomplete: str) -> str:
+    if frames:
+        return f"{bag.path}: none of the {len(frames)} pictures on '{bag.topic}' can be decoded: {frames[0]['problem']}"
+    return incomplete or f"{bag.path}: '{bag.topic}' has no picture"
+
+
+def _document(
+    bag: PictureBag,
+    contestants: Sequence[Contestant],
+    agreement: AgreementWatch,
+    frames: list[dict[str, Any]],
+    incomplete: str,
+    settings: ReplaySettings,
+) -> dict[str, Any]:
+    stamps = [line['stamp_ns'] for line in frames]
+    sizes = sorted({(line['width'], line['height']) for line in frames if 'width' in line})
+    return {
+        'schema': '1.0',
+        'bag': {
+            'name': bag.path.name,
+            'fingerprint': fingerprint_of(bag.path),
+            'topic': bag.topic,
+            'camera_info_topic': bag.camera_info_topic,
+            'ground_truth': list(bag.truth_topics),
+            'pictures': len(frames),
+            'promised': bag.pictures,
+            'undecodable': sum('problem' in line for line in frames),
+            'duration_s': (max(stamps) - min(stamps)) / 1e9,
+            'sizes': [list(size) for size in sizes],
+            'incomplete': incomplete,
+        },
+        'students': [one.document() for one in contestants],
+        'agreement': agreement.compute(),
+        'settings': asdict(settings),
+        'versions': _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    import onnxruntime
+
+    return {
+        'cast_ros': cast_ros.__version__,
+        'onnxruntime': onnxruntime.__version__,
+        'opencv': cv2.__version__,
+        'numpy': np.__version__,
+        'python': platform.python_version(),
+    }
+
+
+__all__ = ['CastError', 'Replay', 'ReplaySettings', 'replay']
