@@ -7,6 +7,7 @@ from cast_ros.metrics.cityscapes import CityscapesInstanceMetrics, CityscapesSco
 from cast_ros.metrics.depth import DepthMetrics, DepthScores
 from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.frames import InstanceFrame
+from cast_ros.metrics.instance_matches import FrameMatches, MatchedFrames, PrecisionRecall
 from cast_ros.metrics.instances import ClassPrecision, InstanceMetrics, InstanceScores
 from cast_ros.metrics.semantic import SemanticMetrics, SemanticScores
 
@@ -16,10 +17,13 @@ __all__ = [
     'ClassPrecision',
     'DepthMetrics',
     'DepthScores',
+    'FrameMatches',
     'InstanceFrame',
     'InstanceMetrics',
     'InstanceScores',
+    'MatchedFrames',
     'MetricError',
+    'PrecisionRecall',
     'SemanticMetrics',
     'SemanticScores',
 ]
