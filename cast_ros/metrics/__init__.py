@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from cast_ros.metrics.bootstrap import Interval, block_counts, paired_bootstrap
 from cast_ros.metrics.cityscapes import CityscapesInstanceMetrics, CityscapesScores
-from cast_ros.metrics.depth import DepthMetrics, DepthScores
+from cast_ros.metrics.depth import DepthMetrics, DepthScores, FrameDepth, frame_depth, mean_depth_error
 from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.frames import InstanceFrame
+from cast_ros.metrics.instance_matches import FrameMatches, MatchedFrames, PrecisionRecall
 from cast_ros.metrics.instances import ClassPrecision, InstanceMetrics, InstanceScores
-from cast_ros.metrics.semantic import SemanticMetrics, SemanticScores
+from cast_ros.metrics.semantic import SemanticMetrics, SemanticScores, class_iou, confusion_of, mean_iou
 
 __all__ = [
     'CityscapesInstanceMetrics',
@@ -16,10 +18,22 @@ __all__ = [
     'ClassPrecision',
     'DepthMetrics',
     'DepthScores',
+    'FrameDepth',
+    'FrameMatches',
     'InstanceFrame',
     'InstanceMetrics',
     'InstanceScores',
+    'Interval',
+    'MatchedFrames',
     'MetricError',
+    'PrecisionRecall',
     'SemanticMetrics',
     'SemanticScores',
+    'block_counts',
+    'class_iou',
+    'confusion_of',
+    'frame_depth',
+    'mean_depth_error',
+    'mean_iou',
+    'paired_bootstrap',
 ]

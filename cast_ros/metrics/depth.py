@@ -7,6 +7,7 @@ Every number is the mean over the valid pixels of a picture, then the mean over 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -66,7 +67,41 @@ class DepthScores:
         return asdict(self)
 
 
-_ERRORS = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'silog', 'silog_half', 'delta1', 'delta2', 'delta3')
+DEPTH_ERRORS = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'silog', 'silog_half', 'delta1', 'delta2', 'delta3')
+
+
+@dataclass(frozen=True)
+class FrameDepth:
+    """The errors of one picture.
+
+    Attributes:
+        errors: by the names of `DEPTH_ERRORS`; None where no valid pixel has an answer.
+        coverage: part of the valid pixels that has an answer; None without a valid pixel.
+        scale_ratio: median(true) / median(predicted); None where no valid pixel has an answer.
+    """
+
+    errors: dict[str, float] | None
+    coverage: float | None
+    scale_ratio: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedDepth:
+    """The V valid pixels of one picture of which A have an answer.
+
+    Attributes:
+        valid: (H, W) bool, true depth from 1 mm to the cap.
+        answered: (V,) bool.
+        answer: (A,) float64 metres from 1 mm to the cap, scaled if that was asked for.
+        truth: (A,) float64 metres.
+        scale_ratio: median(true) / median(predicted); None without an answer.
+    """
+
+    valid: npt.NDArray[np.bool_]
+    answered: npt.NDArray[np.bool_]
+    answer: npt.NDArray[np.float64]
+    truth: npt.NDArray[np.float64]
+    scale_ratio: float | None
 
 
 class DepthMetrics:
@@ -79,16 +114,10 @@ class DepthMetrics:
             cap_m: the farthest ground truth that counts.
             scaling: `none` or `median`.
         """
-        if not (math.isfinite(cap_m) and cap_m > MIN_DEPTH_M):
-            raise MetricError(f'the cap must be a positive number of metres, is {cap_m}')
-        if scaling not in ('none', 'median'):
-            raise MetricError(f'scaling must be "none" or "median", is {scaling!r}')
+        check_depth_options(cap_m, scaling)
         self._cap_m = cap_m
         self._scaling: Scaling = scaling
-        self._pictures = 0
-        self._errors: list[dict[str, float]] = []
-        self._coverage: list[float] = []
-        self._ratios: list[float] = []
+        self._frames: list[FrameDepth] = []
 
     def update(self, depth: DepthMap, true_depth: DepthMap) -> None:
         """Add one picture.
@@ -100,22 +129,7 @@ class DepthMetrics:
         Raises:
             MetricError: sizes differ.
         """
-        if depth.shape != true_depth.shape or depth.ndim != 2:
-            raise MetricError(f'maps of one picture must have one size, are {depth.shape} and {true_depth.shape}')
-        self._pictures += 1
-        valid = np.isfinite(true_depth) & (true_depth >= MIN_DEPTH_M) & (true_depth <= self._cap_m)
-        if not valid.any():
-            return
-        truth, answer = true_depth[valid].astype(np.float64), depth[valid].astype(np.float64)
-        answered = answer > 0
-        self._coverage.append(float(answered.mean()))
-        if answered.any():
-            truth, answer = truth[answered], answer[answered]
-            ratio = float(np.median(truth) / np.median(np.minimum(answer, self._cap_m)))
-            self._ratios.append(ratio)
-            if self._scaling == 'median':
-                answer = answer * ratio
-            self._errors.append(_errors(np.clip(answer, MIN_DEPTH_M, self._cap_m), truth))
+        self._frames.append(frame_depth(depth, true_depth, self._cap_m, self._scaling))
 
     def compute(self) -> DepthScores:
         """The numbers over all pictures so far.
@@ -123,21 +137,87 @@ class DepthMetrics:
         Raises:
             MetricError: no picture was added.
         """
-        if not self._pictures:
+        if not self._frames:
             raise MetricError('no picture was compared, so there is no depth error')
-        means: dict[str, float | None] = {
-            name: float(np.mean([picture[name] for picture in self._errors])) if self._errors else None
-            for name in _ERRORS
-        }
+        coverage = [frame.coverage for frame in self._frames if frame.coverage is not None]
+        ratios = [frame.scale_ratio for frame in self._frames if frame.scale_ratio is not None]
         return DepthScores(
-            **means,
-            coverage=float(np.mean(self._coverage)) if self._coverage else None,
-            frames=len(self._coverage),
+            **{name: mean_depth_error(self._frames, name=name) for name in DEPTH_ERRORS},
+            coverage=float(np.mean(coverage)) if coverage else None,
+            frames=len(coverage),
             cap_m=self._cap_m,
             scaling=self._scaling,
-            scale_ratio_median=float(np.median(self._ratios)) if self._ratios else None,
-            scale_ratio_std=float(np.std(self._ratios)) if self._ratios else None,
+            scale_ratio_median=float(np.median(ratios)) if ratios else None,
+            scale_ratio_std=float(np.std(ratios)) if ratios else None,
         )
+
+
+def frame_depth(depth: DepthMap, true_depth: DepthMap, cap_m: float, scaling: Scaling = 'none') -> FrameDepth:
+    """The errors of one picture; arguments as in `DepthMetrics`.
+
+    Raises:
+        MetricError: sizes differ, or the cap or the scaling is nonsense.
+    """
+    compared = compare_depth(depth, true_depth, cap_m, scaling)
+    return FrameDepth(
+        errors=_errors(compared.answer, compared.truth) if compared.answer.size else None,
+        coverage=float(compared.answered.mean()) if compared.answered.size else None,
+        scale_ratio=compared.scale_ratio,
+    )
+
+
+def mean_depth_error(
+    frames: Sequence[FrameDepth], counts: npt.NDArray[np.integer[Any]] | None = None, name: str = 'abs_rel'
+) -> float | None:
+    """Mean of one error over a subset or multiset of pictures; None if none of them has it.
+
+    Args:
+        frames: from `frame_depth`.
+        counts: (F,) how often each picture counts; once each by default.
+        name: one of `DEPTH_ERRORS`.
+
+    Raises:
+        MetricError: there is no error of that name.
+    """
+    if name not in DEPTH_ERRORS:
+        raise MetricError(f'there is no depth error {name!r}; there are {", ".join(DEPTH_ERRORS)}')
+    values = np.array([np.nan if frame.errors is None else frame.errors[name] for frame in frames])
+    times = np.ones(len(frames), np.int64) if counts is None else counts
+    known = ~np.isnan(values) & (times > 0)
+    return float(np.average(values[known], weights=times[known])) if known.any() else None
+
+
+def compare_depth(depth: DepthMap, true_depth: DepthMap, cap_m: float, scaling: Scaling = 'none') -> ComparedDepth:
+    """Which pixels of one picture are judged, and with what; arguments as in `DepthMetrics`.
+
+    Raises:
+        MetricError: sizes differ, or the cap or the scaling is nonsense.
+    """
+    check_depth_options(cap_m, scaling)
+    if depth.shape != true_depth.shape or depth.ndim != 2:
+        raise MetricError(f'maps of one picture must have one size, are {depth.shape} and {true_depth.shape}')
+    valid = np.isfinite(true_depth) & (true_depth >= MIN_DEPTH_M) & (true_depth <= cap_m)
+    truth, answer = true_depth[valid].astype(np.float64), depth[valid].astype(np.float64)
+    answered = answer > 0
+    truth, answer = truth[answered], answer[answered]
+    if not answer.size:
+        return ComparedDepth(valid, answered, answer, truth, None)
+    ratio = float(np.median(truth) / np.median(np.minimum(answer, cap_m)))
+    if scaling == 'median':
+        answer = answer * ratio
+    return ComparedDepth(valid, answered, np.clip(answer, MIN_DEPTH_M, cap_m), truth, ratio)
+
+
+def check_depth_options(cap_m: float, scaling: Scaling) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        MetricError: the cap is no positive number of metres, or there is no such scaling.
+    """
+    if not (math.isfinite(cap_m) and cap_m > MIN_DEPTH_M):
+        raise MetricError(f'the cap must be a positive number of metres, is {cap_m}')
+    if scaling not in ('none', 'median'):
+        raise MetricError(f'scaling must be "none" or "median", is {scaling!r}')
 
 
 def _errors(answer: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]) -> dict[str, float]:

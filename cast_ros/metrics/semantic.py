@@ -18,6 +18,7 @@ from cast_ros.metrics.errors import MetricError
 IGNORE = 255
 
 ClassMap = npt.NDArray[np.integer[Any]]
+Confusion = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +73,7 @@ class SemanticMetrics:
         Raises:
             MetricError: sizes differ, or an id is neither a class nor 255.
         """
-        if semantic.shape != true_semantic.shape or semantic.ndim != 2:
-            raise MetricError(f'maps of one picture must have one size, are {semantic.shape} and {true_semantic.shape}')
-        labelled = true_semantic != IGNORE
-        truth, answer = true_semantic[labelled].astype(np.int64), semantic[labelled].astype(np.int64)
-        count = len(self._names)
-        answer[answer == IGNORE] = count
-        self._check('true', truth, count - 1)
-        self._check('predicted', answer, count)
-        pairs = np.bincount(truth * (count + 1) + answer, minlength=count * (count + 1))
-        self._confusion += pairs.reshape(count, count + 1)
+        self._confusion += confusion_of(semantic, true_semantic, len(self._names))
         self._frames += 1
 
     def compute(self) -> SemanticScores:
@@ -94,9 +86,8 @@ class SemanticMetrics:
             raise MetricError('no picture was compared, so there is no IoU')
         right = np.diagonal(self._confusion).astype(np.float64)
         true_pixels = self._confusion.sum(axis=1)
-        union = true_pixels + self._confusion[:, :-1].sum(axis=0) - right
         present = true_pixels > 0
-        iou = np.divide(right, union, out=np.zeros_like(right), where=present)
+        iou = class_iou(self._confusion)
         recall = np.divide(right, true_pixels, out=np.zeros_like(right), where=present)
         labelled = int(true_pixels.sum())
         return SemanticScores(
@@ -111,7 +102,52 @@ class SemanticMetrics:
             frames=self._frames,
         )
 
-    def _check(self, whose: str, ids: npt.NDArray[np.int64], highest: int) -> None:
-        if ids.size and (ids.min() < 0 or ids.max() > highest):
-            worst = int(ids.max() if ids.max() > highest else ids.min())
-            raise MetricError(f'{whose} class id {worst} is neither one of 0..{len(self._names) - 1} nor {IGNORE}')
+
+def confusion_of(semantic: ClassMap, true_semantic: ClassMap, class_count: int) -> Confusion:
+    """(N, N+1) pixels of one picture, true class by predicted class; the last column is unlabelled.
+
+    Args:
+        semantic: (H, W) predicted class ids, 255 unlabelled.
+        true_semantic: (H, W) class ids, 255 ignored.
+        class_count: N; the ids run from 0.
+
+    Raises:
+        MetricError: sizes differ, or an id is neither a class nor 255.
+    """
+    if semantic.shape != true_semantic.shape or semantic.ndim != 2:
+        raise MetricError(f'maps of one picture must have one size, are {semantic.shape} and {true_semantic.shape}')
+    labelled = true_semantic != IGNORE
+    truth, answer = true_semantic[labelled].astype(np.int64), semantic[labelled].astype(np.int64)
+    # Checked before unlabelled gets the next number, so that an answer with just that number does not pass for it.
+    _check('true', truth, class_count)
+    _check('predicted', answer[answer != IGNORE], class_count)
+    answer[answer == IGNORE] = class_count
+    pairs = np.bincount(truth * (class_count + 1) + answer, minlength=class_count * (class_count + 1))
+    return pairs.reshape(class_count, class_count + 1)
+
+
+def class_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
+    """(N,) IoU of each class from an (N, N+1) confusion matrix; NaN for a class without ground truth."""
+    right = np.diagonal(confusion).astype(np.float64)
+    true_pixels = confusion.sum(axis=1)
+    union = true_pixels + confusion[:, :-1].sum(axis=0) - right
+    return np.divide(right, union, out=np.full_like(right, np.nan), where=true_pixels > 0)
+
+
+def mean_iou(confusions: Confusion, counts: npt.NDArray[np.integer[Any]] | None = None) -> float | None:
+    """Mean IoU of a subset or multiset of pictures, over the classes that have ground truth there; None if none has.
+
+    Args:
+        confusions: (F, N, N+1) of single pictures, from `confusion_of`.
+        counts: (F,) how often each picture counts; once each by default.
+    """
+    total = confusions.sum(axis=0) if counts is None else np.tensordot(counts, confusions, axes=1)
+    iou = class_iou(total)
+    known = iou[~np.isnan(iou)]
+    return float(known.mean()) if known.size else None
+
+
+def _check(whose: str, ids: npt.NDArray[np.int64], class_count: int) -> None:
+    if ids.size and (ids.min() < 0 or ids.max() >= class_count):
+        worst = int(ids.max() if ids.max() >= class_count else ids.min())
+        raise MetricError(f'{whose} class id {worst} is neither one of 0..{class_count - 1} nor {IGNORE}')
