@@ -47,7 +47,7 @@ class Comparison:
         Raises:
             MetricError: they differ in size.
         """
-        frame = _instance_frame(prediction, truth)
+        frame = instance_frame(prediction, truth)
         if self._instances is not None and frame is not None:
             self._instances.update(frame)
             self._compared.add('instances')
@@ -67,7 +67,8 @@ class Comparison:
         )
 
 
-def _instance_frame(prediction: Prediction, truth: GroundTruth) -> InstanceFrame | None:
+def instance_frame(prediction: Prediction, truth: GroundTruth) -> InstanceFrame | None:
+    """The instances of one picture for the metrics; None where a side has none."""
     if prediction.instance_ids is None or prediction.labels is None or prediction.scores is None:
         return None
     if truth.instance_ids is None or truth.instance_labels is None or truth.instance_is_crowd is None:

@@ -180,7 +180,12 @@ class _Stage:
     """The node in a process of its own, a player and a listener; everything of ours in one thread."""
 
     def __init__(
-        self, options: LiveOptions, node: Node, executor: SingleThreadedExecutor, child: ChildNode, heads: frozenset[str]
+        self,
+        options: LiveOptions,
+        node: Node,
+        executor: SingleThreadedExecutor,
+        child: ChildNode,
+        heads: frozenset[str],
     ) -> None:
         self._options = options
         self._node, self._executor, self._child = node, executor, child

@@ -16,11 +16,17 @@ from cast_ros.student import Student, StudentContract
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
-    """One student; `name` is its contract's, made different from the others'."""
+    """One student; `name` is its contract's, or another if two have the same."""
 
     name: str
     student: Student
     judge: Judge
+
+    @property
+    def topic(self) -> str:
+        """Its name as ROS allows it in a topic."""
+        word = ''.join(letter if letter.isascii() and letter.isalnum() else '_' for letter in self.name)
+        return word if word[:1].isalpha() else f'student_{word}'
 
     @property
     def contract(self) -> StudentContract:
@@ -52,15 +58,13 @@ def make_contestants(
     for path in models:
         student = stack.enter_context(Student.load(path, providers, threads=threads))
         name = _new_name(student, {one.name for one in found})
-        found.append(Contestant(name, student, Judge(student.contract, bag.label_key(student.contract))))
+        found.append(Contestant(name, student, Judge(student, bag.label_key(student.contract))))
     return found
 
 
 def _new_name(student: Student, taken: set[str]) -> str:
-    """The contract's name as a part of a topic's; two students of one name get the names of their files, or numbers."""
+    """The contract's name; students of one name get those of their files, or numbers."""
     for name in (student.contract.name, student.path.stem):
-        word = ''.join(letter if letter.isalnum() else '_' for letter in name)
-        word = word if word[:1].isalpha() else f'student_{word}'
-        if word not in taken:
-            return word
-    return next(f'{word}_{number}' for number in range(2, len(taken) + 3) if f'{word}_{number}' not in taken)
+        if name not in taken:
+            return name
+    return next(name for number in range(2, len(taken) + 3) if (name := f'{student.path.stem} {number}') not in taken)

@@ -86,9 +86,7 @@ class PictureBag:
             self.topic = find_picture_topic(self._reader, self._asked[0], TRUTH_TOPICS)
             self.camera_info_topic = find_camera_info_topic(self._reader, self.topic, self._asked[1])
             self.pictures = present[self.topic].message_count
-            self.truth_topics = tuple(
-                name for name in TRUTH_TOPICS if name in present and present[name].message_count
-            )
+            self.truth_topics = tuple(name for name in TRUTH_TOPICS if name in present and present[name].message_count)
             self._notes = read_label_notes(self._reader) if self.truth_topics else None
         except BaseException:
             self._reader.__exit__(None, None, None)
@@ -167,6 +165,4 @@ def truth_of(frame: Frame, key: LabelKey | None) -> GroundTruth | None:
     """
     if key is None or not frame.labels:
         return None
-    return decode_ground_truth(
-        frame.stamp_ns, frame.labels.get(topics.INSTANCES), frame.labels.get(topics.DEPTH), key
-    )
+    return decode_ground_truth(frame.stamp_ns, frame.labels.get(topics.INSTANCES), frame.labels.get(topics.DEPTH), key)

@@ -34,7 +34,8 @@ def as_data_url(bgr: NDArray[np.uint8], width_px: int, quality: int) -> str:
     """A JPEG that stands in the page itself."""
     height = max(1, round(bgr.shape[0] * width_px / bgr.shape[1]))
     rule = cv2.INTER_AREA if width_px < bgr.shape[1] else cv2.INTER_LINEAR
-    rgb = np.ascontiguousarray(cv2.resize(bgr, (width_px, height), interpolation=rule)[..., ::-1])
+    small = np.asarray(cv2.resize(bgr, (width_px, height), interpolation=rule), dtype=np.uint8)
+    rgb = np.ascontiguousarray(small[..., ::-1])
     return 'data:image/jpeg;base64,' + base64.b64encode(encode_jpeg(rgb, quality)).decode()
 
 
@@ -115,9 +116,7 @@ def draw_truth(rgb: NDArray[np.uint8], truth: GroundTruth, contract: StudentCont
     if truth.instance_ids is not None and truth.instance_labels is not None:
         ids, labels = truth.instance_ids, truth.instance_labels
         scores = np.ones(len(labels), np.float32)
-        boxes = np.array(
-            [_box_of(ids == row + 1) for row in range(len(labels))], np.float32
-        ).reshape(-1, 4)
+        boxes = np.array([_box_of(ids == row + 1) for row in range(len(labels))], np.float32).reshape(-1, 4)
     answer = Prediction(height, width, height, width, boxes, labels, scores, ids, truth.semantic, truth.depth)
     return draw_overlay(rgb, answer, contract, show_scores=False)
 

@@ -73,8 +73,8 @@ def _precision_recall(replay: Replay) -> list[Figure]:
                 'type': 'scatter',
                 'mode': 'lines',
                 'name': name,
-                'x': [round(float(value), 4) for value in curves[name].recall],
-                'y': [round(float(value), 4) for value in curves[name].precision],
+                'x': [round(float(value), 4) for value in curves[name].points.recall],
+                'y': [round(float(value), 4) for value in curves[name].points.precision],
             }
             for name in busiest
         ]
@@ -204,7 +204,9 @@ def _honesty(replay: Replay) -> Figure | None:
             'hoverinfo': 'skip',
         }
     )
-    sentence = 'Of the instances with a score, how many are right (IoU 0.5): below the dotted line scores promise too much.'
+    sentence = (
+        'Of the instances with a score, how many are right (IoU 0.5): below the dotted line scores promise too much.'
+    )
     return _figure('honesty', 'Are scores honest?', sentence, data, 'score', 'share that is right', [0, 1.02])
 
 

@@ -109,7 +109,7 @@ def class_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     names: dict[str, None] = {}
     for one in document['students']:
         for section in ('semantic', 'instances'):
-            names.update(dict.fromkeys(((one.get(section) or {}).get('per_class') or {})))
+            names.update(dict.fromkeys((one.get(section) or {}).get('per_class') or {}))
     rows = []
     for name in names:
         cells = []

@@ -93,9 +93,7 @@ def _detection(types: Any, head: Any, number: int, box: list[float], class_name:
         np.zeros(36),
     )
     hypothesis = types['vision_msgs/msg/ObjectHypothesis'](class_name, score)
-    centre = types['vision_msgs/msg/Pose2D'](
-        types['vision_msgs/msg/Point2D']((x0 + x1) / 2, (y0 + y1) / 2), 0.0
-    )
+    centre = types['vision_msgs/msg/Pose2D'](types['vision_msgs/msg/Point2D']((x0 + x1) / 2, (y0 + y1) / 2), 0.0)
     return types['vision_msgs/msg/Detection2D'](
         head,
         [types['vision_msgs/msg/ObjectHypothesisWithPose'](hypothesis, pose)],

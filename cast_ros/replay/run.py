@@ -21,9 +21,7 @@ import numpy as np
 import cast_ros
 from cast_ros.bags import BagError
 from cast_ros.bags.identity import fingerprint_of
-from cast_ros.errors import CastError
 from cast_ros.files import replacing
-from cast_ros.replay.agreement_watch import AgreementWatch
 from cast_ros.replay.contestant import Contestant, make_contestants
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.frames import Frame, PictureBag
@@ -101,7 +99,6 @@ def replay(
         bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
         contestants = make_contestants(models, bag, settings.providers, settings.threads, stack)
         thumbnails = Thumbnails(bag.pictures)
-        agreement = AgreementWatch(contestants)
         frames: list[dict[str, Any]] = []
         timings: list[dict[str, Any]] = []
         try:
@@ -113,8 +110,8 @@ def replay(
                     for frame in bag.frames():
                         if results is not None and frame.index == 0:
                             for one in contestants:
-                                results.write_classes(one.name, one.contract, frame.recorded_ns)
-                        line, timing = _answer(frame, contestants, agreement, thumbnails, results, settings)
+                                results.write_classes(one.topic, one.contract, frame.recorded_ns)
+                        line, timing = _answer(frame, contestants, thumbnails, results, settings)
                         _write_line(frames_file, line)
                         _write_line(timings_file, timing)
                         frames.append(line)
@@ -126,7 +123,7 @@ def replay(
                     raise ReplayError(_nothing_to_judge(bag, frames, incomplete))
         except OSError as error:
             raise ReplayError(f'{out}: cannot be written ({error}); free some space and start again') from error
-        document = _document(bag, contestants, agreement, frames, incomplete, settings)
+        document = _document(bag, contestants, frames, incomplete, settings)
     return Replay(document, frames, timings, contestants, thumbnails)
 
 
@@ -139,7 +136,6 @@ def _results(out: Path, bag: PictureBag, settings: ReplaySettings, stack: ExitSt
 def _answer(
     frame: Frame,
     contestants: Sequence[Contestant],
-    agreement: AgreementWatch,
     thumbnails: Thumbnails,
     results: ResultsBag | None,
     settings: ReplaySettings,
@@ -152,21 +148,18 @@ def _answer(
     if frame.rgb is None:
         return {**line, 'problem': frame.problem}, timing
     height, width = frame.rgb.shape[:2]
-    grey = float(cv2.mean(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY))[0])
-    line |= {'width': width, 'height': height, 'luminance': round(grey, 3), 'students': {}}
+    grey = round(float(cv2.mean(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY))[0]), 3)
+    line |= {'width': width, 'height': height, 'luminance': grey, 'students': {}}
     timing['students'] = {}
     shown: list[Prediction] = []
     for one in contestants:
         prediction = one.student.predict(frame.rgb, frame.fx_px, score_threshold=LEAST_SCORE)
         shown.append(prediction.with_scores_from(settings.score_threshold))
-        line['students'][one.name] = one.judge.look(frame, prediction, shown[-1])
+        line['students'][one.name] = one.judge.look(frame, prediction, shown[-1], grey)
         assert one.student.last_timing is not None
         timing['students'][one.name] = {key: round(value, 4) for key, value in asdict(one.student.last_timing).items()}
         if results is not None:
-            results.write_answer(one.name, frame, shown[-1], one.contract)
-    values = agreement.look(shown)
-    if values:
-        line['agreement'] = values
+            results.write_answer(one.topic, frame, shown[-1], one.contract)
     thumbnails.look(frame, contestants, shown)
     return line, timing
 
@@ -184,7 +177,6 @@ def _nothing_to_judge(bag: PictureBag, frames: list[dict[str, Any]], incomplete:
 def _document(
     bag: PictureBag,
     contestants: Sequence[Contestant],
-    agreement: AgreementWatch,
     frames: list[dict[str, Any]],
     incomplete: str,
     settings: ReplaySettings,
@@ -195,7 +187,7 @@ def _document(
         'schema': '1.0',
         'bag': {
             'name': bag.path.name,
-            'fingerprint': fingerprint_of(bag.path),
+            'fingerprint': fingerprint_of(bag.path)[0],
             'topic': bag.topic,
             'camera_info_topic': bag.camera_info_topic,
             'ground_truth': list(bag.truth_topics),
@@ -207,7 +199,7 @@ def _document(
             'incomplete': incomplete,
         },
         'students': [one.document() for one in contestants],
-        'agreement': agreement.compute(),
+        'agreement': None,
         'settings': asdict(settings),
         'versions': _versions(),
     }
@@ -223,6 +215,3 @@ def _versions() -> dict[str, str]:
         'numpy': np.__version__,
         'python': platform.python_version(),
     }
-
-
-__all__ = ['CastError', 'Replay', 'ReplaySettings', 'replay']

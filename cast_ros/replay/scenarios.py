@@ -154,9 +154,11 @@ def run_scenarios(path: Path, out: Path, said: Callable[[str], None] = lambda li
 
 def _judged(scenario: Scenario, document: dict[str, Any], path: Path) -> Iterator[Verdict]:
     for figure, limits in scenario.criteria.items():
-        subjects = [('', {'bag': document['bag']})] if figure.startswith('bag.') else [
-            (one['name'], one) for one in document['students']
-        ]
+        subjects = (
+            [('', {'bag': document['bag']})]
+            if figure.startswith('bag.')
+            else [(one['name'], one) for one in document['students']]
+        )
         for student, values in subjects:
             value = _figure_of(values, figure, f'{path}: scenario {scenario.name!r}')
             passed = value is not None and limits.holds(value)

@@ -47,7 +47,7 @@ class Prediction:
         return self.boxes * np.array([x_scale, y_scale, x_scale, y_scale], dtype=np.float32)
 
     def with_scores_from(self, score_threshold: float) -> Prediction:
-        """The same answer as if it had been asked for with this threshold, which is not below the one it was made with."""
+        """The same answer as if asked for with this threshold, which is not below the one that it was made with."""
         if self.scores is None or self.boxes is None or self.labels is None or self.instance_ids is None:
             return self
         # Rows stand best first, and the better row owns a contested pixel: cutting the end changes no other row.

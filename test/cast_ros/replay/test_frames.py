@@ -7,7 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_bags import HEIGHT, START_NS, STEP_NS, TOPIC, WIDTH, drive, picture_message, view, write_bag, write_labelled_bag
+from drawn_bags import (
+    HEIGHT,
+    START_NS,
+    STEP_NS,
+    TOPIC,
+    WIDTH,
+    drive,
+    picture_message,
+    view,
+    write_bag,
+    write_labelled_bag,
+)
 
 from cast_ros.bags import BagError, BagWriter
 from cast_ros.bags.messages import camera_info

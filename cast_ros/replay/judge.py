@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is noted of one student in a replay: picture by picture, and all together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cast_ros.evaluation.compare import Comparison, instance_frame
+from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey
+from cast_ros.metrics import (
+    FrameDepth,
+    FrameMatches,
+    MatchedFrames,
+    PrecisionRecall,
+    confusion_of,
+    frame_depth,
+    mean_iou,
+)
+from cast_ros.monitoring import DomainShiftMonitor, Level
+from cast_ros.replay.frames import Frame, truth_of
+from cast_ros.student import Prediction, Student, Timing
+
+
+@dataclass(frozen=True, eq=False)
+class FrameNote:
+    """What the comparisons of students are made of, of one picture; None where there is no truth or no answer."""
+
+    index: int
+    luminance: float
+    matches: FrameMatches | None
+    confusion: NDArray[np.integer[Any]] | None
+    depth: FrameDepth | None
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Precision and recall of one class, and how many instances there are to find."""
+
+    points: PrecisionRecall
+    true_count: int
+
+
+class Judge:
+    """Feed it picture by picture, then ask.
+
+    Attributes:
+        notes: of every picture that was judged.
+    """
+
+    def __init__(self, student: Student, key: LabelKey | None) -> None:
+        self.notes: list[FrameNote] = []
+        self._student = student
+        self._contract = student.contract
+        self._key = key
+        self._comparison = Comparison(self._contract)
+        statistics = self._contract.input_statistics
+        self._monitor = None if statistics is None else DomainShiftMonitor(statistics)
+        self._levels: list[Level] = []
+        self._timings: list[Timing] = []
+
+    def truth_of(self, frame: Frame) -> GroundTruth | None:
+        """In this student's classes; None without labels."""
+        return truth_of(frame, self._key)
+
+    def look(self, frame: Frame, prediction: Prediction, shown: Prediction, luminance: float) -> dict[str, Any]:
+        """Take in the answer that the student has just given.
+
+        Args:
+            frame: the picture.
+            prediction: nearly every row, for AP.
+            shown: rows above the threshold.
+            luminance: mean grey value.
+
+        Returns:
+            Values of this picture for frames.jsonl: the same in every run.
+
+        Raises:
+            ImageError: a picture of labels is damaged.
+        """
+        assert self._student.last_timing is not None
+        self._timings.append(self._student.last_timing)
+        values: dict[str, Any] = {}
+        if shown.scores is not None:
+            values['instances'] = len(shown.scores)
+        values |= self._shift_of(frame)
+        truth = self.truth_of(frame)
+        if truth is not None:
+            self._comparison.update(prediction, truth)
+            values |= self._note(frame, prediction, truth, luminance)
+        return values
+
+    def _shift_of(self, frame: Frame) -> dict[str, Any]:
+        if self._monitor is None or frame.rgb is None:
+            return {}
+        shift = self._monitor.update(frame.rgb, self._student.last_scores, frame.stamp_ns / 1e9)
+        self._levels.append(shift.level)
+        return {'shift': round(shift.distance, 6), 'shift_level': shift.level.name}
+
+    def _note(self, frame: Frame, prediction: Prediction, truth: GroundTruth, luminance: float) -> dict[str, Any]:
+        instances = instance_frame(prediction, truth)
+        matches = None if instances is None else FrameMatches.of(instances)
+        confusion = depth = None
+        values: dict[str, Any] = {}
+        if prediction.semantic is not None and truth.semantic is not None:
+            confusion = confusion_of(prediction.semantic, truth.semantic, len(self._contract.classes))
+            values['miou'] = _rounded(mean_iou(confusion[np.newaxis]))
+        if prediction.depth is not None and truth.depth is not None and self._contract.depth is not None:
+            depth = frame_depth(prediction.depth, truth.depth, self._contract.depth.cap_m)
+            values['abs_rel'] = _rounded(None if depth.errors is None else depth.errors['abs_rel'])
+        if matches is not None:
+            values['found'] = int(matches.is_true[0].sum())
+            values['to_find'] = sum(matches.true_counts.values())
+        self.notes.append(FrameNote(frame.index, luminance, matches, confusion, depth))
+        return values
+
+    def compute(self) -> dict[str, Any]:
+        """Everything for metrics.json; sections that cannot be measured are None."""
+        scores = self._comparison.compute()
+        total_ms = [timing.total_ms for timing in self._timings]
+        return {
+            'instances': None if scores.instances is None else scores.instances.as_dict(),
+            'semantic': None if scores.semantic is None else scores.semantic.as_dict(),
+            'depth': None if scores.depth is None else scores.depth.as_dict(),
+            'shift': None
+            if not self._levels
+            else {
+                f'{level.name.lower()}_share': sum(one is level for one in self._levels) / len(self._levels)
+                for level in Level
+            },
+            'timing_ms': {
+                **{f'p{share}': float(np.percentile(total_ms, share)) for share in (50, 95, 99)},
+                'inference_p50': float(np.median([timing.inference_ms for timing in self._timings])),
+            },
+        }
+
+    def precision_recall(self) -> dict[str, Curve]:
+        """By class, of those that have ground truth."""
+        matches = [note.matches for note in self.notes if note.matches is not None]
+        if not matches:
+            return {}
+        names = {number: self._contract.classes[number].name for number in self._contract.thing_ids}
+        frames = MatchedFrames(matches, names)
+        counts = {name: entry.true_count for name, entry in frames.per_class().items()}
+        return {name: Curve(points, counts[name]) for name, points in frames.curves().items() if points is not None}
+
+    def confusion_shares(self) -> dict[str, NDArray[np.float64]] | None:
+        """Of each class that has ground truth, which share of its pixels was taken for what; None without any."""
+        confusions = [note.confusion for note in self.notes if note.confusion is not None]
+        if not confusions:
+            return None
+        total = np.sum(confusions, axis=0)[:, : len(self._contract.classes)]
+        pixels = total.sum(axis=1)
+        return {
+            entry.name: total[entry.id] / pixels[entry.id] for entry in self._contract.classes if pixels[entry.id] > 0
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    """For files that are compared byte by byte: the last digits of a sum depend on the processor."""
+    return None if value is None else round(value, 6)
