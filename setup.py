@@ -40,7 +40,7 @@ setup(
         *find_packages('train', include=['cast_train', 'cast_train.*']),
     ],
     package_dir={'cast_train': 'train/cast_train'},
-    package_data={PACKAGE: ['py.typed'], 'cast_train': ['py.typed', 'methods/templates/*.j2']},
+    package_data={PACKAGE: ['py.typed', 'replay/templates/*.j2'], 'cast_train': ['py.typed', 'methods/templates/*.j2']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
@@ -67,6 +67,8 @@ setup(
         'gpu': ['onnxruntime-gpu>=1.17'],
         # ByteTrack is `trackers`, which asks for opencv-python beside our headless one: it is installed with --no-deps.
         'tracking': ['pydeprecate', 'requests', 'scipy', 'supervision>=0.31'],
+        # The report of `cast replay`.
+        'replay': ['jinja2>=3.1', 'plotly>=6'],
         'train': [
             'jinja2>=3.1',
             'lightning-fabric>=2.4',
@@ -87,6 +89,7 @@ setup(
             'hypothesis',
             'mypy',
             'pillow',
+            'playwright',
             'pyquaternion',
             'pytest>=8',
             'pytest-timeout',

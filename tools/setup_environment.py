@@ -48,7 +48,7 @@ STAGES = {
     'demo': Stage(('demo',), ('cpu',), ('vision_msgs',), 'about a minute, 600 MB, no torch'),
     'test': Stage(
         ('demo', 'test'),
-        ('cpu', 'tracking', 'train', 'test'),
+        ('cpu', 'tracking', 'replay', 'train', 'test'),
         ('vision_msgs', 'composition_interfaces', 'rosbag2_interfaces'),
         'some minutes, 6 GB with torch',
     ),

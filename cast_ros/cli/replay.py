@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from cast_ros.replay.run import Replay
+    from cast_ros.replay.run import Replay, ReplaySettings
 
 
 def replay(
@@ -29,23 +29,56 @@ def replay(
     ],
     threads: Annotated[int, typer.Option(help='Of one inference; 0 is one per core.', min=0)] = 0,
     results_bag: Annotated[bool, typer.Option(help='Write the answers as a bag too.')] = True,
+    live: Annotated[bool, typer.Option('--live', help='Also play the bag through DDS into the real node.')] = False,
+    rate: Annotated[float, typer.Option(help='Speed of that, 1 as recorded.', min=0.01)] = 1.0,
+    peak: Annotated[bool, typer.Option('--peak', help='Also find the highest rate that it can take.')] = False,
 ) -> None:
     """Replay a bag through students, and write report.html, metrics.json, frames.jsonl and results.mcap."""
     from cast_ros.replay.evaluation import evaluate_bag
     from cast_ros.replay.run import ReplaySettings
 
     settings = ReplaySettings(topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag)
+    figures = _through_dds(bag, model, out, settings, rate, peak) if live or peak else []
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(highlight=False)
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(bag.name)
         result = evaluate_bag(
-            bag, model, out, settings, lambda done, of: progress.update(task, completed=done, total=max(done, of))
+            bag,
+            model,
+            out,
+            settings,
+            lambda done, of: progress.update(task, completed=done, total=max(done, of)),
+            figures,
         )
     console.print(table_of(result))
     if result.document['bag']['incomplete']:
         console.print(f'The bag is damaged, its end is missing: {result.document["bag"]["incomplete"]}', markup=False)
     console.print(f'Look at {out / "report.html"}', markup=False, soft_wrap=True)
+
+
+def _through_dds(
+    bag: Path, models: list[Path], out: Path, settings: ReplaySettings, rate: float, peak: bool
+) -> list[dict[str, Any]]:
+    """One after the other: they share the machine."""
+    from cast_ros.nodes.live_replay import LiveOptions, find_peak, live_replay
+
+    out.mkdir(parents=True, exist_ok=True)
+    found = []
+    for number, model in enumerate(models):
+        options = LiveOptions(
+            bag,
+            model,
+            out / f'node_{number}.log',
+            settings.topic,
+            settings.camera_info_topic,
+            settings.score_threshold,
+        )
+        figures = live_replay(options, rate).as_dict()
+        if peak:
+            figures['peak_frame_rate'] = find_peak(options).sent_frame_rate
+        found.append(figures)
+    return found
 
 
 def table_of(result: Replay) -> Table:

@@ -28,6 +28,7 @@ from cast_ros.errors import CastError
 from cast_ros.nodes.bag_player import BagPlayer
 from cast_ros.nodes.demo.child import ChildNode
 from cast_ros.nodes.demo.recorder import Recorder
+from cast_ros.replay.frames import TRUTH_TOPICS
 from cast_ros.student import Student
 
 READY_WITHIN_S = 60.0
@@ -196,7 +197,7 @@ class _Stage:
         self._recorder.answers.clear()
         sent_s: dict[int, float] = {}
         with BagReader(self._options.bag) as reader:
-            topic = find_picture_topic(reader, self._options.topic)
+            topic = find_picture_topic(reader, self._options.topic, TRUTH_TOPICS)
             info = find_camera_info_topic(reader, topic, self._options.camera_info_topic)
             player = BagPlayer(self._node, reader, [topic] if info is None else [info, topic], rate, clock=True)
             try:
@@ -247,7 +248,7 @@ def _stage(options: LiveOptions) -> Iterator[_Stage]:
     with Student.load(options.model, threads=1) as student:
         heads = student.contract.heads
     with BagReader(options.bag) as reader:
-        topic = find_picture_topic(reader, options.topic)
+        topic = find_picture_topic(reader, options.topic, TRUTH_TOPICS)
         info = find_camera_info_topic(reader, topic, options.camera_info_topic)
         is_compressed = reader.topics()[topic].msgtype.endswith('CompressedImage')
     if is_compressed and not topic.endswith('/compressed'):

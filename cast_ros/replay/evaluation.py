@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from cast_ros.files import replacing
 from cast_ros.replay.comparison import BLOCK_LENGTH, differences, luminance_bins
@@ -27,6 +28,7 @@ def evaluate_bag(
     out: Path,
     settings: ReplaySettings,
     advance: Callable[[int, int], None] = lambda done, of: None,
+    live: Sequence[Mapping[str, Any]] = (),
 ) -> Replay:
     """Replay a bag and write everything that is to be known about it into a folder.
 
@@ -36,11 +38,13 @@ def evaluate_bag(
         out: folder.
         settings: how.
         advance: told after every picture how many of how many are done.
+        live: of each student, what came of the bag through DDS; shown in the report.
 
     Raises:
         BagError, StudentError, ReplayError: as `replay`.
     """
     result = replay(bag_path, models, out, settings, advance)
+    result.document['live'] = [dict(figures) for figures in live]
     result.document['block_length'] = BLOCK_LENGTH
     result.document['differences'] = differences(result)
     result.document['luminance_bins'] = luminance_bins(result)

@@ -28,6 +28,18 @@ HEADLINES: tuple[tuple[tuple[str, str], str, bool, bool], ...] = (
     (('timing_ms', 'p50'), 'time a picture (ms)', False, True),
 )
 
+_LIVE = {
+    'rate': 'speed of the bag',
+    'sent': 'pictures sent',
+    'num_missed_frames': 'of those not answered (NUM_MISSED_FRAMES)',
+    'mean_frame_rate': 'answers a second (MEAN_FRAME_RATE)',
+    'mean_sent_received_latency': 'mean latency, ms (MEAN_SENT_RECEIVED_LATENCY)',
+    'p95_sent_received_latency': 'p95 latency, ms',
+    'max_jitter': 'largest jitter, ms (MAX_JITTER)',
+    'std_dev_jitter': 'deviation of the jitter, ms (STD_DEV_JITTER)',
+    'peak_frame_rate': 'most pictures a second with less than 5 % missed',
+}
+
 
 def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]]) -> None:
     """Write the page.
@@ -60,6 +72,7 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
         plotly=get_plotlyjs(),
         quality=quality_of(replay)[1],
         worst=worst,
+        live=live_rows(replay.document),
         problems=[line for line in replay.frames if 'problem' in line][:20],
         provenance=provenance_rows(replay.document),
     )
@@ -124,6 +137,16 @@ def class_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
             ]
         if any(cell['value'] is not None for cell in cells):
             rows.append({'name': name, 'cells': cells})
+    return rows
+
+
+def live_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What came of the bag through DDS into the real node, figure by figure."""
+    rows = []
+    for key, title in _LIVE.items():
+        values = [figures.get(key) for figures in document['live']]
+        if any(value is not None for value in values):
+            rows.append({'title': title, 'values': ['–' if value is None else f'{value:.4g}' for value in values]})
     return rows
 
 

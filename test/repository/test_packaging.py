@@ -96,7 +96,15 @@ def test_the_heavy_libraries_are_extras(installed_prefix: Path) -> None:
     requirements = metadata.get_all('Requires-Dist', [])
     always = {requirement for requirement in requirements if 'extra ==' not in requirement}
     assert not [name for name in always if name.startswith(('torch', 'timm', 'onnxruntime'))]
-    assert sorted(metadata.get_all('Provides-Extra', [])) == ['cpu', 'gpu', 'render', 'test', 'train']
+    assert sorted(metadata.get_all('Provides-Extra', [])) == [
+        'cpu',
+        'gpu',
+        'render',
+        'replay',
+        'test',
+        'tracking',
+        'train',
+    ]
     assert [name for name in requirements if name.startswith('onnxruntime') and 'extra == "cpu"' in name]
     assert [name for name in requirements if name.startswith('onnxruntime-gpu') and 'extra == "gpu"' in name]
     assert metadata['License'] == 'Apache-2.0' or metadata['License-Expression'] == 'Apache-2.0'
