@@ -91,6 +91,7 @@ setup(
             'pytest>=8',
             'pytest-timeout',
             'ruff',
+            'torchmetrics>=1.5',
             'types-PyYAML',
         ],
     },

@@ -10,6 +10,7 @@ from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.frames import InstanceFrame
 from cast_ros.metrics.instance_matches import FrameMatches, MatchedFrames, PrecisionRecall
 from cast_ros.metrics.instances import ClassPrecision, InstanceMetrics, InstanceScores
+from cast_ros.metrics.panoptic import PanopticMetrics, PanopticQuality, PanopticScores
 from cast_ros.metrics.semantic import SemanticMetrics, SemanticScores, class_iou, confusion_of, mean_iou
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     'Interval',
     'MatchedFrames',
     'MetricError',
+    'PanopticMetrics',
+    'PanopticQuality',
+    'PanopticScores',
     'PrecisionRecall',
     'SemanticMetrics',
     'SemanticScores',

@@ -131,7 +131,8 @@ def class_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
     right = np.diagonal(confusion).astype(np.float64)
     true_pixels = confusion.sum(axis=1)
     union = true_pixels + confusion[:, :-1].sum(axis=0) - right
-    return np.divide(right, union, out=np.full_like(right, np.nan), where=true_pixels > 0)
+    iou: npt.NDArray[np.float64] = np.divide(right, union, out=np.full_like(right, np.nan), where=true_pixels > 0)
+    return iou
 
 
 def mean_iou(confusions: Confusion, counts: npt.NDArray[np.integer[Any]] | None = None) -> float | None:
