@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+from cast_ros.metrics.agreement import AgreementMetrics, AgreementScores
 from cast_ros.metrics.bootstrap import Interval, block_counts, paired_bootstrap
 from cast_ros.metrics.cityscapes import CityscapesInstanceMetrics, CityscapesScores
 from cast_ros.metrics.depth import DepthMetrics, DepthScores, FrameDepth, frame_depth, mean_depth_error
 from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.frames import InstanceFrame
+from cast_ros.metrics.id_switches import IdSwitches, IdSwitchScores
 from cast_ros.metrics.instance_matches import FrameMatches, MatchedFrames, PrecisionRecall
 from cast_ros.metrics.instances import ClassPrecision, InstanceMetrics, InstanceScores
 from cast_ros.metrics.panoptic import PanopticMetrics, PanopticQuality, PanopticScores
 from cast_ros.metrics.semantic import SemanticMetrics, SemanticScores, class_iou, confusion_of, mean_iou
+from cast_ros.metrics.temporal import TemporalFrame, TemporalMetrics, TemporalScores
 
 __all__ = [
+    'AgreementMetrics',
+    'AgreementScores',
     'CityscapesInstanceMetrics',
     'CityscapesScores',
     'ClassPrecision',
@@ -21,6 +26,8 @@ __all__ = [
     'DepthScores',
     'FrameDepth',
     'FrameMatches',
+    'IdSwitchScores',
+    'IdSwitches',
     'InstanceFrame',
     'InstanceMetrics',
     'InstanceScores',
@@ -33,6 +40,9 @@ __all__ = [
     'PrecisionRecall',
     'SemanticMetrics',
     'SemanticScores',
+    'TemporalFrame',
+    'TemporalMetrics',
+    'TemporalScores',
     'block_counts',
     'class_iou',
     'confusion_of',

@@ -149,7 +149,7 @@ def coloured(ids: Any, labels: Any, semantic: Any, nobody: int) -> Any:
 
 @pytest.mark.parametrize('seed', range(5))
 def test_random_pictures_give_the_numbers_of_torchmetrics(seed: int) -> None:
-    """torchmetrics also forgives what is missed under an answer of nobody, which the paper does not.
+    """The reference also forgives what is missed under an answer of nobody, which the paper does not.
 
     So nobody gets a class of its own there, which no truth has.
     """
