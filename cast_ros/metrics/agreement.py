@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cast_ros.metrics.depth import DepthMap
 from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.frames import IdMap, InstanceFrame, Labels
-from cast_ros.metrics.semantic import IGNORE, ClassMap
+from cast_ros.metrics.semantic import IGNORE, ClassMap, check_class_ids, check_class_names
 
 if TYPE_CHECKING:
     from cast_ros.student.prediction import Prediction
@@ -107,17 +107,6 @@ class AgreementMetrics:
         )
 
 
-def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """The names, if there is one and all fit beside 255.
-
-    Raises:
-        MetricError: there is none, or there are more than 255.
-    """
-    if not 0 < len(class_names) <= IGNORE:
-        raise MetricError(f'1 to {IGNORE} classes can be compared, there are {len(class_names)}')
-    return tuple(class_names)
-
-
 def semantic_pairs_of(one: ClassMap, other: ClassMap, class_count: int) -> Pairs:
     """(N+1, N+1) pixels by both classes; the last row and column are unlabelled.
 
@@ -131,12 +120,10 @@ def semantic_pairs_of(one: ClassMap, other: ClassMap, class_count: int) -> Pairs
     """
     if one.shape != other.shape:
         raise MetricError(f'maps of one picture must have one size, are {one.shape} and {other.shape}')
-    places = np.full(IGNORE + 1, -1, np.int64)
-    places[:class_count] = np.arange(class_count)
+    check_class_ids('the first', one, class_count)
+    check_class_ids('the second', other, class_count)
+    places = np.arange(IGNORE + 1)
     places[IGNORE] = class_count
-    for ids in (one, other):
-        if ids.size and (ids.min() < 0 or ids.max() > IGNORE or (places[ids] < 0).any()):
-            raise MetricError(f'class ids must be in 0..{class_count - 1} or {IGNORE}, are {ids.min()}..{ids.max()}')
     pairs = np.bincount((places[one] * (class_count + 1) + places[other]).ravel(), minlength=(class_count + 1) ** 2)
     return pairs.reshape(class_count + 1, class_count + 1)
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.frames import IdMap, InstanceFrame, Labels
-from cast_ros.metrics.semantic import IGNORE, ClassMap
+from cast_ros.metrics.semantic import IGNORE, ClassMap, check_class_ids, check_class_names
 
 LEAST_OVERLAP = 0.5
 _IOU, _FOUND, _INVENTED, _MISSED = range(4)
@@ -77,12 +77,10 @@ class PanopticMetrics:
             class_names: in the order of the class ids, which run from 0.
             thing_ids: of the classes that can be counted; the others are stuff.
         """
-        if not class_names:
-            raise MetricError('no class to evaluate')
+        self._names = check_class_names(class_names)
         unknown = sorted(set(thing_ids) - set(range(len(class_names))))
         if unknown:
             raise MetricError(f'things {unknown} are none of the classes 0..{len(class_names) - 1}')
-        self._names = tuple(class_names)
         self._is_thing = np.isin(np.arange(len(class_names)), list(thing_ids))
         self._sums: Sums = np.zeros((len(class_names), 4))
         self._frames = 0
@@ -200,10 +198,7 @@ def _segments(
     if semantic.shape != ids.shape:
         raise MetricError(f'maps of one picture must have one size, are {semantic.shape} and {ids.shape}')
     count = len(is_thing)
-    present = semantic[semantic != IGNORE]
-    if present.size and (present.min() < 0 or present.max() >= count):
-        worst = int(present.max() if present.max() >= count else present.min())
-        raise MetricError(f'{whose} class id {worst} is neither one of 0..{count - 1} nor {IGNORE}')
+    check_class_ids(whose, semantic, count)
     known = (labels >= 0) & (labels < count)
     classes = np.full(1 + len(labels) + count, -1, np.int64)
     classes[1 : len(labels) + 1][known] = np.where(is_thing[labels[known]], labels[known], -1)

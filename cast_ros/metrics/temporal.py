@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.metrics.agreement import (
-    check_class_names,
     log_depth_ratios,
     mean_known,
     same_class_iou,
@@ -25,6 +24,7 @@ from cast_ros.metrics.agreement import (
 )
 from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.optical_flow import Correspondence, correspond, grey_for_flow
+from cast_ros.metrics.semantic import check_class_names
 
 if TYPE_CHECKING:
     from cast_ros.student.prediction import Prediction

@@ -97,7 +97,7 @@ def test_nothing_found_by_both_is_undefined_and_by_one_is_zero() -> None:
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(MetricError, match='no picture'):
         AgreementMetrics(NAMES).compute()
-    with pytest.raises(MetricError, match='there are 0'):
+    with pytest.raises(MetricError, match='no class'):
         AgreementMetrics(())
     with pytest.raises(MetricError, match='there are 256'):
         AgreementMetrics([str(number) for number in range(256)])
@@ -107,5 +107,5 @@ def test_what_cannot_be_compared_is_refused() -> None:
         measure((answer(depth=[1] * 4), answer(depth=[1] * 3)))
     with pytest.raises(MetricError, match='of one size'):
         measure((answer(ids=[0] * 4), answer(ids=[0] * 3)))
-    with pytest.raises(MetricError, match=r'in 0\.\.2 or 255, are 0\.\.3'):
+    with pytest.raises(MetricError, match='the second class id 3 is neither'):
         measure((answer([ROAD] * 4), answer([ROAD, 3, ROAD, ROAD])))

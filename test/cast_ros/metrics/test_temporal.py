@@ -201,7 +201,7 @@ def test_what_is_no_picture_is_refused() -> None:
         metrics.update(0, np.zeros((90, 90), np.uint8), answer(0))
     with pytest.raises(MetricError, match='at least 16 pixels a side'):
         metrics.update(0, np.zeros((12, 90, 3), np.uint8), answer(0))
-    with pytest.raises(MetricError, match=r'class ids must be in 0\.\.2 or 255'):
+    with pytest.raises(MetricError, match='class id 7 is neither'):
         measure(answer(0), answer(1, semantic=np.full(SIZE, 7, np.uint8)))
-    with pytest.raises(MetricError, match='there are 0'):
+    with pytest.raises(MetricError, match='no class'):
         TemporalMetrics(())
