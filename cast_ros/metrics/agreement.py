@@ -166,7 +166,8 @@ def log_depth_ratios(depth: DepthMap, other: DepthMap) -> FloatArray:
     if depth.shape != other.shape:
         raise MetricError(f'maps of one picture must have one size, are {depth.shape} and {other.shape}')
     known = np.isfinite(depth) & np.isfinite(other) & (depth > 0) & (other > 0)
-    return np.abs(np.log(depth[known].astype(np.float64)) - np.log(other[known].astype(np.float64)))
+    ratios: FloatArray = np.abs(np.log(depth[known].astype(np.float64) / other[known]))
+    return ratios
 
 
 def mean_known(values: FloatArray) -> float | None:

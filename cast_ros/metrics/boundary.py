@@ -121,7 +121,7 @@ def boundary_sums_of(semantic: ClassMap, true_semantic: ClassMap, class_count: i
 def _boundary(mask: npt.NDArray[np.bool_], void: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(H, W) pixels of the mask, off void, that have a neighbour neither in the mask nor void nor off the picture."""
     inner = cv2.erode((mask | void).astype(np.uint8), _CROSS)
-    return mask & ~void & (inner == 0)
+    return np.logical_and(mask & ~void, inner == 0)
 
 
 def _near(boundary: npt.NDArray[np.bool_], reach_px: int) -> npt.NDArray[np.bool_]:

@@ -59,7 +59,8 @@ def grey_for_flow(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def correspond(before: npt.NDArray[np.uint8], now: npt.NDArray[np.uint8]) -> Correspondence:
     """Find the pixels of `now` in `before`, both (h, w) uint8 of one size, with dense inverse search (preset fast)."""
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    # OpenCV 4.6 has this name alone, the type stubs only the newer one.
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
     backward = search.calc(now, before, None)
     forward = search.calc(before, now, None)
     height, width = now.shape

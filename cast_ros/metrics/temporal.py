@@ -189,7 +189,8 @@ def _best_overlaps(before: _Answer, now: _Answer, flow: Correspondence) -> npt.N
     ids = np.where(flow.visible, now.instance_ids, 0)
     overlap = same_class_iou(ids, now.labels, carried, before.labels)
     judged = (seen >= LEAST_VISIBLE * pixels)[1:][seen[1:] > 0]
-    return overlap.max(axis=1, initial=0.0)[judged]
+    best: npt.NDArray[np.float64] = overlap.max(axis=1, initial=0.0)[judged]
+    return best
 
 
 def _at_flow_size(stamp_ns: int, rgb: npt.NDArray[np.uint8], prediction: Prediction) -> _Answer:
