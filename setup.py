@@ -94,6 +94,7 @@ setup(
             'pytest>=8',
             'pytest-timeout',
             'ruff',
+            'torchmetrics>=1.5',
             'types-PyYAML',
         ],
     },

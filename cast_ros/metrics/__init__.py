@@ -3,32 +3,57 @@
 
 from __future__ import annotations
 
+from cast_ros.metrics.agreement import AgreementMetrics, AgreementScores
 from cast_ros.metrics.bootstrap import Interval, block_counts, paired_bootstrap
+from cast_ros.metrics.boundary import BoundaryMetrics, BoundaryScores
 from cast_ros.metrics.cityscapes import CityscapesInstanceMetrics, CityscapesScores
 from cast_ros.metrics.depth import DepthMetrics, DepthScores, FrameDepth, frame_depth, mean_depth_error
+from cast_ros.metrics.depth_by import DepthByMetrics, DepthByScores, DepthPart
 from cast_ros.metrics.errors import MetricError
 from cast_ros.metrics.frames import InstanceFrame
+from cast_ros.metrics.id_switches import IdSwitches, IdSwitchScores
 from cast_ros.metrics.instance_matches import FrameMatches, MatchedFrames, PrecisionRecall
 from cast_ros.metrics.instances import ClassPrecision, InstanceMetrics, InstanceScores
+from cast_ros.metrics.panoptic import PanopticMetrics, PanopticQuality, PanopticScores
+from cast_ros.metrics.score_calibration import CalibrationMetrics, CalibrationScores, ReliabilityBin
 from cast_ros.metrics.semantic import SemanticMetrics, SemanticScores, class_iou, confusion_of, mean_iou
+from cast_ros.metrics.temporal import TemporalFrame, TemporalMetrics, TemporalScores
 
 __all__ = [
+    'AgreementMetrics',
+    'AgreementScores',
+    'BoundaryMetrics',
+    'BoundaryScores',
+    'CalibrationMetrics',
+    'CalibrationScores',
     'CityscapesInstanceMetrics',
     'CityscapesScores',
     'ClassPrecision',
+    'DepthByMetrics',
+    'DepthByScores',
     'DepthMetrics',
+    'DepthPart',
     'DepthScores',
     'FrameDepth',
     'FrameMatches',
+    'IdSwitchScores',
+    'IdSwitches',
     'InstanceFrame',
     'InstanceMetrics',
     'InstanceScores',
     'Interval',
     'MatchedFrames',
     'MetricError',
+    'PanopticMetrics',
+    'PanopticQuality',
+    'PanopticScores',
     'PrecisionRecall',
+    'ReliabilityBin',
     'SemanticMetrics',
     'SemanticScores',
+    'TemporalFrame',
+    'TemporalMetrics',
+    'TemporalScores',
     'block_counts',
     'class_iou',
     'confusion_of',

@@ -55,11 +55,7 @@ class SemanticMetrics:
         Args:
             class_names: in the order of the class ids, which run from 0.
         """
-        if not class_names:
-            raise MetricError('no class to evaluate')
-        if len(class_names) > IGNORE:
-            raise MetricError(f'at most {IGNORE} classes fit beside unlabelled, there are {len(class_names)}')
-        self._names = tuple(class_names)
+        self._names = check_class_names(class_names)
         self._confusion = np.zeros((len(class_names), len(class_names) + 1), dtype=np.int64)
         self._frames = 0
 
@@ -114,13 +110,9 @@ def confusion_of(semantic: ClassMap, true_semantic: ClassMap, class_count: int) 
     Raises:
         MetricError: sizes differ, or an id is neither a class nor 255.
     """
-    if semantic.shape != true_semantic.shape or semantic.ndim != 2:
-        raise MetricError(f'maps of one picture must have one size, are {semantic.shape} and {true_semantic.shape}')
+    check_class_maps(semantic, true_semantic, class_count)
     labelled = true_semantic != IGNORE
     truth, answer = true_semantic[labelled].astype(np.int64), semantic[labelled].astype(np.int64)
-    # Checked before unlabelled gets the next number, so that an answer with just that number does not pass for it.
-    _check('true', truth, class_count)
-    _check('predicted', answer[answer != IGNORE], class_count)
     answer[answer == IGNORE] = class_count
     pairs = np.bincount(truth * (class_count + 1) + answer, minlength=class_count * (class_count + 1))
     return pairs.reshape(class_count, class_count + 1)
@@ -148,7 +140,37 @@ def mean_iou(confusions: Confusion, counts: npt.NDArray[np.integer[Any]] | None 
     return float(known.mean()) if known.size else None
 
 
-def _check(whose: str, ids: npt.NDArray[np.int64], class_count: int) -> None:
-    if ids.size and (ids.min() < 0 or ids.max() >= class_count):
-        worst = int(ids.max() if ids.max() >= class_count else ids.min())
-        raise MetricError(f'{whose} class id {worst} is neither one of 0..{class_count - 1} nor {IGNORE}')
+def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """The names, if there is one and all fit beside 255.
+
+    Raises:
+        MetricError: there is none, or there are more than 255.
+    """
+    if not class_names:
+        raise MetricError('no class to evaluate')
+    if len(class_names) > IGNORE:
+        raise MetricError(f'at most {IGNORE} classes fit beside unlabelled, there are {len(class_names)}')
+    return tuple(class_names)
+
+
+def check_class_maps(semantic: ClassMap, true_semantic: ClassMap, class_count: int) -> None:
+    """Refuse maps that cannot be compared.
+
+    Raises:
+        MetricError: sizes differ, or an id is neither a class nor 255.
+    """
+    if semantic.shape != true_semantic.shape or semantic.ndim != 2:
+        raise MetricError(f'maps of one picture must have one size, are {semantic.shape} and {true_semantic.shape}')
+    check_class_ids('true', true_semantic, class_count)
+    check_class_ids('predicted', semantic, class_count)
+
+
+def check_class_ids(whose: str, ids: ClassMap, class_count: int) -> None:
+    """Refuse ids that are neither one of 0..class_count-1 nor 255; `whose` names them.
+
+    Raises:
+        MetricError: there is one.
+    """
+    wrong = ids[(ids != IGNORE) & ((ids < 0) | (ids >= class_count))]
+    if wrong.size:
+        raise MetricError(f'{whose} class id {int(wrong[0])} is neither one of 0..{class_count - 1} nor {IGNORE}')

@@ -22,7 +22,7 @@ Notes = Sequence[FrameNote]
 
 
 def differences(replay: Replay) -> dict[str, dict[str, Any]]:
-    """The second student minus the first: by figure, with the interval of 95 % over resampled blocks of pictures."""
+    """The second student minus the first: by place in metrics.json, with intervals of 95 % over blocks of pictures."""
     if len(replay.contestants) < 2:
         return {}
     found = {}
@@ -83,18 +83,18 @@ def _things(one: Contestant) -> dict[int, str]:
 
 
 def _instances(one: Contestant) -> dict[str, Callable[..., float | None]]:
-    return {'ap': MatchedFrames.ap, 'ap50': MatchedFrames.ap50} if _things(one) else {}
+    return {'instances.ap': MatchedFrames.ap, 'instances.ap50': MatchedFrames.ap50} if _things(one) else {}
 
 
 _FIGURES: tuple[tuple[str, str, Callable[[Contestant], dict[str, Callable[..., float | None]]]], ...] = (
     ('matches', 'matches', _instances),
-    ('confusion', 'confusion', lambda one: {'miou': mean_iou}),
+    ('confusion', 'confusion', lambda one: {'semantic.miou': mean_iou}),
     (
         'depth',
         'depth',
         lambda one: {
-            'abs_rel': mean_depth_error,
-            'rmse': lambda frames, counts: mean_depth_error(frames, counts, 'rmse'),
+            'depth.abs_rel': mean_depth_error,
+            'depth.rmse': lambda frames, counts: mean_depth_error(frames, counts, 'rmse'),
         },
     ),
 )

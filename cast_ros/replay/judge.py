@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.evaluation.compare import Comparison, instance_frame
+from cast_ros.evaluation.compare import Comparison, instance_frame_of
 from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey
 from cast_ros.metrics import (
     FrameDepth,
     FrameMatches,
     MatchedFrames,
     PrecisionRecall,
+    TemporalMetrics,
     confusion_of,
     frame_depth,
     mean_iou,
@@ -56,7 +57,9 @@ class Judge:
         self._student = student
         self._contract = student.contract
         self._key = key
-        self._comparison = Comparison(self._contract)
+        self._comparison = Comparison(self._contract, detailed=True)
+        self._temporal = TemporalMetrics(self._contract.class_names)
+        self._pairs = 0
         statistics = self._contract.input_statistics
         self._monitor = None if statistics is None else DomainShiftMonitor(statistics)
         self._levels: list[Level] = []
@@ -86,10 +89,10 @@ class Judge:
         values: dict[str, Any] = {}
         if shown.scores is not None:
             values['instances'] = len(shown.scores)
-        values |= self._shift_of(frame)
+        values |= self._shift_of(frame) | self._steadiness_of(frame, shown)
         truth = self.truth_of(frame)
         if truth is not None:
-            self._comparison.update(prediction, truth)
+            self._comparison.update(prediction, truth, shown)
             values |= self._note(frame, prediction, truth, luminance)
         return values
 
@@ -100,8 +103,20 @@ class Judge:
         self._levels.append(shift.level)
         return {'shift': round(shift.distance, 6), 'shift_level': shift.level.name}
 
+    def _steadiness_of(self, frame: Frame, shown: Prediction) -> dict[str, Any]:
+        assert frame.rgb is not None
+        found = self._temporal.update(frame.stamp_ns, frame.rgb, shown)
+        if found is None:
+            return {}
+        self._pairs += 1
+        return {
+            'mask_consistency': _rounded(found.mask_consistency),
+            'instance_consistency': _rounded(found.instance_consistency),
+            'depth_flicker': _rounded(found.depth_flicker),
+        }
+
     def _note(self, frame: Frame, prediction: Prediction, truth: GroundTruth, luminance: float) -> dict[str, Any]:
-        instances = instance_frame(prediction, truth)
+        instances = instance_frame_of(prediction, truth)
         matches = None if instances is None else FrameMatches.of(instances)
         confusion = depth = None
         values: dict[str, Any] = {}
@@ -120,11 +135,11 @@ class Judge:
     def compute(self) -> dict[str, Any]:
         """Everything for metrics.json; sections that cannot be measured are None."""
         scores = self._comparison.compute()
+        sections = ('instances', 'semantic', 'depth', 'panoptic', 'boundary', 'calibration', 'depth_by')
         total_ms = [timing.total_ms for timing in self._timings]
         return {
-            'instances': None if scores.instances is None else scores.instances.as_dict(),
-            'semantic': None if scores.semantic is None else scores.semantic.as_dict(),
-            'depth': None if scores.depth is None else scores.depth.as_dict(),
+            **{name: None if (part := getattr(scores, name)) is None else part.as_dict() for name in sections},
+            'temporal': self._steadiness(),
             'shift': None
             if not self._levels
             else {
@@ -136,6 +151,12 @@ class Judge:
                 'inference_p50': float(np.median([timing.inference_ms for timing in self._timings])),
             },
         }
+
+    def _steadiness(self) -> dict[str, Any] | None:
+        if not self._pairs:
+            return None
+        # The single pictures are in frames.jsonl.
+        return {name: value for name, value in self._temporal.compute().as_dict().items() if name != 'frames'}
 
     def precision_recall(self) -> dict[str, Curve]:
         """By class, of those that have ground truth."""

@@ -96,15 +96,16 @@ def _precision_recall(replay: Replay) -> list[Figure]:
 def _by_distance(replay: Replay) -> Figure | None:
     data = []
     for number, one in enumerate(replay.document['students']):
-        bins = [entry for entry in one.get('depth_by_distance') or [] if entry['abs_rel'] is not None]
+        parts = (one['depth_by'] or {}).get('by_distance', {})
+        bins = {name: part['abs_rel'] for name, part in parts.items() if part['abs_rel'] is not None}
         if bins:
             data.append(
                 {
                     'type': 'bar',
                     'name': one['name'],
                     'marker': {'color': colour(number)},
-                    'x': [f'{entry["from_m"]:g}–{entry["to_m"]:g} m' for entry in bins],
-                    'y': [round(entry['abs_rel'], 4) for entry in bins],
+                    'x': list(bins),
+                    'y': [round(value, 4) for value in bins.values()],
                 }
             )
     if not data:
@@ -178,7 +179,7 @@ def _confusions(replay: Replay) -> list[Figure]:
 def _honesty(replay: Replay) -> Figure | None:
     data = []
     for number, one in enumerate(replay.document['students']):
-        bins = [entry for entry in (one.get('calibration') or {}).get('bins', []) if entry['count']]
+        bins = [entry for entry in (one['calibration'] or {}).get('bins', []) if entry['count']]
         if bins:
             data.append(
                 {

@@ -13,19 +13,19 @@ from cast_ros.replay.gallery import WorstPicture
 from cast_ros.replay.plots import colour, figures, quality_of, seconds_of
 from cast_ros.replay.run import Replay
 
-# Path in the document of a student, name for people, whether it is a fraction, whether less is better.
-HEADLINES: tuple[tuple[tuple[str, str], str, bool, bool], ...] = (
-    (('instances', 'ap'), 'AP', True, False),
-    (('instances', 'ap50'), 'AP50', True, False),
-    (('panoptic', 'pq'), 'PQ', True, False),
-    (('semantic', 'miou'), 'mIoU', True, False),
-    (('boundary', 'f_score'), 'boundary F', True, False),
-    (('depth', 'abs_rel'), 'AbsRel', False, True),
-    (('depth', 'rmse'), 'RMSE (m)', False, True),
-    (('calibration', 'expected_error'), 'score error', True, True),
-    (('temporal', 'mask_consistency'), 'mask consistency', True, False),
-    (('temporal', 'depth_flicker'), 'depth flicker', False, True),
-    (('timing_ms', 'p50'), 'time a picture (ms)', False, True),
+# Place in the document of a student, name for people, whether it is a fraction, whether less is better.
+HEADLINES: tuple[tuple[str, str, bool, bool], ...] = (
+    ('instances.ap', 'AP', True, False),
+    ('instances.ap50', 'AP50', True, False),
+    ('panoptic.all.pq', 'PQ', True, False),
+    ('semantic.miou', 'mIoU', True, False),
+    ('boundary.mean_f', 'boundary F', True, False),
+    ('depth.abs_rel', 'AbsRel', False, True),
+    ('depth.rmse', 'RMSE (m)', False, True),
+    ('calibration.expected_error', 'score error', True, True),
+    ('temporal.mask_consistency', 'mask consistency', True, False),
+    ('temporal.depth_flicker', 'depth flicker', False, True),
+    ('timing_ms.p50', 'time a picture (ms)', False, True),
 )
 
 _LIVE = {
@@ -94,11 +94,11 @@ def summary_of(document: dict[str, Any]) -> str:
 def headline_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Figure by figure: its value for every student, and how the second differs from the first."""
     rows = []
-    for (section, key), title, is_share, less_is_better in HEADLINES:
-        values = [(one.get(section) or {}).get(key) for one in document['students']]
+    for place, title, is_share, less_is_better in HEADLINES:
+        values = [_at(one, place) for one in document['students']]
         if all(value is None for value in values):
             continue
-        interval = document['differences'].get(key) if section != 'timing_ms' else None
+        interval = document['differences'].get(place)
         rows.append(
             {
                 'title': title,
@@ -107,6 +107,13 @@ def headline_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _at(values: dict[str, Any], place: str) -> float | None:
+    node: Any = values
+    for part in place.split('.'):
+        node = None if node is None else node[part]
+    return None if node is None else float(node)
 
 
 def _difference(interval: dict[str, float], is_share: bool, less_is_better: bool) -> dict[str, str]:
@@ -129,7 +136,7 @@ def class_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
         for one in document['students']:
             iou = ((one.get('semantic') or {}).get('per_class') or {}).get(name)
             precision = ((one.get('instances') or {}).get('per_class') or {}).get(name) or {}
-            inside = (one.get('depth_in_instances') or {}).get(name) or {}
+            inside = ((one.get('depth_by') or {}).get('by_class') or {}).get(name) or {}
             cells += [
                 {'text': shown(iou, True), 'value': iou},
                 {'text': shown(precision.get('ap'), True), 'value': precision.get('ap')},

@@ -22,6 +22,7 @@ import cast_ros
 from cast_ros.bags import BagError
 from cast_ros.bags.identity import fingerprint_of
 from cast_ros.files import replacing
+from cast_ros.metrics import AgreementMetrics
 from cast_ros.replay.contestant import Contestant, make_contestants
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.frames import Frame, PictureBag
@@ -99,6 +100,7 @@ def replay(
         bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
         contestants = make_contestants(models, bag, settings.providers, settings.threads, stack)
         thumbnails = Thumbnails(bag.pictures)
+        agreement = _agreement_of(contestants)
         frames: list[dict[str, Any]] = []
         timings: list[dict[str, Any]] = []
         try:
@@ -111,7 +113,7 @@ def replay(
                         if results is not None and frame.index == 0:
                             for one in contestants:
                                 results.write_classes(one.topic, one.contract, frame.recorded_ns)
-                        line, timing = _answer(frame, contestants, thumbnails, results, settings)
+                        line, timing = _answer(frame, contestants, agreement, thumbnails, results, settings)
                         _write_line(frames_file, line)
                         _write_line(timings_file, timing)
                         frames.append(line)
@@ -123,7 +125,7 @@ def replay(
                     raise ReplayError(_nothing_to_judge(bag, frames, incomplete))
         except OSError as error:
             raise ReplayError(f'{out}: cannot be written ({error}); free some space and start again') from error
-        document = _document(bag, contestants, frames, incomplete, settings)
+        document = _document(bag, contestants, agreement, frames, incomplete, settings)
     return Replay(document, frames, timings, contestants, thumbnails)
 
 
@@ -133,9 +135,17 @@ def _results(out: Path, bag: PictureBag, settings: ReplaySettings, stack: ExitSt
     return stack.enter_context(ResultsBag(path, bag.topic)) if settings.results_bag else None
 
 
+def _agreement_of(contestants: Sequence[Contestant]) -> AgreementMetrics | None:
+    """Of the first two students, if they speak of the same classes."""
+    if len(contestants) < 2 or contestants[0].contract.class_names != contestants[1].contract.class_names:
+        return None
+    return AgreementMetrics(contestants[0].contract.class_names)
+
+
 def _answer(
     frame: Frame,
     contestants: Sequence[Contestant],
+    agreement: AgreementMetrics | None,
     thumbnails: Thumbnails,
     results: ResultsBag | None,
     settings: ReplaySettings,
@@ -160,6 +170,8 @@ def _answer(
         timing['students'][one.name] = {key: round(value, 4) for key, value in asdict(one.student.last_timing).items()}
         if results is not None:
             results.write_answer(one.topic, frame, shown[-1], one.contract)
+    if agreement is not None:
+        agreement.update(shown[0], shown[1])
     thumbnails.look(frame, contestants, shown)
     return line, timing
 
@@ -177,6 +189,7 @@ def _nothing_to_judge(bag: PictureBag, frames: list[dict[str, Any]], incomplete:
 def _document(
     bag: PictureBag,
     contestants: Sequence[Contestant],
+    agreement: AgreementMetrics | None,
     frames: list[dict[str, Any]],
     incomplete: str,
     settings: ReplaySettings,
@@ -199,7 +212,7 @@ def _document(
             'incomplete': incomplete,
         },
         'students': [one.document() for one in contestants],
-        'agreement': None,
+        'agreement': None if agreement is None else agreement.compute().as_dict(),
         'settings': asdict(settings),
         'versions': _versions(),
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from cast_ros.evaluation.ground_truth import (
     read_ground_truth,
 )
 from cast_ros.images import ImageError, encode_png
-from cast_ros.metrics import MetricError
+from cast_ros.metrics import MetricError, PanopticQuality
 from cast_ros.student import ClassInfo, DepthSpec, InputSpec, Prediction, StudentContract, StudentError
 
 NAMES = {7: 'road', 23: 'sky', 24: 'person', 26: 'car', 27: 'truck'}
@@ -171,6 +172,40 @@ def test_the_street_drive_compared_with_itself_is_perfect(project_root: Path) ->
     assert scores.semantic.miou == 1.0
     assert (scores.depth.abs_rel, scores.depth.delta1) == (0.0, 1.0)
     assert {name for name, iou in scores.semantic.per_class.items() if iou is not None} == set(contract.class_names)
+
+
+def test_details_come_on_request_and_change_nothing_else(project_root: Path) -> None:
+    contract = full_contract()
+    plain, detailed = Comparison(contract), Comparison(contract, detailed=True)
+    for truth in itertools.islice(read_ground_truth(project_root / 'assets' / 'street_drive.mcap', contract), 3):
+        for comparison in (plain, detailed):
+            comparison.update(truth_as_prediction(truth), truth)
+    without, scores = plain.compute(), detailed.compute()
+    assert (without.panoptic, without.boundary, without.calibration, without.depth_by) == (None,) * 4
+    assert scores.instances == without.instances
+    assert scores.depth == without.depth
+    assert scores.panoptic is not None
+    assert scores.panoptic.all == PanopticQuality(1.0, 1.0, 1.0)
+    assert scores.boundary is not None
+    assert scores.boundary.mean_f == 1.0
+    assert scores.depth_by is not None
+    near = scores.depth_by.by_distance['5-10 m']
+    assert (near.abs_rel, near.pixels > 1000) == (0.0, True)
+    assert scores.depth_by.by_class['car'].pixels > 100
+    # All are right, and their scores fall from 1 to 0.5.
+    assert scores.calibration is not None
+    assert scores.calibration.overconfidence == pytest.approx(-0.25, abs=0.02)
+
+
+def test_details_without_labels_are_none() -> None:
+    comparison = Comparison(CONTRACT, detailed=True)
+    comparison.update(Prediction(2, 2, 2, 2), GroundTruth(0, semantic=np.zeros((2, 2), np.uint8)))
+    scores = comparison.compute()
+    assert (scores.panoptic, scores.boundary, scores.calibration, scores.depth_by) == (None,) * 4
+    zeros = np.zeros((2, 2), np.uint8)
+    comparison.update(Prediction(2, 2, 2, 2, semantic=zeros), GroundTruth(0, semantic=zeros))
+    assert comparison.compute().boundary is not None
+    assert comparison.compute().panoptic is None
 
 
 def test_what_is_missing_on_either_side_is_not_judged() -> None:

@@ -59,11 +59,11 @@ def test_a_student_that_mistakes_cars_for_persons_is_worse_for_certain(
     tmp_path: Path, street_bag: Path, student: Path, blind: Path
 ) -> None:
     document = evaluate_bag(street_bag, [student, blind], tmp_path, SETTINGS).document
-    for figure in ('ap', 'miou'):
+    for figure in ('instances.ap', 'semantic.miou'):
         interval = document['differences'][figure]
         assert interval['low'] <= interval['difference'] <= interval['high'] < -0.3
     # Depth is the same network's.
-    assert document['differences']['abs_rel']['difference'] == 0
+    assert document['differences']['depth.abs_rel']['difference'] == 0
     assert [one['name'] for one in document['students']] == ['tiny', 'blind']
 
 
