@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bag through DDS into the real node: what is missed, how late answers come, and the most that the node takes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
+
+from drawn_replay import write_street_bag
+from tiny_student import tiny_student
+
+from cast_ros.nodes.live_replay import LiveFigures, LiveOptions, LiveReplayError, figures_of, find_peak, live_replay
+from cast_ros.student import StudentError
+
+
+@pytest.fixture(scope='module')
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_student(tmp_path_factory.mktemp('student') / 'tiny.onnx')
+
+
+def test_figures_are_those_of_ros2_benchmark() -> None:
+    sent = {1: 0.0, 2: 0.1, 3: 0.2, 4: 0.3}
+    figures = figures_of(2.0, sent, {1: 0.05, 2: 0.16, 4: 0.37})
+    assert (figures.sent, figures.num_missed_frames, figures.missed_share) == (4, 1, 0.25)
+    assert figures.sent_frame_rate == pytest.approx(10.0)
+    assert figures.mean_frame_rate == pytest.approx(2 / 0.32)
+    assert figures.first_sent_received_latency == pytest.approx(50)
+    assert figures.last_sent_received_latency == pytest.approx(70)
+    assert figures.mean_sent_received_latency == pytest.approx(60)
+    # Gaps of 110 and 210 ms about their mean of 160.
+    assert (figures.max_jitter, figures.mean_jitter) == (pytest.approx(50), pytest.approx(50))
+    assert figures.std_dev_jitter == pytest.approx(0, abs=1e-9)
+
+
+def test_without_an_answer_there_is_no_latency() -> None:
+    figures = figures_of(1.0, {1: 0.0}, {})
+    assert figures.num_missed_frames == 1
+    assert figures.mean_sent_received_latency is None
+    assert figures.max_jitter is None
+    assert figures_of(1.0, {}, {}).missed_share == 0
+
+
+def test_a_slow_bag_is_answered_whole(tmp_path: Path, student: Path) -> None:
+    bag = write_street_bag(tmp_path / 'bag', 12)
+    figures = live_replay(LiveOptions(bag, student, tmp_path / 'node.log'), rate=0.5)
+    assert figures.sent == 12
+    assert figures.num_missed_frames == 0
+    assert figures.sent_frame_rate == pytest.approx(5, rel=0.1)
+    assert figures.mean_sent_received_latency is not None
+    assert 0 < figures.mean_sent_received_latency < 1000
+
+
+def test_the_peak_is_between_what_held_and_what_did_not(tmp_path: Path, student: Path) -> None:
+    bag = write_street_bag(tmp_path / 'bag', 30)
+    probes: list[LiveFigures] = []
+    peak = find_peak(LiveOptions(bag, student, tmp_path / 'node.log'), probes.append)
+    assert peak in probes
+    if peak.rate > 1:
+        assert peak.missed_share < 0.05
+        slower = [probe for probe in probes if probe.missed_share >= 0.05 and probe.rate > peak.rate]
+        assert not slower or min(probe.rate for probe in slower) / peak.rate < 2.01
+        assert math.isfinite(peak.sent_frame_rate or math.inf)
+
+
+def test_a_node_that_cannot_start_says_why(tmp_path: Path) -> None:
+    bag = write_street_bag(tmp_path / 'bag', 2)
+    model = tiny_student(tmp_path / 'model.onnx', contract=None)
+    with pytest.raises(StudentError, match='without a contract'):
+        live_replay(LiveOptions(bag, model, tmp_path / 'node.log'))
+
+
+def test_compressed_pictures_on_a_name_that_image_transport_would_not_give_are_refused(
+    tmp_path: Path, student: Path
+) -> None:
+    from drawn_bags import START_NS, picture_message, view
+
+    from cast_ros.bags import BagWriter
+
+    with BagWriter(tmp_path / 'bag') as writer:
+        writer.write('/camera/jpeg', START_NS, picture_message(START_NS, view(0), 'jpeg'))
+    with pytest.raises(LiveReplayError, match='does not end in /compressed'):
+        live_replay(LiveOptions(tmp_path / 'bag', student, tmp_path / 'node.log'))
