@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cast_ros.replay.frames import Frame, PictureBag
 
 MOST_THUMBNAILS = 120
-THUMBNAIL_WIDTH_PX, THUMBNAIL_QUALITY = 240, 60
+THUMBNAIL_WIDTH_PX, THUMBNAIL_QUALITY = 320, 65
 WORST_WIDTH_PX, WORST_QUALITY = 480, 75
 WORST_OF_EACH = 4
 # Pictures beside each other are the same picture to a reader.
