@@ -50,7 +50,7 @@ class Comparison:
     Args:
         contract: of the student that made the predictions.
         detailed: also panoptic quality, boundaries, calibration of scores, and depth by distance and class. They take
-            several times as long as the rest, so a trainer goes without.
+            longer than the rest, so a trainer goes without.
     """
 
     def __init__(self, contract: StudentContract, detailed: bool = False) -> None:

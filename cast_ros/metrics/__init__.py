@@ -14,7 +14,13 @@ from cast_ros.metrics.frames import InstanceFrame
 from cast_ros.metrics.id_switches import IdSwitches, IdSwitchScores
 from cast_ros.metrics.instance_matches import FrameMatches, MatchedFrames, PrecisionRecall
 from cast_ros.metrics.instances import ClassPrecision, InstanceMetrics, InstanceScores
-from cast_ros.metrics.panoptic import PanopticMetrics, PanopticQuality, PanopticScores
+from cast_ros.metrics.panoptic import (
+    PanopticMetrics,
+    PanopticQuality,
+    PanopticScores,
+    mean_panoptic_quality,
+    panoptic_sums_of,
+)
 from cast_ros.metrics.score_calibration import CalibrationMetrics, CalibrationScores, ReliabilityBin
 from cast_ros.metrics.semantic import SemanticMetrics, SemanticScores, class_iou, confusion_of, mean_iou
 from cast_ros.metrics.temporal import TemporalFrame, TemporalMetrics, TemporalScores
@@ -60,5 +66,7 @@ __all__ = [
     'frame_depth',
     'mean_depth_error',
     'mean_iou',
+    'mean_panoptic_quality',
     'paired_bootstrap',
+    'panoptic_sums_of',
 ]

@@ -60,7 +60,6 @@ class AgreementMetrics:
         """
         self._names = check_class_names(class_names)
         self._pairs: Pairs = np.zeros((len(self._names) + 1,) * 2, np.int64)
-        self._has_semantic = False
         self._best: list[float] = []
         self._matches = 0
         self._log_ratios: list[float] = []
@@ -72,18 +71,20 @@ class AgreementMetrics:
         Raises:
             MetricError: sizes differ, or an id is neither a class nor 255.
         """
+        pairs, overlap, ratios = np.zeros_like(self._pairs), np.zeros((0, 0)), np.zeros(0)
         if one.semantic is not None and other.semantic is not None:
-            self._pairs += semantic_pairs_of(one.semantic, other.semantic, len(self._names))
-            self._has_semantic = True
+            pairs = semantic_pairs_of(one.semantic, other.semantic, len(self._names))
         if one.instance_ids is not None and other.instance_ids is not None:
             assert one.labels is not None
             assert other.labels is not None
             overlap = same_class_iou(one.instance_ids, one.labels, other.instance_ids, other.labels)
-            self._best += [*overlap.max(axis=1, initial=0.0), *overlap.max(axis=0, initial=0.0)]
-            self._matches += _matches(overlap)
         if one.depth is not None and other.depth is not None:
             ratios = log_depth_ratios(one.depth, other.depth)
-            self._log_ratios += [float(np.median(ratios))] if ratios.size else []
+        # Only now: a picture that was refused must leave nothing behind.
+        self._pairs += pairs
+        self._best += [*overlap.max(axis=1, initial=0.0).tolist(), *overlap.max(axis=0, initial=0.0).tolist()]
+        self._matches += _matches(overlap)
+        self._log_ratios += [float(np.median(ratios))] if ratios.size else []
         self._frames += 1
 
     def compute(self) -> AgreementScores:
@@ -96,7 +97,7 @@ class AgreementMetrics:
             raise MetricError('no picture was compared, so there is no agreement')
         iou = symmetric_iou(self._pairs)
         return AgreementScores(
-            miou=mean_known(iou) if self._has_semantic else None,
+            miou=mean_known(iou),
             per_class={
                 name: None if np.isnan(value) else float(value) for name, value in zip(self._names, iou, strict=True)
             },

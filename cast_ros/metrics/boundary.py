@@ -106,14 +106,19 @@ def boundary_sums_of(semantic: ClassMap, true_semantic: ClassMap, class_count: i
     """
     check_class_maps(semantic, true_semantic, class_count)
     void = true_semantic == IGNORE
-    reach_px = math.ceil(tolerance * math.hypot(*semantic.shape))
+    disk = _disk(math.ceil(tolerance * math.hypot(*semantic.shape)))
     sums = np.zeros((class_count, 4), np.int64)
     # Unlabelled in the answer is a neighbour like any other class; void is not.
     for class_id in np.union1d(np.unique(semantic), np.unique(true_semantic)):
         if class_id == IGNORE:
             continue
         answer, truth = _boundary(semantic == class_id, void), _boundary(true_semantic == class_id, void)
-        found, reached = answer & _near(truth, reach_px), truth & _near(answer, reach_px)
+        # Nothing outside is near anything: most classes cover a small part of the picture.
+        extent = _extent(answer | truth)
+        answer, truth = answer[extent], truth[extent]
+        if not answer.size:
+            continue
+        found, reached = answer & _near(truth, disk), truth & _near(answer, disk)
         sums[class_id] = [np.count_nonzero(one) for one in (answer, found, truth, reached)]
     return sums
 
@@ -121,15 +126,27 @@ def boundary_sums_of(semantic: ClassMap, true_semantic: ClassMap, class_count: i
 def _boundary(mask: npt.NDArray[np.bool_], void: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(H, W) pixels of the mask, off void, that have a neighbour neither in the mask nor void nor off the picture."""
     inner = cv2.erode((mask | void).astype(np.uint8), _CROSS)
-    boundary: npt.NDArray[np.bool_] = np.logical_and(mask & ~void, inner == 0)
-    return boundary
+    edge: npt.NDArray[np.bool_] = mask & ~void & (inner == 0)
+    return edge
 
 
-def _near(boundary: npt.NDArray[np.bool_], reach_px: int) -> npt.NDArray[np.bool_]:
-    if not boundary.any():
-        return boundary
-    distance = cv2.distanceTransform((~boundary).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= reach_px, dtype=np.bool_)
+def _near(boundary: npt.NDArray[np.bool_], disk: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels within the disk around a boundary pixel; at these radii faster than a distance transform."""
+    near: npt.NDArray[np.bool_] = cv2.dilate(boundary.astype(np.uint8), disk) > 0
+    return near
+
+
+def _disk(radius_px: int) -> npt.NDArray[np.uint8]:
+    """Ours, because OpenCV's ellipse is not all pixels within the radius."""
+    y, x = np.ogrid[-radius_px : radius_px + 1, -radius_px : radius_px + 1]
+    disk: npt.NDArray[np.uint8] = (x * x + y * y <= radius_px * radius_px).astype(np.uint8)
+    return disk
+
+
+def _extent(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns around the pixels of the mask."""
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return slice(y, y + height), slice(x, x + width)
 
 
 def _f_score(answered: int, right: int, true: int, found: int) -> float | None:

@@ -115,7 +115,8 @@ class TemporalMetrics:
         Args:
             stamp_ns: of the picture.
             rgb: (H, W, 3) uint8.
-            prediction: its answer, in the geometry of the picture or of the network.
+            prediction: its answer, in the geometry of the picture or of the network, unless that is letterboxed: its
+                maps are stretched over the picture.
 
         Returns:
             The comparison with the picture before; None if there is none to compare with.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cast_ros.bags import BagError, BagWriter
+from cast_ros.bags import BagError, BagReader, BagWriter
 from cast_ros.bags.messages import compressed_image, image, label_info, text
 from cast_ros.evaluation import topics
 from cast_ros.evaluation.answers import prediction_from_messages
@@ -21,8 +21,8 @@ from cast_ros.evaluation.ground_truth import (
     decode_instances,
     read_ground_truth,
 )
-from cast_ros.images import ImageError, encode_png
-from cast_ros.metrics import MetricError, PanopticQuality
+from cast_ros.images import ImageError, decode_compressed, encode_png
+from cast_ros.metrics import MetricError, PanopticQuality, TemporalMetrics
 from cast_ros.student import ClassInfo, DepthSpec, InputSpec, Prediction, StudentContract, StudentError
 
 NAMES = {7: 'road', 23: 'sky', 24: 'person', 26: 'car', 27: 'truck'}
@@ -195,6 +195,24 @@ def test_details_come_on_request_and_change_nothing_else(project_root: Path) -> 
     # All are right, and their scores fall from 1 to 0.5.
     assert scores.calibration is not None
     assert scores.calibration.overconfidence == pytest.approx(-0.25, abs=0.02)
+
+
+def test_the_truth_of_the_street_drive_is_steady_but_for_what_the_flow_loses(project_root: Path) -> None:
+    """What docs/metrics.md states: no student can be expected above it, thin poles least of all."""
+    contract = full_contract()
+    bag = project_root / 'assets' / 'street_drive.mcap'
+    with BagReader(bag) as reader:
+        pictures = [decode_compressed(entry.message) for entry in reader.messages(['/camera/image_raw/compressed'])]
+    metrics = TemporalMetrics(contract.class_names)
+    for truth, rgb in zip(read_ground_truth(bag, contract), pictures, strict=True):
+        metrics.update(truth.stamp_ns, rgb, truth_as_prediction(truth))
+    scores = metrics.compute()
+    assert (scores.pairs, scores.restarts) == (39, 0)
+    assert scores.mask_consistency == pytest.approx(0.83, abs=0.03)
+    assert scores.instance_consistency == pytest.approx(0.82, abs=0.03)
+    assert scores.depth_flicker == pytest.approx(0.063, abs=0.01)
+    assert scores.per_class['road'] == pytest.approx(0.97, abs=0.02)
+    assert scores.per_class['pole'] == pytest.approx(0.28, abs=0.1)
 
 
 def test_details_without_labels_are_none() -> None:

@@ -94,6 +94,15 @@ def test_nothing_found_by_both_is_undefined_and_by_one_is_zero() -> None:
     assert (measure((nothing, something)).instance_f1, measure((something, nothing)).instance_iou) == (0.0, 0.0)
 
 
+def test_a_picture_that_is_refused_leaves_nothing_behind() -> None:
+    metrics = AgreementMetrics(NAMES)
+    metrics.update(answer([ROAD] * 4), answer([ROAD] * 4))
+    before = metrics.compute()
+    with pytest.raises(MetricError):
+        metrics.update(answer([SKY] * 4, [0] * 4, [], [1] * 4), answer([ROAD] * 4, [0] * 4, [], [1] * 3))
+    assert metrics.compute() == before
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(MetricError, match='no picture'):
         AgreementMetrics(NAMES).compute()

@@ -11,8 +11,15 @@ import pytest
 import torch
 from torchmetrics.detection import PanopticQuality as Reference
 
-from cast_ros.metrics import InstanceFrame, MetricError, PanopticMetrics, PanopticQuality, PanopticScores
-from cast_ros.metrics.panoptic import mean_panoptic_quality, panoptic_sums_of
+from cast_ros.metrics import (
+    InstanceFrame,
+    MetricError,
+    PanopticMetrics,
+    PanopticQuality,
+    PanopticScores,
+    mean_panoptic_quality,
+    panoptic_sums_of,
+)
 
 ROAD, SKY, PERSON, CAR = range(4)
 NAMES = ('road', 'sky', 'person', 'car')
