@@ -35,6 +35,7 @@ def replay(
 ) -> None:
     """Replay a bag through students, and write report.html, metrics.json, frames.jsonl and results.mcap."""
     from cast_ros.replay.evaluation import evaluate_bag
+    from cast_ros.replay.report import summary_of
     from cast_ros.replay.run import ReplaySettings
 
     settings = ReplaySettings(topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag)
@@ -51,6 +52,7 @@ def replay(
             lambda done, of: progress.update(task, completed=done, total=max(done, of)),
             figures,
         )
+    console.print(summary_of(result.document), markup=False, soft_wrap=True)
     console.print(table_of(result))
     if result.document['bag']['incomplete']:
         console.print(f'The bag is damaged, its end is missing: {result.document["bag"]["incomplete"]}', markup=False)
@@ -83,10 +85,10 @@ def _through_dds(
 
 def table_of(result: Replay) -> Table:
     """The headlines."""
-    from cast_ros.replay.report import headline_rows, summary_of
+    from cast_ros.replay.report import headline_rows
 
     names = [one.name for one in result.contestants]
-    table = Table(title=summary_of(result.document), title_justify='left')
+    table = Table()
     table.add_column('')
     for name in names:
         table.add_column(name, justify='right')
