@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads bags: MCAP or sqlite3, a folder with metadata.yaml or a bare storage file, compressed or not."""
+"""Reads bags: MCAP or sqlite3, a folder with metadata.yaml or a bare storage file, compressed or not, damaged if asked."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat, QosDurability
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
+from cast_ros.bags.definitions import TopicDefinition, definitions_of, knows, store_with_types_of
 from cast_ros.bags.errors import BagError
 from cast_ros.bags.message_types import typestore
+from cast_ros.bags.salvage import Damage, SalvagedBag
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,33 +54,64 @@ class BagReader:
 
     Args:
         path: a rosbag2 folder, or one `.mcap` or `.db3` file.
+        salvage: also read a bag that was cut short, and a folder without metadata.yaml: `messages` and `raw_messages`
+            then end where the damage begins, in the order of the file, and `damages` says what is wrong.
 
     Raises:
-        BagError: nothing there, not a bag, or cut short.
+        BagError: nothing there, not a bag, or cut short; with `salvage`, not even one message can be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, salvage: bool = False) -> None:
         self.path = Path(path)
+        self._salvage = salvage
+        self._reader: Reader | SalvagedBag
         if not self.path.exists():
             raise BagError(f'{self.path} does not exist')
         if self.path.is_dir() and not (self.path / 'metadata.yaml').exists():
             parts = sorted(entry.name for entry in self.path.iterdir() if entry.suffix in ('.mcap', '.db3'))
             hint = f'; open one of its files instead: {", ".join(parts)}' if parts else ''
-            raise BagError(f'{self.path} is a folder without metadata.yaml, so it is not a whole bag{hint}')
-        with _explained(self.path):
-            self._reader = Reader(self.path)
+            problem = f'{self.path} is a folder without metadata.yaml, so it is not a whole bag{hint}'
+            if not salvage or not parts:
+                raise BagError(problem)
+            self._reader = SalvagedBag(self.path, 'there is no metadata.yaml')
+        else:
+            with _explained(self.path):
+                self._reader = Reader(self.path)
         self._store = typestore()
 
     def __enter__(self) -> Self:
-        with _explained(self.path):
-            self._reader.open()
-        self._store = _with_types_of(self._reader.connections)
+        try:
+            with _explained(self.path):
+                self._reader.open()
+        except BagError as error:
+            if not self._salvage or isinstance(self._reader, SalvagedBag):
+                raise
+            with suppress(BagError), _explained(self.path):
+                self._salvaged(str(error.__cause__ or error))
+            if not isinstance(self._reader, SalvagedBag):
+                raise
+        self._store = store_with_types_of(self._reader.connections)
         return self
+
+    def _salvaged(self, problem: str) -> None:
+        bag = SalvagedBag(self.path, problem)
+        bag.open()
+        self._reader = bag
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._reader.close()
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What is wrong with the storage of a salvaged bag, file by file; empty for a whole one."""
+        return self._reader.damages if isinstance(self._reader, SalvagedBag) else ()
+
+    @property
+    def start_ns(self) -> int:
+        """When the first message was recorded; 0 without one."""
+        return self._reader.start_time if self._reader.message_count else 0
 
     @property
     def duration_ns(self) -> int:
@@ -88,16 +120,21 @@ class BagReader:
 
     def topics(self) -> dict[str, TopicSummary]:
         """Every topic by name, also those without a message."""
-        found: dict[str, TopicSummary] = {}
-        for connection in sorted(self._reader.connections, key=lambda entry: entry.topic):
-            known = found.get(connection.topic)
-            found[connection.topic] = TopicSummary(
-                connection.topic,
-                connection.msgtype,
-                connection.msgcount + (known.message_count if known else 0),
-                _is_latched(connection) or (known is not None and known.latched),
-            )
-        return found
+        counts: dict[str, int] = {}
+        for connection in self._reader.connections:
+            counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+        return {
+            name: TopicSummary(name, entry.msgtype, counts[name], entry.latched)
+            for name, entry in self.definitions().items()
+        }
+
+    def definitions(self) -> dict[str, TopicDefinition]:
+        """Every topic as it was declared, by name; what `BagWriter.declare` takes."""
+        return definitions_of(self._reader.connections, self._store)
+
+    def knows(self, msgtype: str) -> bool:
+        """Whether messages of this type can be decoded."""
+        return knows(self._store, msgtype)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
         """Decoded messages of these topics (default: all), in order of recording.
@@ -114,12 +151,10 @@ class BagReader:
         Raises:
             BagError: the type is unknown, or the bytes are damaged.
         """
-        try:
-            self._store.get_msgdef(raw.msgtype)
-        except KeyError as error:
+        if not self.knows(raw.msgtype):
             raise BagError(
                 f"{self.path}: the type {raw.msgtype} of topic '{raw.topic}' is unknown and not defined in the bag"
-            ) from error
+            )
         try:
             return self._store.deserialize_cdr(raw.data, raw.msgtype)
         except (SerdeError, AssertionError, ValueError, IndexError, struct.error) as error:
@@ -152,33 +187,6 @@ class BagReader:
                 )
                 raise BagError(f"{self.path} has no topic '{topic}'; it has: {listing or 'none at all'}")
         return [connection for connection in self._reader.connections if connection.topic in topics]
-
-
-def _is_latched(connection: Connection) -> bool:
-    profiles = connection.ext.offered_qos_profiles if isinstance(connection.ext, ConnectionExtRosbag2) else []
-    return any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles)
-
-
-def _with_types_of(connections: Collection[Connection]) -> Any:
-    """The shared type store, or a copy that also knows the types which only this bag defines."""
-    known = typestore()
-    foreign = [
-        connection
-        for connection in connections
-        if connection.msgtype not in known.types and connection.msgdef.format == MessageDefinitionFormat.MSG
-    ]
-    if not foreign:
-        return known
-    store = get_typestore(Stores.EMPTY)
-    store.register(known.fielddefs)
-    for connection in foreign:
-        try:
-            defined = get_types_from_msg(connection.msgdef.data, connection.msgtype)
-            store.register({name: fields for name, fields in defined.items() if name not in store.types})
-        except TypesysError:
-            # Only who asks for this topic needs the type; messages() then says that it is unknown.
-            continue
-    return store
 
 
 @contextmanager
