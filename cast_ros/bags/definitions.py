@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bag records about a topic beside its messages, so that one bag's topics can be declared in another unchanged."""
+"""What a bag records about a topic beside its messages, so that another bag can declare it unchanged."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads bags: MCAP or sqlite3, a folder with metadata.yaml or a bare storage file, compressed or not, damaged if asked."""
+"""Reads bags: MCAP or sqlite3, a folder or a bare storage file, compressed or not; damaged ones if asked."""
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
@@ -18,6 +19,7 @@ from cast_ros.bags.definitions import TopicDefinition, definitions_of, knows, st
 from cast_ros.bags.errors import BagError
 from cast_ros.bags.message_types import typestore
 from cast_ros.bags.salvage import Damage, SalvagedBag
+from cast_ros.bags.storage import chunk_compression, storage_files, storage_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,20 +66,22 @@ class BagReader:
     def __init__(self, path: str | Path, salvage: bool = False) -> None:
         self.path = Path(path)
         self._salvage = salvage
+        self._late_damage: Damage | None = None
         self._reader: Reader | SalvagedBag
+        with _explained(self.path):
+            self._reader = self._whole_or_salvaged()
+        self._store = typestore()
+
+    def _whole_or_salvaged(self) -> Reader | SalvagedBag:
         if not self.path.exists():
             raise BagError(f'{self.path} does not exist')
-        if self.path.is_dir() and not (self.path / 'metadata.yaml').exists():
-            parts = sorted(entry.name for entry in self.path.iterdir() if entry.suffix in ('.mcap', '.db3'))
-            hint = f'; open one of its files instead: {", ".join(parts)}' if parts else ''
-            problem = f'{self.path} is a folder without metadata.yaml, so it is not a whole bag{hint}'
-            if not salvage or not parts:
-                raise BagError(problem)
-            self._reader = SalvagedBag(self.path, 'there is no metadata.yaml')
-        else:
-            with _explained(self.path):
-                self._reader = Reader(self.path)
-        self._store = typestore()
+        if not self.path.is_dir() or (self.path / 'metadata.yaml').exists():
+            return Reader(self.path)
+        parts = [file.name for file in storage_files(self.path)]
+        if self._salvage and parts:
+            return SalvagedBag(self.path, 'there is no metadata.yaml')
+        hint = f'; open one of its files instead: {", ".join(parts)}' if parts else ''
+        raise BagError(f'{self.path} is a folder without metadata.yaml, so it is not a whole bag{hint}')
 
     def __enter__(self) -> Self:
         try:
@@ -86,17 +90,12 @@ class BagReader:
         except BagError as error:
             if not self._salvage or isinstance(self._reader, SalvagedBag):
                 raise
-            with suppress(BagError), _explained(self.path):
-                self._salvaged(str(error.__cause__ or error))
-            if not isinstance(self._reader, SalvagedBag):
-                raise
+            bag = SalvagedBag(self.path, str(error.__cause__ or error))
+            with _explained(self.path):
+                bag.open()
+            self._reader = bag
         self._store = store_with_types_of(self._reader.connections)
         return self
-
-    def _salvaged(self, problem: str) -> None:
-        bag = SalvagedBag(self.path, problem)
-        bag.open()
-        self._reader = bag
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,8 +104,25 @@ class BagReader:
 
     @property
     def damages(self) -> tuple[Damage, ...]:
-        """What is wrong with the storage of a salvaged bag, file by file; empty for a whole one."""
-        return self._reader.damages if isinstance(self._reader, SalvagedBag) else ()
+        """What is wrong with the storage of a salvaged bag; empty for a whole one.
+
+        Damage behind a good index is only met, and then told here, while messages are read.
+        """
+        found = self._reader.damages if isinstance(self._reader, SalvagedBag) else ()
+        return found if self._late_damage is None else (*found, self._late_damage)
+
+    @property
+    def storage(self) -> Literal['mcap', 'sqlite3']:
+        """The kind of the storage files."""
+        return storage_of(self.path)
+
+    @property
+    def compression(self) -> str:
+        """How the bag is compressed, such as ``zstd (chunk)``; ``none`` if it is not."""
+        if self._reader.compression_mode:
+            return f'zstd ({self._reader.compression_mode})'
+        names = [chunk_compression(file) for file in storage_files(self.path)] if self.storage == 'mcap' else []
+        return ', '.join(f'{name} (chunk)' for name in dict.fromkeys(names) if name) or 'none'
 
     @property
     def start_ns(self) -> int:
@@ -163,14 +179,24 @@ class BagReader:
             ) from error
 
     def raw_messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
-        """Serialized messages of these topics (default: all), in order of recording."""
+        """Serialized messages of these topics (default: all), in order of recording.
+
+        Raises:
+            BagError: a topic is not in the bag; or the storage is damaged, and salvage was not asked for.
+        """
         connections = self._connections(topics)
         if not connections:
             return
         messages = self._reader.messages(connections)
-        while True:
-            with _explained(self.path):
-                entry = next(messages, None)
+        for count in itertools.count():
+            try:
+                with _explained(self.path):
+                    entry = next(messages, None)
+            except BagError as error:
+                if not self._salvage:
+                    raise
+                self._late_damage = Damage(self.path, f'its index is whole, but {error.__cause__ or error}', count)
+                return
             if entry is None:
                 return
             connection, recorded_ns, data = entry

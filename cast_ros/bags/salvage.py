@@ -7,7 +7,6 @@ a killed one leaves out. `BagReader(path, salvage=True)` comes here when the bag
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import NamedTuple, Protocol
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, Qos
 
 from cast_ros.bags.errors import BagError
+from cast_ros.bags.storage import storage_files
 
-STORAGE_SUFFIXES = ('.mcap', '.db3')
 # rosbag2 can compress each message; serialized ones never begin like this.
 _ZSTD_START = b'\x28\xb5\x2f\xfd'
 
@@ -62,7 +61,7 @@ class Damage:
     messages: int
 
     def __str__(self) -> str:
-        return f'{self.file.name}: {self.reason}; {self.messages} messages before the damage can be read'
+        return f'{self.file.name}: {self.reason}; {self.messages} messages can be read'
 
 
 class SalvagedBag:
@@ -79,6 +78,7 @@ class SalvagedBag:
         self.connections: list[Connection] = []
         self.damages: tuple[Damage, ...] = ()
         self.start_time, self.duration, self.message_count = 0, 0, 0
+        self.compression_mode: str | None = None
 
     def open(self) -> None:
         """Read everything once, to know topics, counts and damages.
@@ -125,18 +125,6 @@ class SalvagedBag:
         topic, count = counted
         ext = ConnectionExtRosbag2('cdr', list(topic.qos))
         return Connection(number, topic.name, topic.msgtype, topic.definition, topic.digest, count, ext, self)
-
-
-def storage_files(path: Path) -> list[Path]:
-    """The storage files of a bag in the order of recording: name_2 before name_10."""
-    if not path.is_dir():
-        return [path]
-    files = [entry for entry in path.iterdir() if entry.suffix in STORAGE_SUFFIXES and entry.is_file()]
-    return sorted(files, key=lambda file: [int(part) if part.isdigit() else part for part in _split(file.name)])
-
-
-def _split(name: str) -> list[str]:
-    return re.split(r'(\d+)', name)
 
 
 def _open_part(file: Path) -> StoragePart:

@@ -25,11 +25,9 @@ from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
 
 from cast_ros.bags.salvage import PartTopic
+from cast_ros.bags.storage import CHUNK_HEAD, MCAP_MAGIC, RECORD_PREFIX
 
-MAGIC = b'\x89MCAP0\r\n'
-_PREFIX = struct.Struct('<BQ')
-# Times of the first and last message, size when decompressed, checksum of that, length of the compression's name.
-_CHUNK_HEAD = struct.Struct('<QQQII')
+MAX_PARTIAL_BYTES = 1 << 28
 _FORMATS = {
     'ros2msg': MessageDefinitionFormat.MSG,
     'ros2idl': MessageDefinitionFormat.IDL,
@@ -65,17 +63,18 @@ class McapPart:
         self.problem = self.problem or problem
 
     def _file_messages(self, file: BinaryIO, size: int) -> Iterator[tuple[PartTopic, int, bytes]]:
-        if file.read(len(MAGIC)) != MAGIC:
+        if file.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
             self._note('does not begin as MCAP does')
             return
         while True:
             at = file.tell()
-            prefix = file.read(_PREFIX.size)
-            if len(prefix) < _PREFIX.size:
+            prefix = file.read(RECORD_PREFIX.size)
+            if len(prefix) < RECORD_PREFIX.size:
                 break
-            opcode, length = _PREFIX.unpack(prefix)
-            whole = at + _PREFIX.size + length <= size
-            content = file.read(min(length, size - at))
+            opcode, length = RECORD_PREFIX.unpack(prefix)
+            whole = at + RECORD_PREFIX.size + length <= size
+            # A length that is nonsense shall not fill the memory with the rest of the file.
+            content = file.read(length if whole else min(length, MAX_PARTIAL_BYTES))
             if opcode == Opcode.CHUNK:
                 yield from self._chunk_messages(content, at)
             elif whole:
@@ -84,7 +83,7 @@ class McapPart:
                 self._note(f'cut short within the record at byte {at} of {size}')
                 return
             if opcode == Opcode.FOOTER:
-                if file.read(len(MAGIC)) != MAGIC:
+                if file.read(len(MCAP_MAGIC)) != MCAP_MAGIC:
                     break
                 return
         self._note(f'cut short at byte {at} of {size}: the end of the file is missing')
@@ -96,18 +95,18 @@ class McapPart:
             self._note(f'the chunk at byte {at} does not decompress ({error})')
             return
         position = 0
-        while position + _PREFIX.size <= len(records):
-            opcode, length = _PREFIX.unpack_from(records, position)
-            begin = position + _PREFIX.size
+        while position + RECORD_PREFIX.size <= len(records):
+            opcode, length = RECORD_PREFIX.unpack_from(records, position)
+            begin = position + RECORD_PREFIX.size
             position = begin + length
             if position <= len(records):
                 yield from self._record_message(opcode, records[begin:position], at)
 
     def _decompressed(self, content: bytes, at: int) -> bytes:
         """All of a chunk, or as much of it as there is."""
-        *_, size, checksum, name_length = _CHUNK_HEAD.unpack_from(content)
-        begin = _CHUNK_HEAD.size + name_length
-        name = content[_CHUNK_HEAD.size : begin].decode()
+        *_, size, checksum, name_length = CHUNK_HEAD.unpack_from(content)
+        begin = CHUNK_HEAD.size + name_length
+        name = content[CHUNK_HEAD.size : begin].decode()
         (length,) = struct.unpack_from('<Q', content, begin)
         packed = content[begin + 8 : begin + 8 + length]
         if name == 'zstd':
@@ -145,6 +144,4 @@ class McapPart:
         schema = self._schemas[channel.schema_id]
         kind = _FORMATS.get(schema.encoding, MessageDefinitionFormat.NONE)
         profiles = parse_qos(channel.metadata.get('offered_qos_profiles', ''))
-        return PartTopic(
-            channel.topic, schema.name, MessageDefinition(kind, schema.data.decode()), '', tuple(profiles)
-        )
+        return PartTopic(channel.topic, schema.name, MessageDefinition(kind, schema.data.decode()), '', tuple(profiles))
