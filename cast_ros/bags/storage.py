@@ -27,7 +27,12 @@ def storage_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = [entry for entry in path.iterdir() if entry.suffix in STORAGE_SUFFIXES and entry.is_file()]
-    return sorted(files, key=lambda file: _NUMBER.sub(lambda match: match[0].zfill(_DIGITS), file.name))
+    return sorted(files, key=natural_order)
+
+
+def natural_order(file: Path) -> str:
+    """A key that sorts files by the numbers in their names: name_2 before name_10."""
+    return _NUMBER.sub(lambda match: match[0].zfill(_DIGITS), file.name)
 
 
 def storage_of(path: Path) -> Literal['mcap', 'sqlite3']:

@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, help='Look into bags, check, cut and con
 
 BagArgument = Annotated[Path, typer.Argument(help='A bag folder, or one .mcap or .db3 file.', show_default=False)]
 OutOption = Annotated[Path, typer.Option(help='A new folder, or a new .mcap or .db3 file.', show_default=False)]
+RateOption = Annotated[float | None, typer.Option(help='Frames per second; their own by default.', min=0.001)]
 JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for other programs.')]
 
 
@@ -75,6 +76,54 @@ def cut(
     for damage in report.damages:
         print(f'salvaged: {damage}')
     print(f'{out}: {report.messages} messages, {report.carried} of them latched before the cut')
+
+
+@app.command()
+def to_dataset(
+    bag: BagArgument,
+    topic: Annotated[str, typer.Option(help='Of the pictures, raw or compressed.', show_default=False)],
+    out: Annotated[Path, typer.Option(help='A new folder.', show_default=False)],
+    every: Annotated[int, typer.Option(help='Keep every N-th picture.', min=1)] = 1,
+    split: Annotated[str, typer.Option(help='Name of the folder of the split.')] = 'drive',
+) -> None:
+    """Write pictures, calibration and ground truth as files, in the folders of Cityscapes."""
+    from cast_ros.bags.tools.to_dataset import bag_to_dataset
+
+    report = bag_to_dataset(bag, topic, out, every, split)
+    for damage in report.damages:
+        print(f'salvaged: {damage}')
+    if report.skipped:
+        print(f'{report.skipped} messages do not decode and are left out; the first: {report.first_problem}')
+    labels = ''.join(f', {count} of {name}' for name, count in report.labels.items())
+    print(f'{out}: {report.pictures} pictures{labels}')
+
+
+@app.command()
+def from_dataset(
+    folder: Annotated[Path, typer.Argument(help='Pictures, or a data set like Cityscapes.', show_default=False)],
+    out: OutOption,
+    rate: RateOption = None,
+    part: Annotated[str | None, typer.Option(help='SPLIT/DOMAIN, where a data set has several.')] = None,
+    camera_info: Annotated[Path | None, typer.Option(help='A camera_info.json for all pictures.')] = None,
+) -> None:
+    """Make a bag of pictures in files, with calibration and ground truth where they are there."""
+    from cast_ros.bags.tools.from_dataset import dataset_to_bag
+
+    print(f'{out}: {dataset_to_bag(folder, out, rate, part, camera_info)} frames')
+
+
+@app.command()
+def from_video(
+    video: Annotated[Path, typer.Argument(help='What OpenCV reads.', show_default=False)],
+    out: OutOption,
+    topic: Annotated[str, typer.Option(help='Of the CompressedImages.')] = '/camera/image_raw/compressed',
+    rate: RateOption = None,
+    quality: Annotated[int, typer.Option(help='Of the JPEGs.', min=1, max=100)] = 90,
+) -> None:
+    """Make a bag of the frames of a video."""
+    from cast_ros.bags.tools.from_video import video_to_bag
+
+    print(f'{out}: {video_to_bag(video, out, topic, rate, quality)} frames')
 
 
 @app.command()
