@@ -176,3 +176,11 @@ def test_an_existing_file_is_not_overwritten(raw_bag: Path, tmp_path: Path) -> N
     with pytest.raises(BagError, match='exists already'):
         corrupt_bag(raw_bag, tmp_path / 'there.mcap', 'gap')
     assert (tmp_path / 'there.mcap').read_bytes() == b'mine'
+
+
+def test_the_page_lists_every_finding(project_root: Path) -> None:
+    page = (project_root / 'docs' / 'bags.md').read_text(encoding='utf-8')
+    rows = [line for line in page.splitlines() if line.startswith('| `')]
+    assert [row for row in rows if row[3 : row.index('`', 3)] in KINDS] == [
+        f'| `{name}` | {kind.means}; {kind.advice} |' for name, kind in KINDS.items()
+    ]
