@@ -51,8 +51,12 @@ setup(
     # colcon and rosdep do not read this list: there the python3-opencv of package.xml is used. Pip users get the
     # headless OpenCV: nothing here opens a window, and it needs no X libraries. Two OpenCV wheels in one environment
     # overwrite each other: who needs opencv-python or opencv-contrib-python beside cast_ros installs it with --no-deps.
+    # apsw, lz4, mcap and zstandard read what is left of a damaged bag, which rosbags refuses.
     install_requires=[
+        'apsw',
         'faster-coco-eval>=1.6',
+        'lz4',
+        'mcap>=1.1',
         'numpy>=1.26',
         'opencv-python-headless>=4.6',
         'pydantic>=2.5',
@@ -60,6 +64,7 @@ setup(
         'rich',
         'rosbags>=0.11',
         'typer>=0.12',
+        'zstandard',
     ],
     # cpu or gpu, never both: the two wheels share the folder onnxruntime/ and the one installed last breaks the other.
     extras_require={
@@ -87,6 +92,7 @@ setup(
         'render': ['OpenEXR>=3.3', 'bpy>=5.0,<5.1'],
         'test': [
             'hypothesis',
+            'mcap-ros2-support>=0.5',
             'mypy',
             'pillow',
             'playwright',

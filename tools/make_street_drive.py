@@ -8,21 +8,13 @@ Run as ``python tools/make_street_drive.py --streets ../shared/data/streets --ou
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from cast_ros.bags import BagWriter
-from cast_ros.bags.messages import NANOSECONDS, camera_info, compressed_image, label_info, text
+from cast_ros.bags.tools.from_dataset import dataset_to_bag
+from cast_ros.bags.tools.layout import LabelNotes
 from cast_ros.errors import CastError
 from cast_ros.evaluation import topics
-
-START_NS = 1_750_000_000 * NANOSECONDS
-# The calibration is recorded a little before its picture, so that a player hands it over first; the stamps are equal.
-CALIBRATION_LEAD_NS = 5_000_000
-FRAME_ID = 'camera_optical_frame'
-JPEG = 'bgr8; jpeg compressed bgr8'
-PNG = '16UC1; png compressed'
 
 # Cityscapes label ids that the benchmark uses.
 CLASS_NAMES = {
@@ -46,6 +38,7 @@ ABOUT = topics.About(
     thing_names=('person', 'car', 'truck'),
     source='street benchmark: procedural renders, drive of seed 7000',
 )
+NOTES = LabelNotes(about=ABOUT, names=CLASS_NAMES)
 
 
 def main() -> int:
@@ -67,43 +60,9 @@ def main() -> int:
 
 def write_drive(streets: Path, domain: str, out: Path, frames: int | None = None) -> int:
     """Writes the bag and returns the number of frames; the files' bytes go into it unchanged."""
-    cameras = (streets / 'camera/drive' / domain).glob('*_camera.json')
-    names = sorted(path.name.removesuffix('_camera.json') for path in cameras)
-    if not names:
+    if not (streets / 'leftImg8bit/drive' / domain).is_dir():
         raise CastError(f'{streets} has no drive/{domain}; point --streets at the folder of the street benchmark')
-    chosen = names[:frames]
-    with BagWriter(out) as writer:
-        writer.add_topic(topics.IMAGE, topics.COMPRESSED_IMAGE_TYPE)
-        writer.add_topic(topics.CAMERA_INFO, topics.CAMERA_INFO_TYPE)
-        for latched, kind in ((topics.LABEL_INFO, topics.LABEL_INFO_TYPE), (topics.ABOUT, topics.STRING_TYPE)):
-            writer.add_topic(latched, kind, latched=True)
-        writer.write(topics.LABEL_INFO, START_NS, label_info(START_NS, FRAME_ID, CLASS_NAMES))
-        writer.write(topics.ABOUT, START_NS, text(ABOUT.model_dump_json(by_alias=True)))
-        for name in chosen:
-            _write_frame(writer, streets, domain, name)
-    return len(chosen)
-
-
-def _write_frame(writer: BagWriter, streets: Path, domain: str, name: str) -> None:
-    def path_of(kind: str, suffix: str) -> Path:
-        return streets / kind / 'drive' / domain / f'{name}_{suffix}'
-
-    camera = json.loads(path_of('camera', 'camera.json').read_text(encoding='utf-8'))
-    at_ns = START_NS + round(camera['stamp'] * NANOSECONDS)
-    info = camera_info(
-        at_ns,
-        FRAME_ID,
-        (camera['width'], camera['height']),
-        (camera['fx'], camera['fy']),
-        (camera['cx'], camera['cy']),
-    )
-    writer.write(topics.CAMERA_INFO, at_ns - CALIBRATION_LEAD_NS, info)
-    for topic, path, kind in (
-        (topics.IMAGE, path_of('leftImg8bit', 'leftImg8bit.jpg'), JPEG),
-        (topics.INSTANCES, path_of('gtFine', 'gtFine_instanceIds.png'), PNG),
-        (topics.DEPTH, path_of('depth', 'depth.png'), PNG),
-    ):
-        writer.write(topic, at_ns, compressed_image(at_ns, FRAME_ID, path.read_bytes(), kind))
+    return dataset_to_bag(streets, out, part=f'drive/{domain}', notes=NOTES, most=frames)
 
 
 if __name__ == '__main__':

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cast_ros.bags.camera_topics import CAMERA_INFO_TYPE, COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, camera_info_beside
 from cast_ros.bags.errors import BagError
 from cast_ros.bags.reader import BagReader, RawMessage
 from cast_ros.images import decode_compressed_rgb, decode_rgb
 
-CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 DECODERS: dict[str, Callable[[Any], npt.NDArray[np.uint8]]] = {
-    'sensor_msgs/msg/Image': decode_rgb,
-    'sensor_msgs/msg/CompressedImage': decode_compressed_rgb,
+    IMAGE_TYPE: decode_rgb,
+    COMPRESSED_IMAGE_TYPE: decode_compressed_rgb,
 }
-_TRANSPORTS = ('compressed',)
 
 
 def find_picture_topic(reader: BagReader, asked: str | None, labels: Collection[str] = ()) -> str:
@@ -67,14 +66,6 @@ def find_camera_info_topic(reader: BagReader, picture_topic: str, asked: str | N
         return None
     infos = ', '.join(known.name for known in reader.topics().values() if known.msgtype == CAMERA_INFO_TYPE)
     raise BagError(f"{reader.path} has no camera_info on '{asked}'; it has: {infos or 'none'}")
-
-
-def camera_info_beside(picture_topic: str) -> str:
-    """As image_transport places it: in the namespace of the base topic."""
-    base, _, last = picture_topic.rpartition('/')
-    if last in _TRANSPORTS:
-        base = base.rpartition('/')[0]
-    return f'{base}/camera_info'
 
 
 def read_picture(reader: BagReader, raw: RawMessage) -> tuple[Any, npt.NDArray[np.uint8]]:

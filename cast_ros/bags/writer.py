@@ -17,6 +17,7 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLi
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 from rosbags.serde import SerdeError
 
+from cast_ros.bags.definitions import TopicDefinition
 from cast_ros.bags.errors import BagError
 from cast_ros.bags.message_types import typestore
 
@@ -27,6 +28,8 @@ Storage = Literal['mcap', 'sqlite3']
 
 _PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 _SUFFIXES = {'mcap': '.mcap', 'sqlite3': '.db3'}
+# For a type that nobody defines; rosbags asks for a digest, and all zeros is no digest of anything.
+_NO_DIGEST = f'RIHS01_{0:064d}'
 _FOREVER = QosTime(2147483647, 4294967295)
 
 
@@ -96,6 +99,24 @@ class BagWriter:
         profile = _profile(latched)
         self._connections[topic] = self._writer.add_connection(
             topic, msgtype, typestore=typestore(), offered_qos_profiles=[profile]
+        )
+
+    def declare(self, definition: TopicDefinition) -> None:
+        """Declares a topic as another bag has it: the bag's own text of the type, known here or not, and its QoS.
+
+        Raises:
+            BagError: the topic is there already.
+        """
+        if definition.name in self._connections:
+            raise BagError(f"topic '{definition.name}' is declared twice")
+        known = definition.msgtype in typestore().types and not definition.text
+        self._connections[definition.name] = self._writer.add_connection(
+            definition.name,
+            definition.msgtype,
+            typestore=typestore() if known else None,
+            msgdef=None if known else definition.text,
+            rihs01=None if known else definition.digest or _NO_DIGEST,
+            offered_qos_profiles=list(definition.qos),
         )
 
     def write(self, topic: str, recorded_ns: int, message: Any) -> None:

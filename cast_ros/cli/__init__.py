@@ -18,6 +18,7 @@ from cast_ros.errors import CastError
 
 def build_app() -> typer.Typer:
     """The application with all its verbs."""
+    from cast_ros.cli.bag import app as bag
     from cast_ros.cli.bench import app as bench
     from cast_ros.cli.calibrate_depth import calibrate_depth
     from cast_ros.cli.evaluate import evaluate
@@ -30,6 +31,7 @@ def build_app() -> typer.Typer:
     for verb in (inspect, overlay, replay, evaluate, calibrate_depth):
         app.command()(verb)
     app.add_typer(bench, name='bench')
+    app.add_typer(bag, name='bag')
     return app
 
 

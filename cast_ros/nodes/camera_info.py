@@ -14,7 +14,7 @@ from collections import OrderedDict
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from cast_ros.scene.camera_info import picture_size
+from cast_ros.images.camera_info import picture_size
 
 _REMEMBERED_CAMERAS = 16
 

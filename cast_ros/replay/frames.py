@@ -20,7 +20,7 @@ from cast_ros.bags.reader import RawMessage
 from cast_ros.evaluation import topics
 from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey, decode_ground_truth, read_label_notes
 from cast_ros.images import ImageError
-from cast_ros.scene.camera_info import focal_length_px, picture_size
+from cast_ros.images.camera_info import focal_length_px, picture_size
 from cast_ros.student import StudentContract
 
 if TYPE_CHECKING:

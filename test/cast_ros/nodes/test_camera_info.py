@@ -8,8 +8,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from cast_ros.images.camera_info import focal_length_px, picture_size
 from cast_ros.nodes.camera_info import CameraInfoCache, scaled_camera_info
-from cast_ros.scene.camera_info import focal_length_px, picture_size
 
 
 def camera_info(frame_id: str = 'camera', width: int = 640, height: int = 480) -> CameraInfo:

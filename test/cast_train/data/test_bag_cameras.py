@@ -10,7 +10,7 @@ import pytest
 
 from cast_ros.bags import typestore
 from cast_ros.bags.messages import camera_info
-from cast_train.data.bag_cameras import Calibration, Calibrations, camera_info_beside
+from cast_train.data.bag_cameras import Calibration, Calibrations
 
 
 def info(**changes: Any) -> Any:
@@ -55,16 +55,3 @@ def test_the_nearest_in_time_counts_whether_before_or_after() -> None:
     found = [calibrations.nearest(stamp) for stamp in (0, 100, 149, 151, 260, 900)]
     assert [one.view_px[0] for one in found if one is not None] == [1, 1, 1, 2, 3, 3]
     assert Calibrations().nearest(5) is None
-
-
-@pytest.mark.parametrize(
-    ('topic', 'beside'),
-    [
-        ('/camera/image_raw', '/camera/camera_info'),
-        ('/camera/image_raw/compressed', '/camera/camera_info'),
-        ('/image', '/camera_info'),
-        ('image', 'camera_info'),
-    ],
-)
-def test_camera_info_lies_beside_the_pictures(topic: str, beside: str) -> None:
-    assert camera_info_beside(topic) == beside

@@ -10,8 +10,6 @@ from typing import Any
 
 from cast_train.data.frames_manifest import Camera
 
-TRANSPORTS = frozenset({'compressed'})
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -97,11 +95,3 @@ class Calibrations:
         place = bisect_left(self._entries, stamp_ns, key=lambda entry: entry[0])
         around = self._entries[max(0, place - 1) : place + 1]
         return min(around, key=lambda entry: abs(entry[0] - stamp_ns))[1] if around else None
-
-
-def camera_info_beside(topic: str) -> str:
-    """Where image_transport's convention has the camera_info of a picture topic: beside it."""
-    parts = topic.split('/')
-    if parts[-1] in TRANSPORTS:
-        parts = parts[:-1]
-    return '/'.join([*parts[:-1], 'camera_info'])

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from cast_ros.bags import BagError, BagReader
+from cast_ros.bags.camera_topics import camera_info_beside
 from cast_ros.evaluation.ground_truth import read_label_notes
 from cast_ros.evaluation.topics import COMPRESSED_IMAGE_TYPE, LABEL_INFO, About
 from cast_ros.student import ClassInfo
-from cast_train.data.bag_cameras import camera_info_beside
 from cast_train.data.bag_survey import LABEL_TOPICS, Picture, Survey, find_camera_topic, survey
 from cast_train.data.colors import color_of
 from cast_train.data.frame_selection import SelectionRules, select

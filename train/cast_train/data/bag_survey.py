@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.bags import BagError, BagReader, RawMessage
+from cast_ros.bags.camera_topics import camera_info_beside
 from cast_ros.bags.identity import fingerprint_of
 from cast_ros.bags.messages import stamp_ns
 from cast_ros.evaluation import topics
 from cast_ros.images import ImageError, decode_compressed_rgb, decode_rgb
-from cast_train.data.bag_cameras import Calibrations, camera_info_beside
+from cast_train.data.bag_cameras import Calibrations
 from cast_train.data.frame_selection import Measurement, measure
 from cast_train.data.frames_manifest import BagIdentity, LabelKind
 from cast_train.errors import DataError
