@@ -59,7 +59,7 @@ class Frame:
 
 
 class PictureBag:
-    """An open bag with a topic of pictures; use it in a `with` statement.
+    """An open bag with a topic of pictures, as much of it as can be read; use it in a `with` statement.
 
     Args:
         path: the bag.
@@ -72,7 +72,7 @@ class PictureBag:
 
     def __init__(self, path: Path, topic: str | None = None, camera_info_topic: str | None = None) -> None:
         self.path = path
-        self._reader = BagReader(path)
+        self._reader = BagReader(path, salvage=True)
         self._asked = topic, camera_info_topic
         self.topic = ''
         self.camera_info_topic: str | None = None
@@ -97,6 +97,11 @@ class PictureBag:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._reader.__exit__(kind, error, trace)
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with the bag's files, and how much of them was read all the same; '' for a whole one."""
+        return '; '.join(str(damage) for damage in self._reader.damages)
 
     def label_key(self, contract: StudentContract) -> LabelKey | None:
         """How this bag's ground truth reads in a student's classes; None without ground truth."""

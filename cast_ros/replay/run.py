@@ -107,7 +107,7 @@ def replay(
             out.mkdir(parents=True, exist_ok=True)
             results = _results(out, bag, settings, stack)
             with replacing(out / FRAMES) as frames_file, replacing(out / TIMINGS) as timings_file:
-                incomplete = ''
+                unreadable = ''
                 try:
                     for frame in bag.frames():
                         if results is not None and frame.index == 0:
@@ -120,7 +120,8 @@ def replay(
                         timings.append(timing)
                         advance(len(frames), bag.pictures)
                 except BagError as error:
-                    incomplete = str(error)
+                    unreadable = str(error)
+                incomplete = '; '.join(reason for reason in (bag.damage, unreadable) if reason)
                 if all('problem' in line for line in frames):
                     raise ReplayError(_nothing_to_judge(bag, frames, incomplete))
         except OSError as error:

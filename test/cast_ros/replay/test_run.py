@@ -83,6 +83,21 @@ def test_a_bag_of_broken_pictures_alone_is_an_error_that_says_why(tmp_path: Path
     assert not (tmp_path / 'out' / FRAMES).exists()
 
 
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_what_is_left_of_a_bag_that_was_cut_short_is_judged_and_the_loss_told(
+    tmp_path: Path, student: Path, storage: str
+) -> None:
+    whole = write_street_bag(tmp_path / 'whole', 40, storage=storage)
+    (file,) = (path for path in whole.iterdir() if path.suffix in ('.mcap', '.db3'))
+    cut = tmp_path / f'cut{file.suffix}'
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    document = evaluate_bag(cut, [student], tmp_path / 'out', SETTINGS).document
+    assert cut.name in document['bag']['incomplete']
+    assert 5 < document['bag']['pictures'] < 40
+    assert len(lines_of(tmp_path / 'out' / FRAMES)) == document['bag']['pictures']
+    assert 'The bag is damaged' in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+
+
 def test_without_ground_truth_the_answers_are_told_all_the_same(tmp_path: Path, student: Path) -> None:
     bag = write_street_bag(tmp_path / 'bag', 5, labels=False)
     document = replay(bag, [student], tmp_path / 'out', SETTINGS).document

@@ -251,7 +251,7 @@ def test_a_calibration_of_another_size_leaves_fx_unknown_and_says_so(tmp_path: P
 def test_without_camera_info_the_summary_says_that_fx_is_unknown(tmp_path: Path) -> None:
     report = imported(write_bag(tmp_path / 'drive', drive(2)), tmp_path / 'out', blocks=WHOLE)
     assert 'fx is unknown: nothing on /camera/camera_info' in report.summary()
-    with pytest.raises(DataError, match='no camera_info on /elsewhere; it has: none'):
+    with pytest.raises(BagError, match="no camera_info on '/elsewhere'; it has: none"):
         imported(tmp_path / 'drive', tmp_path / 'other', camera_info='/elsewhere')
 
 
@@ -330,11 +330,11 @@ def test_a_wrong_topic_lists_those_with_pictures(tmp_path: Path) -> None:
         writer.write('/note', 3, text('hello'))
         writer.add_topic('/empty', 'sensor_msgs/msg/Image')
     for topic, said in (
-        ('/lef', 'has no topic /lef; topics with pictures: '),
-        ('/note', '/note is std_msgs/msg/String, not pictures; topics with pictures: '),
-        ('/empty', '/empty has no message; topics with pictures: '),
+        ('/lef', "has no topic '/lef'; topics with pictures: "),
+        ('/note', "'/note' is std_msgs/msg/String, not pictures; topics with pictures: "),
+        ('/empty', "'/empty' has no message; topics with pictures: "),
     ):
-        with pytest.raises(DataError, match=rf'{said}/left \(1\), /right/compressed \(1\)$'):
+        with pytest.raises(BagError, match=rf'{said}/left \(1\), /right/compressed \(1\)$'):
             imported(tmp_path / 'drive.mcap', tmp_path / 'out', topic=topic)
 
 

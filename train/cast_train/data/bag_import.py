@@ -20,10 +20,11 @@ from rich.console import Console
 
 from cast_ros.bags import BagError, BagReader, RawMessage
 from cast_ros.bags.messages import stamp_ns
+from cast_ros.bags.pictures import find_picture_topic, read_picture
 from cast_ros.files import replacing
 from cast_ros.images import ImageError, decode_compressed, encode_jpeg, encode_png
 from cast_train.data.bag_plan import ImportSettings, plan_import
-from cast_train.data.bag_survey import LABEL_TOPICS, identity_of, read_picture, require_pictures
+from cast_train.data.bag_survey import LABEL_TOPICS, identity_of
 from cast_train.data.frames_manifest import (
     LABEL_KINDS,
     MANIFEST,
@@ -76,7 +77,8 @@ def import_bag(bag: Path, out: Path, settings: ImportSettings, console: Console)
         raise DataError('--height and --width belong together and exclude --max-width; give both, or --max-width alone')
     with BagReader(bag) as reader, progress_on(console) as progress:
         identity = identity_of(bag)
-        messages = require_pictures(reader, settings.topic)
+        topic = find_picture_topic(reader, settings.topic, LABEL_TOPICS.values())
+        messages = reader.topics()[topic].message_count
         plan = _earlier(out, identity, settings)
         if plan is None:
             looking = progress.add_task('looking at pictures', total=messages)

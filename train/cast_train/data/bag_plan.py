@@ -11,10 +11,11 @@ from pydantic import Field, ValidationError
 
 from cast_ros.bags import BagError, BagReader
 from cast_ros.bags.camera_topics import camera_info_beside
+from cast_ros.bags.pictures import find_camera_info_topic
 from cast_ros.evaluation.ground_truth import read_label_notes
 from cast_ros.evaluation.topics import COMPRESSED_IMAGE_TYPE, LABEL_INFO, About
 from cast_ros.student import ClassInfo
-from cast_train.data.bag_survey import LABEL_TOPICS, Picture, Survey, find_camera_topic, survey
+from cast_train.data.bag_survey import LABEL_TOPICS, Picture, Survey, survey
 from cast_train.data.colors import color_of
 from cast_train.data.frame_selection import SelectionRules, select
 from cast_train.data.frames_manifest import (
@@ -82,7 +83,7 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
         DataError: no picture is left, or the settings do not fit the bag.
         BagError: the bag is damaged.
     """
-    camera_topic = find_camera_topic(reader, settings.topic, settings.camera_info)
+    camera_topic = find_camera_info_topic(reader, settings.topic, settings.camera_info)
     label_topics, notes = _label_topics(reader) if settings.labels else ({}, [])
     classes, labels = _fixed_classes(settings.classes), None
     if label_topics:

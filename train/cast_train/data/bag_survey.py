@@ -7,26 +7,17 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from cast_ros.bags import BagError, BagReader, RawMessage
-from cast_ros.bags.camera_topics import camera_info_beside
 from cast_ros.bags.identity import fingerprint_of
 from cast_ros.bags.messages import stamp_ns
+from cast_ros.bags.pictures import read_picture
 from cast_ros.evaluation import topics
-from cast_ros.images import ImageError, decode_compressed_rgb, decode_rgb
+from cast_ros.images import ImageError
 from cast_train.data.bag_cameras import Calibrations
 from cast_train.data.frame_selection import Measurement, measure
 from cast_train.data.frames_manifest import BagIdentity, LabelKind
-from cast_train.errors import DataError
 
-DECODERS: dict[str, Callable[[Any], npt.NDArray[np.uint8]]] = {
-    'sensor_msgs/msg/Image': decode_rgb,
-    topics.COMPRESSED_IMAGE_TYPE: decode_compressed_rgb,
-}
 LABEL_TOPICS: dict[LabelKind, str] = {'instances': topics.INSTANCES, 'depth': topics.DEPTH}
 
 
@@ -97,63 +88,17 @@ def survey(
     return found
 
 
-def read_picture(reader: BagReader, raw: RawMessage) -> tuple[int, npt.NDArray[np.uint8]]:
-    """Stamp and H×W×3 RGB pixels of a message; a driver that leaves the stamp empty gets the time of recording.
-
-    Raises:
-        BagError, ImageError: it is damaged, or of an encoding that is no picture.
-    """
-    message = reader.decode(raw)
-    return stamp_ns(message) or raw.recorded_ns, DECODERS[raw.msgtype](message)
-
-
 def _add_picture(found: Survey, reader: BagReader, raw: RawMessage) -> None:
     found.messages += 1
     try:
-        stamp, rgb = read_picture(reader, raw)
+        message, rgb = read_picture(reader, raw)
+        # A driver that leaves the stamp empty gets the time of recording.
+        stamp = stamp_ns(message) or raw.recorded_ns
     except (BagError, ImageError) as error:
         found.first_problem = found.first_problem or str(error)
         return
     height, width = rgb.shape[:2]
     found.pictures.append(Picture(found.messages - 1, height, width, measure(rgb, stamp)))
-
-
-def require_pictures(reader: BagReader, topic: str) -> int:
-    """The number of messages on a topic of pictures.
-
-    Raises:
-        DataError: there is no such topic, it has other things, or it has no message; names the topics with pictures.
-    """
-    present = reader.topics()
-    others = ', '.join(
-        f'{entry.name} ({entry.message_count})'
-        for entry in present.values()
-        if entry.msgtype in DECODERS and entry.message_count and entry.name not in LABEL_TOPICS.values()
-    )
-    advice = f'topics with pictures: {others or "none"}'
-    if topic not in present:
-        raise DataError(f'{reader.path} has no topic {topic}; {advice}')
-    if present[topic].msgtype not in DECODERS:
-        raise DataError(f'{reader.path}: {topic} is {present[topic].msgtype}, not pictures; {advice}')
-    if not present[topic].message_count:
-        raise DataError(f'{reader.path}: {topic} has no message; {advice}')
-    return present[topic].message_count
-
-
-def find_camera_topic(reader: BagReader, topic: str, asked: str | None) -> str | None:
-    """The topic of calibrations: as asked, else the one beside the pictures if the bag has it.
-
-    Raises:
-        DataError: the one that was asked for is missing, or is something else.
-    """
-    name = asked or camera_info_beside(topic)
-    entry = reader.topics().get(name)
-    if entry is not None and entry.msgtype == topics.CAMERA_INFO_TYPE:
-        return name
-    if asked is None:
-        return None
-    infos = (known.name for known in reader.topics().values() if known.msgtype == topics.CAMERA_INFO_TYPE)
-    raise DataError(f'{reader.path} has no camera_info on {asked}; it has: {", ".join(infos) or "none"}')
 
 
 def identity_of(path: Path) -> BagIdentity:
