@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,8 @@ Storage = Literal['mcap', 'sqlite3']
 
 _PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 _SUFFIXES = {'mcap': '.mcap', 'sqlite3': '.db3'}
+# What rosbags lets through when a disk is full or a database is locked.
+_REFUSALS = (OSError, WriterError, sqlite3.Error)
 # For a type that nobody defines; rosbags asks for a digest, and all zeros is no digest of anything.
 _NO_DIGEST = f'RIHS01_{0:064d}'
 _FOREVER = QosTime(2147483647, 4294967295)
@@ -65,7 +68,7 @@ class BagWriter:
             if self._storage == 'mcap':
                 self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
-        except (OSError, WriterError) as error:
+        except _REFUSALS as error:
             self._clean()
             raise BagError(f'{self.path} cannot be created: {error}') from error
         return self
@@ -78,7 +81,7 @@ class BagWriter:
                 self._finish()
             else:
                 self._writer.abort()
-        except (OSError, WriterError) as problem:
+        except _REFUSALS as problem:
             raise BagError(f'{self.path} could not be finished: {problem}') from problem
         finally:
             self._clean()
@@ -137,7 +140,7 @@ class BagWriter:
         self.add_topic(topic, msgtype)
         try:
             self._writer.write(self._connections[topic], recorded_ns, data)
-        except (OSError, WriterError) as error:
+        except (*_REFUSALS, OverflowError) as error:
             raise BagError(f'{self.path} cannot be written to: {error}') from error
 
     def _finish(self) -> None:

@@ -310,3 +310,9 @@ def test_a_moved_bag_still_opens(tmp_path: Path) -> None:
     shutil.move(bag, tmp_path / 'elsewhere')
     with BagReader(tmp_path / 'elsewhere') as reader:
         assert len(list(reader.messages(['/image']))) == 3
+
+
+def test_a_time_that_no_database_holds_is_a_bag_error(tmp_path: Path) -> None:
+    with pytest.raises(BagError, match='cannot be written to'), BagWriter(tmp_path / 'drive.db3') as writer:
+        writer.write('/note', 1 << 63, text('late'))
+    assert list(tmp_path.iterdir()) == []
