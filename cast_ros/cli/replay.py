@@ -29,6 +29,7 @@ def replay(
     ],
     threads: Annotated[int, typer.Option(help='Of one inference; 0 is one per core.', min=0)] = 0,
     results_bag: Annotated[bool, typer.Option(help='Write the answers as a bag too.')] = True,
+    tracking: Annotated[bool, typer.Option('--tracking', help='Follow instances, and count id switches.')] = False,
     live: Annotated[bool, typer.Option('--live', help='Also play the bag through DDS into the real node.')] = False,
     rate: Annotated[float, typer.Option(help='Speed of that, 1 as recorded.', min=0.01)] = 1.0,
     peak: Annotated[bool, typer.Option('--peak', help='Also find the highest rate that it can take.')] = False,
@@ -38,7 +39,9 @@ def replay(
     from cast_ros.replay.report import summary_of
     from cast_ros.replay.run import ReplaySettings
 
-    settings = ReplaySettings(topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag)
+    settings = ReplaySettings(
+        topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag, tracking
+    )
     figures = _through_dds(bag, model, out, settings, rate, peak) if live or peak else []
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(highlight=False)

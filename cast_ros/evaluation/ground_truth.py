@@ -34,6 +34,8 @@ class GroundTruth:
         instance_is_crowd: (K,) bool, rows of a group which nobody separated.
         semantic: (H, W) uint8, class id; 255 unlabelled, or a class that the student does not know.
         depth: (H, W) float32, metres along the optical axis; NaN not measured, +Inf sky.
+        instance_codes: (K,) int64, what the bag calls each row: the same from picture to picture, as far as its maker
+            kept them.
     """
 
     stamp_ns: int
@@ -42,6 +44,7 @@ class GroundTruth:
     instance_is_crowd: NDArray[np.bool_] | None = None
     semantic: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
+    instance_codes: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ def decode_ground_truth(at_ns: int, instances: Any | None, depth: Any | None, ke
     metres = None if depth is None else decode_depth(decode_compressed(depth), key.about)
     if instances is None:
         return GroundTruth(at_ns, depth=metres)
-    parts = decode_instances(decode_compressed(instances), key.class_ids, key.thing_ids)
-    return GroundTruth(at_ns, parts.ids, parts.labels, parts.is_crowd, parts.semantic, metres)
+    raw = decode_compressed(instances)
+    parts, codes = decode_instances(raw, key.class_ids, key.thing_ids), instance_codes(raw, key.thing_ids)
+    return GroundTruth(at_ns, parts.ids, parts.labels, parts.is_crowd, parts.semantic, metres, codes)
 
 
 class InstanceParts(NamedTuple):
@@ -118,12 +122,21 @@ def decode_instances(raw: NDArray[Any], class_ids: Mapping[int, int], thing_ids:
     """
     values, flat = np.unique(raw, return_inverse=True)
     inverse = flat.reshape(raw.shape)
-    numbered = values >= topics.INSTANCES_PER_CLASS
-    class_of = np.where(numbered, values // topics.INSTANCES_PER_CLASS, values)
+    numbered, class_of = values >= topics.INSTANCES_PER_CLASS, _classes_of(values)
     semantic = np.array([class_ids.get(int(number), UNLABELLED) for number in class_of], dtype=np.uint8)
     things = np.isin(class_of, list(thing_ids))
     rows = np.where(things, np.cumsum(things), 0).astype(np.uint16)
     return InstanceParts(rows[inverse], semantic[things].astype(np.int64), ~numbered[things], semantic[inverse])
+
+
+def instance_codes(raw: NDArray[Any], thing_ids: Collection[int]) -> NDArray[np.int64]:
+    """(K,) the values in the picture that the rows of `decode_instances` come from, in their order."""
+    values = np.unique(raw)
+    return np.asarray(values[np.isin(_classes_of(values), list(thing_ids))], np.int64)
+
+
+def _classes_of(values: NDArray[Any]) -> NDArray[Any]:
+    return np.where(values >= topics.INSTANCES_PER_CLASS, values // topics.INSTANCES_PER_CLASS, values)
 
 
 def decode_depth(raw: NDArray[Any], about: topics.About) -> NDArray[np.float32]:

@@ -47,18 +47,24 @@ class Contestant:
 
 
 def make_contestants(
-    models: Sequence[Path], bag: PictureBag, providers: tuple[str, ...], threads: int, stack: ExitStack
+    models: Sequence[Path],
+    bag: PictureBag,
+    providers: tuple[str, ...],
+    threads: int,
+    stack: ExitStack,
+    tracking: bool = False,
 ) -> list[Contestant]:
     """Load the students; the stack closes them.
 
     Raises:
         StudentError: one cannot be used.
+        TrackingError: tracking is asked for and not installed.
     """
     found: list[Contestant] = []
     for path in models:
         student = stack.enter_context(Student.load(path, providers, threads=threads))
         name = _new_name(student, {one.name for one in found})
-        found.append(Contestant(name, student, Judge(student, bag.label_key(student.contract))))
+        found.append(Contestant(name, student, Judge(student, bag.label_key(student.contract), tracking)))
     return found
 
 

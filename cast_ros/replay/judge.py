@@ -14,6 +14,7 @@ from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey
 from cast_ros.metrics import (
     FrameDepth,
     FrameMatches,
+    IdSwitches,
     MatchedFrames,
     PrecisionRecall,
     TemporalMetrics,
@@ -24,6 +25,7 @@ from cast_ros.metrics import (
 from cast_ros.monitoring import DomainShiftMonitor, Level
 from cast_ros.replay.frames import Frame, truth_of
 from cast_ros.student import Prediction, Student, Timing
+from cast_ros.tracking import LARGEST_NUMBER, InstanceTracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,8 @@ class Judge:
         notes: of every picture that was judged.
     """
 
-    def __init__(self, student: Student, key: LabelKey | None) -> None:
+    def __init__(self, student: Student, key: LabelKey | None, tracking: bool = False) -> None:
+        """Raises TrackingError if tracking is asked for and not installed."""
         self.notes: list[FrameNote] = []
         self._student = student
         self._contract = student.contract
@@ -60,6 +63,8 @@ class Judge:
         self._comparison = Comparison(self._contract, detailed=True)
         self._temporal = TemporalMetrics(self._contract.class_names)
         self._pairs = 0
+        self._tracker = InstanceTracker() if tracking and self._contract.thing_ids else None
+        self._switches: IdSwitches | None = None
         statistics = self._contract.input_statistics
         self._monitor = None if statistics is None else DomainShiftMonitor(statistics)
         self._levels: list[Level] = []
@@ -94,6 +99,7 @@ class Judge:
         if truth is not None:
             self._comparison.update(prediction, truth, shown)
             values |= self._note(frame, prediction, truth, luminance)
+        self._follow(frame, shown, truth)
         return values
 
     def _shift_of(self, frame: Frame) -> dict[str, Any]:
@@ -114,6 +120,17 @@ class Judge:
             'instance_consistency': _rounded(found.instance_consistency),
             'depth_flicker': _rounded(found.depth_flicker),
         }
+
+    def _follow(self, frame: Frame, shown: Prediction, truth: GroundTruth | None) -> None:
+        if self._tracker is None or shown.boxes is None or shown.labels is None or shown.scores is None:
+            return
+        numbers = self._tracker.update(frame.stamp_ns, shown.boxes, shown.labels, shown.scores)
+        instances = None if truth is None else instance_frame_of(shown, truth)
+        if truth is None or instances is None or truth.instance_codes is None:
+            return
+        self._switches = self._switches or IdSwitches(self._contract.thing_ids)
+        followed = np.where(numbers <= LARGEST_NUMBER, numbers, 0)
+        self._switches.update(instances, followed, truth.instance_codes)
 
     def _note(self, frame: Frame, prediction: Prediction, truth: GroundTruth, luminance: float) -> dict[str, Any]:
         instances = instance_frame_of(prediction, truth)
@@ -140,6 +157,7 @@ class Judge:
         return {
             **{name: None if (part := getattr(scores, name)) is None else part.as_dict() for name in sections},
             'temporal': self._steadiness(),
+            'tracking': None if self._switches is None else self._switches.compute().as_dict(),
             'shift': None
             if not self._levels
             else {

@@ -25,6 +25,7 @@ HEADLINES: tuple[tuple[str, str, bool, bool], ...] = (
     ('calibration.expected_error', 'score error', True, True),
     ('temporal.mask_consistency', 'mask consistency', True, False),
     ('temporal.depth_flicker', 'depth flicker', False, True),
+    ('tracking.switches', 'id switches', False, True),
     ('timing_ms.p50', 'time a picture (ms)', False, True),
 )
 
@@ -175,6 +176,8 @@ def shown(value: float | None, is_share: bool) -> str:
         return '–'
     if is_share:
         return f'{100 * value:.1f}'
+    if value == int(value):
+        return str(int(value))
     return f'{value:.3f}' if abs(value) < 10 else f'{value:.1f}'
 
 

@@ -46,6 +46,7 @@ class ReplaySettings:
         providers: of onnxruntime.
         threads: of one inference; 0 is one per core.
         results_bag: whether the answers are written as a bag too.
+        tracking: whether instances are followed, to count how often they change their id.
     """
 
     topic: str | None = None
@@ -54,6 +55,7 @@ class ReplaySettings:
     providers: tuple[str, ...] = ('CPUExecutionProvider',)
     threads: int = 0
     results_bag: bool = True
+    tracking: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ def replay(
     """
     with ExitStack() as stack:
         bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
-        contestants = make_contestants(models, bag, settings.providers, settings.threads, stack)
+        contestants = make_contestants(models, bag, settings.providers, settings.threads, stack, settings.tracking)
         thumbnails = Thumbnails(bag.pictures)
         agreement = _agreement_of(contestants)
         frames: list[dict[str, Any]] = []

@@ -107,6 +107,15 @@ def test_without_ground_truth_the_answers_are_told_all_the_same(tmp_path: Path, 
     assert lines_of(tmp_path / 'out' / FRAMES)[0]['students']['tiny']['instances'] == 2
 
 
+def test_with_tracking_changes_of_id_are_counted(tmp_path: Path, street_bag: Path, student: Path) -> None:
+    pytest.importorskip('trackers', reason="needs the extra 'tracking'")
+    settings = ReplaySettings(threads=1, results_bag=False, tracking=True)
+    document = replay(street_bag, [student], tmp_path, settings).document
+    tracking = document['students'][0]['tracking']
+    # A person who stands and a car that drives on; the first picture has no track yet.
+    assert tracking == {'switches': 0, 'matches': 78, 'true_count': 80, 'true_tracks': 2, 'frames': 40}
+
+
 def test_the_results_are_a_bag_with_the_pictures_and_every_answer_beside_them(
     tmp_path: Path, street_bag: Path, student: Path, blind: Path
 ) -> None:
