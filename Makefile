@@ -5,10 +5,10 @@ PYTEST_ARGUMENTS ?=
 ENVIRONMENT := .venv/bin
 ROS := $(ENVIRONMENT)/python tools/ros_environment.py
 
-.PHONY: help demo test lint format docs setup clean
+.PHONY: help demo test test-kilted lint format docs setup clean
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: ## Run the node on the drive in assets/ and compare its answers with the ground truth; writes out/demo
 	@$(PYTHON) tools/setup_environment.py demo
@@ -17,6 +17,10 @@ demo: ## Run the node on the drive in assets/ and compare its answers with the g
 test: ## Run all tests; PYTEST_ARGUMENTS="test/repository -k launch" runs some
 	@$(PYTHON) tools/setup_environment.py test
 	@$(ENVIRONMENT)/python -m pytest $(PYTEST_ARGUMENTS)
+
+test-kilted: ## Run the robot's tests on ROS 2 Kilted as well, in an environment of their own
+	@$(PYTHON) tools/setup_environment.py kilted
+	@.venv-kilted/bin/python -m pytest test/cast_ros test/system $(PYTEST_ARGUMENTS)
 
 lint: ## Check style and types
 	@$(PYTHON) tools/setup_environment.py test
@@ -41,5 +45,5 @@ setup: ## Prepare the environment for everything, without running anything
 	@$(PYTHON) tools/setup_environment.py test
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .cache out build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-kilted .cache out build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find cast_ros train test tools -name __pycache__ -type d -prune -exec rm -rf {} +

