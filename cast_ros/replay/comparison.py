@@ -8,8 +8,16 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cast_ros.metrics import MatchedFrames, mean_depth_error, mean_iou, paired_bootstrap
+from cast_ros.metrics import (
+    FrameDepth,
+    MatchedFrames,
+    mean_depth_error,
+    mean_iou,
+    mean_panoptic_quality,
+    paired_bootstrap,
+)
 from cast_ros.replay.contestant import Contestant
 from cast_ros.replay.judge import FrameNote
 from cast_ros.replay.run import Replay
@@ -25,16 +33,17 @@ def differences(replay: Replay) -> dict[str, dict[str, Any]]:
     """The second student minus the first: by place in metrics.json, with intervals of 95 % over blocks of pictures."""
     if len(replay.contestants) < 2:
         return {}
+    one, other = replay.contestants[:2]
     found = {}
-    for name, attribute, prepare in _FIGURES:
-        first, second = _paired(replay.contestants[0], replay.contestants[1], attribute)
+    for part, statistics in _STATISTICS.items():
+        first, second = _paired(one, other, part)
         if len(first) < LEAST_PICTURES:
             continue
-        for key, statistic in prepare(replay.contestants[0]).items():
-            one, other = _column(first, name, replay.contestants[0]), _column(second, name, replay.contestants[1])
-            interval = paired_bootstrap(statistic, one, other, RESAMPLES, block_length=BLOCK_LENGTH)
+        columns = _column(first, part, one), _column(second, part, other)
+        for place, statistic in statistics.items():
+            interval = paired_bootstrap(statistic, columns[0], columns[1], RESAMPLES, block_length=BLOCK_LENGTH)
             if interval is not None:
-                found[key] = interval.as_dict()
+                found[place] = interval.as_dict()
     return found
 
 
@@ -63,38 +72,33 @@ def _of_bin(one: Contestant, notes: Notes) -> dict[str, float | None]:
     }
 
 
-def _paired(one: Contestant, other: Contestant, attribute: str) -> tuple[Notes, Notes]:
+def _paired(one: Contestant, other: Contestant, part: str) -> tuple[Notes, Notes]:
     """The pictures of which both sides have this."""
-    known = {note.index: note for note in other.judge.notes if getattr(note, attribute) is not None}
-    first = [note for note in one.judge.notes if getattr(note, attribute) is not None and note.index in known]
+    known = {note.index: note for note in other.judge.notes if getattr(note, part) is not None}
+    first = [note for note in one.judge.notes if getattr(note, part) is not None and note.index in known]
     return first, [known[note.index] for note in first]
 
 
-def _column(notes: Notes, name: str, one: Contestant) -> Any:
-    if name == 'matches':
-        return MatchedFrames([note.matches for note in notes if note.matches is not None], _things(one))
-    if name == 'confusion':
-        return np.stack([note.confusion for note in notes if note.confusion is not None])
-    return [note.depth for note in notes if note.depth is not None]
+def _column(notes: Notes, part: str, one: Contestant) -> Any:
+    """As the statistics take it."""
+    values = [getattr(note, part) for note in notes]
+    if part == 'matches':
+        return MatchedFrames(values, _things(one))
+    return values if part == 'depth' else np.stack(values)
 
 
 def _things(one: Contestant) -> dict[int, str]:
     return {number: one.contract.classes[number].name for number in one.contract.thing_ids}
 
 
-def _instances(one: Contestant) -> dict[str, Callable[..., float | None]]:
-    return {'instances.ap': MatchedFrames.ap, 'instances.ap50': MatchedFrames.ap50} if _things(one) else {}
+def _rmse(frames: Sequence[FrameDepth], counts: NDArray[np.int64]) -> float | None:
+    return mean_depth_error(frames, counts, 'rmse')
 
 
-_FIGURES: tuple[tuple[str, str, Callable[[Contestant], dict[str, Callable[..., float | None]]]], ...] = (
-    ('matches', 'matches', _instances),
-    ('confusion', 'confusion', lambda one: {'semantic.miou': mean_iou}),
-    (
-        'depth',
-        'depth',
-        lambda one: {
-            'depth.abs_rel': mean_depth_error,
-            'depth.rmse': lambda frames, counts: mean_depth_error(frames, counts, 'rmse'),
-        },
-    ),
-)
+# By field of FrameNote, and place in metrics.json.
+_STATISTICS: dict[str, dict[str, Callable[..., float | None]]] = {
+    'matches': {'instances.ap': MatchedFrames.ap, 'instances.ap50': MatchedFrames.ap50},
+    'panoptic': {'panoptic.all.pq': mean_panoptic_quality},
+    'confusion': {'semantic.miou': mean_iou},
+    'depth': {'depth.abs_rel': mean_depth_error, 'depth.rmse': _rmse},
+}

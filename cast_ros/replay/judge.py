@@ -21,6 +21,7 @@ from cast_ros.metrics import (
     confusion_of,
     frame_depth,
     mean_iou,
+    panoptic_sums_of,
 )
 from cast_ros.monitoring import DomainShiftMonitor, Level
 from cast_ros.replay.frames import Frame, truth_of
@@ -35,6 +36,7 @@ class FrameNote:
     index: int
     luminance: float
     matches: FrameMatches | None
+    panoptic: NDArray[np.float64] | None
     confusion: NDArray[np.integer[Any]] | None
     depth: FrameDepth | None
 
@@ -60,6 +62,7 @@ class Judge:
         self._student = student
         self._contract = student.contract
         self._key = key
+        self._is_thing = np.array([entry.is_thing for entry in self._contract.classes])
         self._comparison = Comparison(self._contract, detailed=True)
         self._temporal = TemporalMetrics(self._contract.class_names)
         self._pairs = 0
@@ -98,7 +101,7 @@ class Judge:
         truth = self.truth_of(frame)
         if truth is not None:
             self._comparison.update(prediction, truth, shown)
-            values |= self._note(frame, prediction, truth, luminance)
+            values |= self._note(frame, prediction, shown, truth, luminance)
         self._follow(frame, shown, truth)
         return values
 
@@ -132,21 +135,26 @@ class Judge:
         followed = np.where(numbers <= LARGEST_NUMBER, numbers, 0)
         self._switches.update(instances, followed, truth.instance_codes)
 
-    def _note(self, frame: Frame, prediction: Prediction, truth: GroundTruth, luminance: float) -> dict[str, Any]:
+    def _note(
+        self, frame: Frame, prediction: Prediction, shown: Prediction, truth: GroundTruth, luminance: float
+    ) -> dict[str, Any]:
         instances = instance_frame_of(prediction, truth)
         matches = None if instances is None else FrameMatches.of(instances)
-        confusion = depth = None
+        seen = instance_frame_of(shown, truth)
+        confusion = depth = panoptic = None
         values: dict[str, Any] = {}
         if prediction.semantic is not None and truth.semantic is not None:
             confusion = confusion_of(prediction.semantic, truth.semantic, len(self._contract.classes))
             values['miou'] = _rounded(mean_iou(confusion[np.newaxis]))
+            if seen is not None:
+                panoptic = panoptic_sums_of(seen, prediction.semantic, truth.semantic, self._is_thing)
         if prediction.depth is not None and truth.depth is not None and self._contract.depth is not None:
             depth = frame_depth(prediction.depth, truth.depth, self._contract.depth.cap_m)
             values['abs_rel'] = _rounded(None if depth.errors is None else depth.errors['abs_rel'])
         if matches is not None:
             values['found'] = int(matches.is_true[0].sum())
             values['to_find'] = sum(matches.true_counts.values())
-        self.notes.append(FrameNote(frame.index, luminance, matches, confusion, depth))
+        self.notes.append(FrameNote(frame.index, luminance, matches, panoptic, confusion, depth))
         return values
 
     def compute(self) -> dict[str, Any]:
