@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cast_ros.nodes.fastdds import profile_variable
+
 ROOT = Path(__file__).resolve().parent.parent
 FASTDDS_PROFILE = ROOT / 'config' / 'fastdds_shared_memory.xml'
 LARGEST_DOMAIN_ID = 101
@@ -26,9 +28,7 @@ def private_ros_environment(log_folder: Path) -> dict[str, str]:
         'AMENT_PREFIX_PATH': os.pathsep.join(dict.fromkeys(filter(None, prefixes))),
         'ROS_DOMAIN_ID': str(1 + secrets.randbelow(LARGEST_DOMAIN_ID)),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        # The first name is read by Jazzy and older, the second by Kilted and newer.
-        'FASTRTPS_DEFAULT_PROFILES_FILE': str(FASTDDS_PROFILE),
-        'FASTDDS_DEFAULT_PROFILES_FILE': str(FASTDDS_PROFILE),
+        profile_variable(): str(FASTDDS_PROFILE),
         'ROS_HOME': str(log_folder),
         'ROS_LOG_DIR': str(log_folder / 'log'),
     }

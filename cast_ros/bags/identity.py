@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which bag it is, whatever it is called and wherever it lies."""
+"""Which bag it is, wherever it lies."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def evaluate(
     for verdict in verdicts:
         value = '–' if verdict.value is None else f'{verdict.value:.4g}'
         mark = Text('passed', 'green') if verdict.passed else Text('FAILED', 'bold red')
-        table.add_row(verdict.scenario, verdict.student, verdict.figure, verdict.limits, value, mark)
+        words = (verdict.scenario, verdict.student, verdict.figure, verdict.limits, value)
+        table.add_row(*(Text(word) for word in words), mark)
     console.print(table)
     for problem in dict.fromkeys(verdict.problem for verdict in verdicts if verdict.problem):
         console.print(problem, markup=False)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from cast_ros.replay.run import Replay, ReplaySettings
@@ -43,7 +44,7 @@ def replay(
         topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag, tracking
     )
     figures = _through_dds(bag, model, out, settings, rate, peak) if live or peak else []
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(highlight=False)
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(bag.name)
@@ -58,7 +59,7 @@ def replay(
     console.print(summary_of(result.document), markup=False, soft_wrap=True)
     console.print(table_of(result))
     if result.document['bag']['incomplete']:
-        console.print(f'The bag is damaged, its end is missing: {result.document["bag"]["incomplete"]}', markup=False)
+        console.print(f'The bag is damaged: {result.document["bag"]["incomplete"]}', markup=False)
     console.print(f'Look at {out / "report.html"}', markup=False, soft_wrap=True)
 
 
@@ -66,9 +67,16 @@ def _through_dds(
     bag: Path, models: list[Path], out: Path, settings: ReplaySettings, rate: float, peak: bool
 ) -> list[dict[str, Any]]:
     """One after the other: they share the machine."""
-    from cast_ros.nodes.live_replay import LiveOptions, find_peak, live_replay
+    from cast_ros.replay.errors import ReplayError
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        from cast_ros.nodes.live_replay import LiveOptions, find_peak, live_replay
+    except ImportError as error:
+        raise ReplayError(f'--live and --peak need ROS 2 ({error}): source it, or leave them out') from error
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReplayError(f'{out}: cannot be written ({error}); choose another folder (--out)') from error
     found = []
     for number, model in enumerate(models):
         options = LiveOptions(
@@ -78,10 +86,13 @@ def _through_dds(
             settings.topic,
             settings.camera_info_topic,
             settings.score_threshold,
+            settings.providers,
+            settings.threads,
         )
         figures = live_replay(options, rate).as_dict()
         if peak:
-            figures['peak_frame_rate'] = find_peak(options).sent_frame_rate
+            best = find_peak(options)
+            figures['peak_frame_rate'] = None if best is None else best.sent_frame_rate
         found.append(figures)
     return found
 
@@ -94,7 +105,7 @@ def table_of(result: Replay) -> Table:
     table = Table()
     table.add_column('')
     for name in names:
-        table.add_column(name, justify='right')
+        table.add_column(Text(name), justify='right')
     if len(names) > 1:
         table.add_column('difference', justify='right')
     for row in headline_rows(result.document):

@@ -42,6 +42,7 @@ class Scores:
     boundary: BoundaryScores | None = None
     calibration: CalibrationScores | None = None
     depth_by: DepthByScores | None = None
+    depth_scaled: DepthScores | None = None
 
 
 class Comparison:
@@ -49,8 +50,8 @@ class Comparison:
 
     Args:
         contract: of the student that made the predictions.
-        detailed: also panoptic quality, boundaries, calibration of scores, and depth by distance and class. They take
-            longer than the rest, so a trainer goes without.
+        detailed: also panoptic quality, boundaries, calibration of scores, depth by distance and class, and rescaled
+            depth. They take several times as long as the rest, so a trainer goes without.
     """
 
     def __init__(self, contract: StudentContract, detailed: bool = False) -> None:
@@ -104,6 +105,7 @@ class _Details:
         self._boundary: BoundaryMetrics | None = None
         self._calibration: CalibrationMetrics | None = None
         self._depth_by: DepthByMetrics | None = None
+        self._depth_scaled: DepthMetrics | None = None
 
     def update(
         self, prediction: Prediction, truth: GroundTruth, frame: InstanceFrame | None, shown: InstanceFrame | None
@@ -120,6 +122,8 @@ class _Details:
                 self._panoptic.update(shown, prediction.semantic, truth.semantic)
         if self._contract.depth is not None and prediction.depth is not None and truth.depth is not None:
             self._depth_by = self._depth_by or DepthByMetrics(names, self._contract.depth.cap_m)
+            self._depth_scaled = self._depth_scaled or DepthMetrics(self._contract.depth.cap_m, 'median')
+            self._depth_scaled.update(prediction.depth, truth.depth)
             self._depth_by.update(
                 prediction.depth, truth.depth, truth.instance_ids, truth.instance_labels, truth.instance_is_crowd
             )
@@ -131,6 +135,7 @@ class _Details:
             'boundary': self._boundary,
             'calibration': self._calibration,
             'depth_by': self._depth_by,
+            'depth_scaled': self._depth_scaled,
         }
         return {name: part.compute() for name, part in parts.items() if part is not None}
 

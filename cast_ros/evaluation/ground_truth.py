@@ -156,19 +156,23 @@ def read_label_notes(reader: BagReader) -> tuple[topics.About, dict[int, str]]:
         BagError: the bag says neither, or nonsense.
     """
     found = SimpleNamespace(about=None, label_info=None)
-    for entry in reader.messages([topics.ABOUT, topics.LABEL_INFO]):
+    present = reader.topics()
+    # Depth needs no names of classes.
+    needed = [topics.ABOUT, *([topics.LABEL_INFO] if topics.INSTANCES in present else [])]
+    for entry in reader.messages([name for name in needed if name in present]):
         if entry.topic == topics.ABOUT:
             found.about = entry.message.data
         else:
             found.label_info = entry.message
-        if found.about is not None and found.label_info is not None:
+        if found.about is not None and (found.label_info is not None or len(needed) == 1):
             break
-    else:
-        raise BagError(f'{reader.path} has ground truth but no message on {topics.ABOUT} or {topics.LABEL_INFO}')
+    if found.about is None or (found.label_info is None and len(needed) > 1):
+        raise BagError(f'{reader.path} has ground truth but no message on {" or ".join(needed)}')
     try:
         about = topics.About.model_validate_json(found.about)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = '.'.join(str(part) for part in problem['loc'])
         raise BagError(f'{reader.path}: {topics.ABOUT} cannot be used: {where}: {problem["msg"]}') from error
-    return about, {int(entry.class_id): str(entry.class_name) for entry in found.label_info.class_map}
+    names = [] if found.label_info is None else found.label_info.class_map
+    return about, {int(entry.class_id): str(entry.class_name) for entry in names}

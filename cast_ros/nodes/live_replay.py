@@ -7,6 +7,7 @@ node at work is answered later, or superseded by the next one and missed.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -21,13 +22,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from cast_ros.bags import BagReader
+from cast_ros.bags import BagError, BagReader
 from cast_ros.bags.messages import stamp_ns
 from cast_ros.bags.pictures import find_camera_info_topic, find_picture_topic
 from cast_ros.errors import CastError
-from cast_ros.nodes.bag_player import BagPlayer
+from cast_ros.nodes.bag_player import BagPlayer, Played
 from cast_ros.nodes.demo.child import ChildNode
-from cast_ros.nodes.demo.recorder import Recorder
+from cast_ros.nodes.demo.recorder import NodeReport, Recorder
 from cast_ros.replay.frames import TRUTH_TOPICS
 from cast_ros.student import Student
 
@@ -36,7 +37,7 @@ STRAGGLERS_WITHIN_S = 2.0
 # Of ros2_benchmark: a rate holds while fewer pictures than this are missed.
 MOST_MISSED = 0.05
 # A search for the peak plays so much of the bag at a rate, and ends when it knows the rate to a tenth.
-PROBE_S, PRECISION, FASTEST = 8.0, 1.1, 64.0
+PROBE_S, PRECISION, FASTEST, SLOWEST = 8.0, 1.1, 64.0, 1 / 16
 _SLICE_S = 0.005
 
 
@@ -121,8 +122,9 @@ class LiveOptions:
         model: the student.
         topic: of the pictures; None takes the only one.
         camera_info_topic: None takes the one beside them.
-        score_threshold: of the node.
         log_path: what the node prints.
+        score_threshold: of the node.
+        providers, threads: of its inference.
     """
 
     bag: Path
@@ -131,50 +133,57 @@ class LiveOptions:
     topic: str | None = None
     camera_info_topic: str | None = None
     score_threshold: float = 0.5
+    providers: tuple[str, ...] = ('CPUExecutionProvider',)
+    threads: int = 0
 
 
 def live_replay(options: LiveOptions, rate: float = 1.0) -> LiveFigures:
     """Play the whole bag once.
 
     Raises:
-        LiveReplayError: the node does not start, or dies.
+        LiveReplayError: the node does not start, or the bag cannot be played to it.
+        DemoError: it dies.
         BagError, StudentError: bag or student cannot be used.
     """
     with _stage(options) as stage:
         return stage.play(rate, math.inf)
 
 
-def find_peak(options: LiveOptions, said: Callable[[LiveFigures], None] = lambda figures: None) -> LiveFigures:
+def find_peak(options: LiveOptions, said: Callable[[LiveFigures], None] = lambda figures: None) -> LiveFigures | None:
     """The highest rate at which fewer than 5 % of the pictures are missed, to a tenth; of the start of the bag.
 
+    Returns:
+        What came back at that rate; None if a sixteenth of the bag's pace is too fast already.
+
     Raises:
-        LiveReplayError, BagError, StudentError: as `live_replay`.
+        LiveReplayError, DemoError, BagError, StudentError: as `live_replay`.
     """
     with _stage(options) as stage:
 
-        def probe(rate: float) -> LiveFigures:
+        def holds(rate: float) -> LiveFigures | None:
             figures = stage.play(rate, PROBE_S * rate)
             said(figures)
-            return figures
+            return figures if figures.missed_share < MOST_MISSED else None
 
-        holds, rate = probe(1.0), 1.0
-        if holds.missed_share >= MOST_MISSED:
-            return holds
-        fails = FASTEST
-        while rate * 2 < FASTEST:
-            found = probe(rate * 2)
-            if found.missed_share >= MOST_MISSED:
-                fails = rate * 2
+        best, rate = holds(1.0), 1.0
+        step = 2.0 if best is not None else 0.5
+        fails = None if best is not None else rate
+        while SLOWEST <= rate * step <= FASTEST:
+            found = holds(rate * step)
+            if (found is None) == (best is not None):
+                # The border lies between the last two.
+                fails, rate, best = (rate * step, rate, best) if found is None else (rate, rate * step, found)
                 break
-            holds, rate = found, rate * 2
-        while fails / rate > PRECISION:
+            rate *= step
+            best = found
+        while best is not None and fails is not None and fails / rate > PRECISION:
             middle = math.sqrt(rate * fails)
-            found = probe(middle)
-            if found.missed_share >= MOST_MISSED:
+            found = holds(middle)
+            if found is None:
                 fails = middle
             else:
-                holds, rate = found, middle
-        return holds
+                best, rate = found, middle
+        return best
 
 
 class _Stage:
@@ -190,11 +199,13 @@ class _Stage:
     ) -> None:
         self._options = options
         self._node, self._executor, self._child = node, executor, child
-        self._recorder = Recorder(node, heads, with_overlay=False)
+        self._recorder = Recorder(node, heads, with_overlay=False, with_messages=False)
 
     def play(self, rate: float, most_s: float) -> LiveFigures:
         """At a rate, at most so many seconds of the recording."""
         self._recorder.answers.clear()
+        # What it said of the former player is no news of this one.
+        self._recorder.report = NodeReport()
         sent_s: dict[int, float] = {}
         with BagReader(self._options.bag) as reader:
             topic = find_picture_topic(reader, self._options.topic, TRUTH_TOPICS)
@@ -206,7 +217,7 @@ class _Stage:
                 for played in player.play(self._spin):
                     first_ns = played.raw.recorded_ns if first_ns is None else first_ns
                     if played.raw.topic == topic:
-                        sent_s[stamp_ns(reader.decode(played.raw))] = played.published_s
+                        self._note(reader, played, sent_s)
                     if (played.raw.recorded_ns - first_ns) / 1e9 >= most_s:
                         break
                 self._wait_for_stragglers(sent_s)
@@ -218,6 +229,18 @@ class _Stage:
             if not self._recorder.missing(stamp)
         }
         return figures_of(rate, sent_s, complete_s)
+
+    def _note(self, reader: BagReader, played: Played, sent_s: dict[int, float]) -> None:
+        try:
+            stamp = stamp_ns(reader.decode(played.raw))
+        except BagError:
+            return  # nobody can answer it
+        if stamp in sent_s:
+            raise LiveReplayError(
+                f'{self._options.bag}: several pictures have the stamp {stamp} ns, so that answers cannot be told '
+                'apart; replay it without --live'
+            )
+        sent_s[stamp] = played.published_s
 
     def _spin(self, seconds: float) -> None:
         self._executor.spin_once(timeout_sec=seconds)
@@ -261,6 +284,8 @@ def _stage(options: LiveOptions) -> Iterator[_Stage]:
         'image_transport': 'compressed' if is_compressed else 'raw',
         'image_topic': topic.removesuffix('/compressed') if is_compressed else topic,
         'score_threshold': str(float(options.score_threshold)),
+        'providers': json.dumps(list(options.providers)),
+        'threads': str(options.threads),
         'use_sim_time': 'true',
         **({} if info is None else {'camera_info_topic': info}),
     }

@@ -36,6 +36,8 @@ def differences(replay: Replay) -> dict[str, dict[str, Any]]:
     one, other = replay.contestants[:2]
     found = {}
     for part, statistics in _STATISTICS.items():
+        if part != 'depth' and set(one.contract.class_names) != set(other.contract.class_names):
+            continue  # means over other classes are no difference
         first, second = _paired(one, other, part)
         if len(first) < LEAST_PICTURES:
             continue

@@ -16,17 +16,19 @@ from cast_ros.student import Student, StudentContract
 
 @dataclass(frozen=True, eq=False)
 class Contestant:
-    """One student; `name` is its contract's, or another if two have the same."""
+    """One student.
+
+    Attributes:
+        name: its contract's, or another if two have the same.
+        topic: its name as ROS allows it in a topic; no other has the same.
+        student: loaded.
+        judge: what is noted of it.
+    """
 
     name: str
+    topic: str
     student: Student
     judge: Judge
-
-    @property
-    def topic(self) -> str:
-        """Its name as ROS allows it in a topic."""
-        word = ''.join(letter if letter.isascii() and letter.isalnum() else '_' for letter in self.name)
-        return word if word[:1].isalpha() else f'student_{word}'
 
     @property
     def contract(self) -> StudentContract:
@@ -64,7 +66,8 @@ def make_contestants(
     for path in models:
         student = stack.enter_context(Student.load(path, providers, threads=threads))
         name = _new_name(student, {one.name for one in found})
-        found.append(Contestant(name, student, Judge(student, bag.label_key(student.contract), tracking)))
+        topic = _new_topic(name, {one.topic for one in found})
+        found.append(Contestant(name, topic, student, Judge(student, bag.label_key(student.contract), tracking)))
     return found
 
 
@@ -74,3 +77,10 @@ def _new_name(student: Student, taken: set[str]) -> str:
         if name not in taken:
             return name
     return next(name for number in range(2, len(taken) + 3) if (name := f'{student.path.stem} {number}') not in taken)
+
+
+def _new_topic(name: str, taken: set[str]) -> str:
+    word = ''.join(letter if letter.isascii() and letter.isalnum() else '_' for letter in name)
+    word = word if word[:1].isalpha() else f'student_{word}'
+    numbered = (word, *(f'{word}_{number}' for number in range(2, len(taken) + 3)))
+    return next(topic for topic in numbered if topic not in taken)

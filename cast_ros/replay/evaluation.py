@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from cast_ros.files import replacing
-from cast_ros.replay.comparison import BLOCK_LENGTH, differences, luminance_bins
+from cast_ros.replay.comparison import differences, luminance_bins
 from cast_ros.replay.contestant import make_contestants
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.frames import PictureBag
 from cast_ros.replay.gallery import WorstPicture, draw_worst, worst_indices
 from cast_ros.replay.plots import quality_of
-from cast_ros.replay.report import write_report
+from cast_ros.replay.report import require_libraries, write_report
 from cast_ros.replay.run import Replay, ReplaySettings, replay
 
 METRICS, REPORT = 'metrics.json', 'report.html'
@@ -43,9 +43,9 @@ def evaluate_bag(
     Raises:
         BagError, StudentError, ReplayError: as `replay`.
     """
+    require_libraries()
     result = replay(bag_path, models, out, settings, advance)
     result.document['live'] = [dict(figures) for figures in live]
-    result.document['block_length'] = BLOCK_LENGTH
     result.document['differences'] = differences(result)
     result.document['luminance_bins'] = luminance_bins(result)
     try:

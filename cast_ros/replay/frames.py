@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ class Frame:
 
     Attributes:
         index: number of its message on the topic.
-        stamp_ns: of its header; time of recording where a driver left it empty.
+        stamp_ns: of its header; time of recording where drivers leave it empty, or its bytes are damaged.
         recorded_ns: when the recorder got it.
         raw: its message as it was recorded.
         frame_id: of its header.
@@ -45,6 +46,8 @@ class Frame:
         problem: why not; '' if it can.
         fx_px: focal length in pixels of the picture; None without a calibration that fits.
         labels: messages of ground truth by topic.
+        message: decoded from `raw`; None if its bytes are damaged.
+        info: the CameraInfo that was in force.
     """
 
     index: int
@@ -56,6 +59,8 @@ class Frame:
     problem: str = ''
     fx_px: float | None = None
     labels: dict[str, Any] = field(default_factory=dict)
+    message: Any | None = None
+    info: Any | None = None
 
 
 class PictureBag:
@@ -65,6 +70,12 @@ class PictureBag:
         path: the bag.
         topic: of the pictures; None takes the only one.
         camera_info_topic: of their calibration; None takes the one beside them.
+
+    Attributes:
+        topic, camera_info_topic: as found.
+        pictures: how many the bag promises.
+        truth_topics: of the ground truth that it has.
+        faults: topics with damaged messages, and the first reason; fills while frames are read.
 
     Raises:
         BagError: the bag cannot be read, or lacks a topic.
@@ -78,6 +89,8 @@ class PictureBag:
         self.camera_info_topic: str | None = None
         self.pictures = 0
         self.truth_topics: tuple[str, ...] = ()
+        self.faults: dict[str, str] = {}
+        self._stamped = True
 
     def __enter__(self) -> Self:
         self._reader.__enter__()
@@ -88,6 +101,7 @@ class PictureBag:
             self.pictures = present[self.topic].message_count
             self.truth_topics = tuple(name for name in TRUTH_TOPICS if name in present and present[name].message_count)
             self._notes = read_label_notes(self._reader) if self.truth_topics else None
+            self._stamped = self._has_stamps()
         except BaseException:
             self._reader.__exit__(None, None, None)
             raise
@@ -111,43 +125,87 @@ class PictureBag:
         """Every picture, also those that cannot be decoded; labels are waited for, a picture never for its calibration.
 
         Raises:
-            BagError: the bag is damaged between two messages.
+            BagError: the bag is damaged between two messages; what was read before has come.
         """
-        wanted = [self.topic, *self.truth_topics]
-        info = None
-        if self.camera_info_topic is not None:
-            wanted.append(self.camera_info_topic)
-            info = next((entry.message for entry in self._reader.messages([self.camera_info_topic])), None)
         waiting: deque[Frame] = deque()
         orphans: dict[int, dict[str, Any]] = {}
-        count = 0
-        for raw in self._reader.raw_messages(wanted):
+        messages = self._reader.raw_messages([self.topic, *self.truth_topics, *self._camera_info_topics()])
+        info, count, damage = self._first_info(), 0, None
+        while True:
+            try:
+                raw = next(messages, None)
+            except BagError as error:
+                raw, damage = None, error
+            if raw is None:
+                break
             if raw.topic == self.topic:
                 waiting.append(self._picture(raw, count, info))
                 waiting[-1].labels.update(orphans.pop(waiting[-1].stamp_ns, {}))
                 count += 1
-            elif raw.topic == self.camera_info_topic:
-                info = self._reader.decode(raw)
             else:
-                _hand_over(self._reader.decode(raw), raw.topic, waiting, orphans)
+                message = self._decoded(raw)
+                if message is not None and raw.topic == self.camera_info_topic:
+                    info = message
+                elif message is not None:
+                    _hand_over(message, raw.topic, waiting, orphans)
             while waiting and (len(waiting[0].labels) == len(self.truth_topics) or len(waiting) > MOST_WAITING):
-                yield waiting.popleft()
-        yield from waiting
+                yield _with_pixels(waiting.popleft())
+        while waiting:
+            yield _with_pixels(waiting.popleft())
+        if damage is not None:
+            raise damage
+
+    def _camera_info_topics(self) -> list[str]:
+        return [] if self.camera_info_topic is None else [self.camera_info_topic]
+
+    def _first_info(self) -> Any | None:
+        """The first calibration that can be read, for pictures before it."""
+        topics_of_it = self._camera_info_topics()
+        found = (self._decoded(raw) for raw in self._reader.raw_messages(topics_of_it)) if topics_of_it else iter(())
+        return next((info for info in found if info is not None), None)
+
+    def _has_stamps(self) -> bool:
+        """Whether the driver stamps pictures: a clock may begin at 0, but not stand there."""
+        for raw in islice(self._reader.raw_messages([self.topic]), 2):
+            message = self._decoded(raw)
+            if message is not None and stamp_ns(message):
+                return True
+        return False
+
+    def _decoded(self, raw: RawMessage) -> Any | None:
+        """The message; None, and noted, if it is damaged."""
+        try:
+            return self._reader.decode(raw)
+        except BagError as error:
+            self.faults.setdefault(raw.topic, str(error))
+            return None
 
     def _picture(self, raw: RawMessage, index: int, info: Any | None) -> Frame:
-        frame = Frame(index, raw.recorded_ns, raw.recorded_ns, raw)
+        frame = Frame(index, raw.recorded_ns, raw.recorded_ns, raw, info=info)
         try:
-            message = self._reader.decode(raw)
-            frame.stamp_ns = stamp_ns(message) or raw.recorded_ns
-            frame.frame_id = str(message.header.frame_id)
-            frame.rgb = DECODERS[raw.msgtype](message)
-        except (BagError, ImageError) as error:
+            frame.message = self._reader.decode(raw)
+        except BagError as error:
             frame.problem = str(error)
             return frame
-        height, width = frame.rgb.shape[:2]
-        if info is not None and picture_size(info) == (width, height):
-            frame.fx_px = focal_length_px(info)
+        frame.frame_id = str(frame.message.header.frame_id)
+        if self._stamped:
+            frame.stamp_ns = stamp_ns(frame.message)
         return frame
+
+
+def _with_pixels(frame: Frame) -> Frame:
+    """Decoded when its turn comes: what waits for labels takes little memory."""
+    if frame.message is None:
+        return frame
+    try:
+        frame.rgb = DECODERS[frame.raw.msgtype](frame.message)
+    except ImageError as error:
+        frame.problem = str(error)
+        return frame
+    height, width = frame.rgb.shape[:2]
+    if frame.info is not None and picture_size(frame.info) == (width, height):
+        frame.fx_px = focal_length_px(frame.info)
+    return frame
 
 
 def _hand_over(message: Any, topic: str, waiting: deque[Frame], orphans: dict[int, dict[str, Any]]) -> None:

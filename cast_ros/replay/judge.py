@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from cast_ros.evaluation.compare import Comparison, instance_frame_of
 from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey
+from cast_ros.images import ImageError
 from cast_ros.metrics import (
     FrameDepth,
     FrameMatches,
     IdSwitches,
     MatchedFrames,
+    MetricError,
     PrecisionRecall,
     TemporalMetrics,
     confusion_of,
@@ -87,10 +89,8 @@ class Judge:
             luminance: mean grey value.
 
         Returns:
-            Values of this picture for frames.jsonl: the same in every run.
-
-        Raises:
-            ImageError: a picture of labels is damaged.
+            Values of this picture for frames.jsonl: the same in every run. Labels that are damaged or of another size
+            than the picture are a `label_problem`.
         """
         assert self._student.last_timing is not None
         self._timings.append(self._student.last_timing)
@@ -98,10 +98,14 @@ class Judge:
         if shown.scores is not None:
             values['instances'] = len(shown.scores)
         values |= self._shift_of(frame) | self._steadiness_of(frame, shown)
-        truth = self.truth_of(frame)
-        if truth is not None:
-            self._comparison.update(prediction, truth, shown)
-            values |= self._note(frame, prediction, shown, truth, luminance)
+        truth = None
+        try:
+            truth = self.truth_of(frame)
+            if truth is not None:
+                self._comparison.update(prediction, truth, shown)
+                values |= {'labelled': True} | self._note(frame, prediction, shown, truth, luminance)
+        except (ImageError, MetricError) as error:
+            truth, values['label_problem'] = None, str(error)
         self._follow(frame, shown, truth)
         return values
 
@@ -114,7 +118,10 @@ class Judge:
 
     def _steadiness_of(self, frame: Frame, shown: Prediction) -> dict[str, Any]:
         assert frame.rgb is not None
-        found = self._temporal.update(frame.stamp_ns, frame.rgb, shown)
+        try:
+            found = self._temporal.update(frame.stamp_ns, frame.rgb, shown)
+        except MetricError:
+            return {}  # too small a picture for optical flow
         if found is None:
             return {}
         self._pairs += 1
@@ -152,15 +159,16 @@ class Judge:
             depth = frame_depth(prediction.depth, truth.depth, self._contract.depth.cap_m)
             values['abs_rel'] = _rounded(None if depth.errors is None else depth.errors['abs_rel'])
         if matches is not None:
-            values['found'] = int(matches.is_true[0].sum())
-            values['to_find'] = sum(matches.true_counts.values())
+            found, to_find = int(matches.is_true[0].sum()), sum(matches.true_counts.values())
+            values |= {'found': found, 'to_find': to_find}
+            values['found_share'] = _rounded(found / to_find) if to_find else None
         self.notes.append(FrameNote(frame.index, luminance, matches, panoptic, confusion, depth))
         return values
 
     def compute(self) -> dict[str, Any]:
         """Everything for metrics.json; sections that cannot be measured are None."""
         scores = self._comparison.compute()
-        sections = ('instances', 'semantic', 'depth', 'panoptic', 'boundary', 'calibration', 'depth_by')
+        sections = ('instances', 'semantic', 'depth', 'panoptic', 'boundary', 'calibration', 'depth_by', 'depth_scaled')
         total_ms = [timing.total_ms for timing in self._timings]
         return {
             **{name: None if (part := getattr(scores, name)) is None else part.as_dict() for name in sections},
@@ -195,11 +203,11 @@ class Judge:
         return {name: Curve(points, counts[name]) for name, points in frames.curves().items() if points is not None}
 
     def confusion_shares(self) -> dict[str, NDArray[np.float64]] | None:
-        """Of each class that has ground truth, which share of its pixels was taken for what; None without any."""
+        """Of each true class, which share of its pixels was taken for what, for nothing last; None without truth."""
         confusions = [note.confusion for note in self.notes if note.confusion is not None]
         if not confusions:
             return None
-        total = np.sum(confusions, axis=0)[:, : len(self._contract.classes)]
+        total = np.sum(confusions, axis=0)
         pixels = total.sum(axis=1)
         return {
             entry.name: total[entry.id] / pixels[entry.id] for entry in self._contract.classes if pixels[entry.id] > 0

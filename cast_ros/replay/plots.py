@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cast_ros.replay.run import Replay
 
 # Of the lines of the first student, the second, …; readable on light and dark paper.
@@ -13,6 +16,16 @@ COLOURS = ('#3b82c4', '#e07b39', '#4fa66a', '#b35fae', '#8c8c8c')
 MOST_CLASSES_OF_CURVES = 8
 # Colour of the sure side of the confusion matrix; the other end is the paper.
 CONFUSION_COLOUR = '#3b82c4'
+
+# Of a picture, best first: the first that anybody has is shown.
+QUALITIES = {
+    'miou': 'mIoU of the picture',
+    'found_share': 'share of the instances that were found',
+    'mask_consistency': 'agreement with the picture before',
+    'instance_consistency': 'agreement of the instances with the picture before',
+}
+# More would make a page that no phone can show, and no eye tell apart.
+MOST_POINTS_OF_A_CURVE = 200
 
 Figure = dict[str, Any]
 
@@ -32,10 +45,11 @@ def figures(replay: Replay) -> list[Figure]:
 
 
 def quality_of(replay: Replay) -> tuple[str, str]:
-    """Key and name of what the time line shows: quality if there is ground truth, steadiness if not."""
-    if any(_value(line, one.name, 'miou') is not None for line in replay.frames for one in replay.contestants):
-        return 'miou', 'mIoU of the picture'
-    return 'mask_consistency', 'agreement with the picture before'
+    """Key and name of what the time line shows and the worst pictures are chosen by."""
+    for key, name in QUALITIES.items():
+        if any(_value(line, one.name, key) is not None for line in replay.frames for one in replay.contestants):
+            return key, name
+    return next(iter(QUALITIES.items()))
 
 
 def _time_line(replay: Replay) -> Figure | None:
@@ -73,8 +87,8 @@ def _precision_recall(replay: Replay) -> list[Figure]:
                 'type': 'scatter',
                 'mode': 'lines',
                 'name': name,
-                'x': [round(float(value), 4) for value in curves[name].points.recall],
-                'y': [round(float(value), 4) for value in curves[name].points.precision],
+                'x': _thinned(curves[name].points.recall),
+                'y': _thinned(curves[name].points.precision),
             }
             for name in busiest
         ]
@@ -147,7 +161,7 @@ def _confusions(replay: Replay) -> list[Figure]:
         if shares is None:
             continue
         names = list(shares)
-        columns = [*one.contract.class_names]
+        columns = [*one.contract.class_names, 'nothing']
         data = [
             {
                 'type': 'heatmap',
@@ -211,10 +225,15 @@ def _honesty(replay: Replay) -> Figure | None:
     return _figure('honesty', 'Are scores honest?', sentence, data, 'score', 'share that is right', [0, 1.02])
 
 
-def seconds_of(replay: Replay) -> list[float]:
-    """Of every picture, from the first."""
-    first = min(line['stamp_ns'] for line in replay.frames)
-    return [round((line['stamp_ns'] - first) / 1e9, 4) for line in replay.frames]
+def seconds_of(replay: Replay) -> list[float | None]:
+    """Of every picture, from the first; None for one that could not be decoded, whose stamp may be nonsense."""
+    first = min(line['stamp_ns'] for line in replay.frames if 'width' in line)
+    return [round((line['stamp_ns'] - first) / 1e9, 4) if 'width' in line else None for line in replay.frames]
+
+
+def _thinned(values: NDArray[np.float64]) -> list[float]:
+    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS_OF_A_CURVE)).round().astype(int))
+    return [round(float(value), 4) for value in values[places]]
 
 
 def colour(number: int) -> str:
@@ -222,7 +241,7 @@ def colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
-def _line(replay: Replay, number: int, seconds: Sequence[float], values: Sequence[float | None]) -> Figure:
+def _line(replay: Replay, number: int, seconds: Sequence[float | None], values: Sequence[float | None]) -> Figure:
     return {
         'type': 'scatter',
         'mode': 'lines+markers' if len(values) <= 400 else 'lines',

@@ -14,6 +14,8 @@ from cast_ros.replay.plots import colour, figures, quality_of, seconds_of
 from cast_ros.replay.run import Replay
 
 # Place in the document of a student, name for people, whether it is a fraction, whether less is better.
+SHOWN_PROBLEMS = 20
+
 HEADLINES: tuple[tuple[str, str, bool, bool], ...] = (
     ('instances.ap', 'AP', True, False),
     ('instances.ap50', 'AP50', True, False),
@@ -21,6 +23,7 @@ HEADLINES: tuple[tuple[str, str, bool, bool], ...] = (
     ('semantic.miou', 'mIoU', True, False),
     ('boundary.mean_f', 'boundary F', True, False),
     ('depth.abs_rel', 'AbsRel', False, True),
+    ('depth_scaled.abs_rel', 'AbsRel, scaled', False, True),
     ('depth.rmse', 'RMSE (m)', False, True),
     ('calibration.expected_error', 'score error', True, True),
     ('temporal.mask_consistency', 'mask consistency', True, False),
@@ -42,6 +45,15 @@ _LIVE = {
 }
 
 
+def require_libraries() -> None:
+    """Raises ReplayError if those of the extra `replay` are missing: better before an hour of replay than after it."""
+    try:
+        import jinja2  # noqa: F401
+        import plotly  # noqa: F401
+    except ImportError as error:
+        raise ReplayError(f"the report needs the extra 'replay' ({error}): pip install 'cast_ros[replay]'") from error
+
+
 def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]]) -> None:
     """Write the page.
 
@@ -53,11 +65,10 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
     Raises:
         ReplayError: the file cannot be written, or the libraries of the extra `replay` are missing.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise ReplayError(f"the report needs the extra 'replay' ({error}): pip install 'cast_ros[replay]'") from error
+    require_libraries()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
     environment = Environment(
         loader=PackageLoader('cast_ros.replay'), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -74,7 +85,8 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
         quality=quality_of(replay)[1],
         worst=worst,
         live=live_rows(replay.document),
-        problems=[line for line in replay.frames if 'problem' in line][:20],
+        problems=problems_of(replay),
+        shown_problems=SHOWN_PROBLEMS,
         provenance=provenance_rows(replay.document),
     )
     try:
@@ -148,13 +160,32 @@ def class_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def problems_of(replay: Replay) -> list[tuple[str, str]]:
+    """Where and what: damaged messages of other topics, pictures, and labels."""
+    found = list(replay.document['bag']['faults'].items())
+    for line in replay.frames:
+        if 'problem' in line:
+            found.append((f'picture {line["index"]}', line['problem']))
+        reasons = {values.get('label_problem') for values in line.get('students', {}).values()} - {None}
+        found += [(f'labels of picture {line["index"]}', reason) for reason in sorted(reasons)]
+    return found
+
+
 def live_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     """What came of the bag through DDS into the real node, figure by figure."""
     rows = []
     for key, title in _LIVE.items():
         values = [figures.get(key) for figures in document['live']]
         if any(value is not None for value in values):
-            rows.append({'title': title, 'values': ['–' if value is None else f'{value:.4g}' for value in values]})
+            rows.append(
+                {
+                    'title': title,
+                    'values': [
+                        '–' if value is None else f'{value:g}' if value == int(value) else f'{value:.1f}'
+                        for value in values
+                    ],
+                }
+            )
     return rows
 
 

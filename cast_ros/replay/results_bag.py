@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,46 +21,33 @@ from cast_ros.student import Prediction, StudentContract
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from typing_extensions import Self
+    from cast_ros.replay.contestant import Contestant
 
 JPEG_QUALITY = 85
 JPEG_FORMAT = 'bgr8; jpeg compressed bgr8'
 
 
 class ResultsBag:
-    """A new MCAP file: the pictures as they were, and below /NAME what each student says; use it in a `with` statement.
+    """Writes the pictures as they were, and below /NAME what each student says."""
 
-    Raises:
-        BagError: it exists already, or the disk refuses.
-    """
-
-    def __init__(self, path: Path, topic: str) -> None:
-        self._writer = BagWriter(path)
-        self._topic = topic
-
-    def __enter__(self) -> Self:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, trace)
-
-    def write_classes(self, name: str, contract: StudentContract, at_ns: int) -> None:
-        """The names of a student's class ids, latched; once, before its answers."""
-        topic = f'/{name}/label_info'
-        message = label_info(at_ns, '', {entry.id: entry.name for entry in contract.classes})
-        self._writer.add_topic(topic, message.__msgtype__, latched=True)
-        self._writer.write(topic, at_ns, message)
+    def __init__(self, writer: BagWriter, topic: str, contestants: Sequence[Contestant]) -> None:
+        self._writer, self._topic = writer, topic
+        self._unannounced = list(contestants)
 
     def write_picture(self, frame: Frame) -> None:
-        """As it was recorded."""
+        """As it was recorded; before the first one, latched, the names of every student's class ids."""
+        while self._unannounced:
+            one = self._unannounced.pop(0)
+            names = {entry.id: entry.name for entry in one.contract.classes}
+            message = label_info(frame.stamp_ns, frame.frame_id, names)
+            self._writer.add_topic(f'/{one.topic}/label_info', message.__msgtype__, latched=True)
+            self._writer.write(f'/{one.topic}/label_info', frame.recorded_ns, message)
         self._writer.write_raw(self._topic, frame.raw.msgtype, frame.recorded_ns, frame.raw.data)
 
-    def write_answer(self, name: str, frame: Frame, shown: Prediction, contract: StudentContract) -> None:
-        """Overlay, detections, and depth in millimetres."""
+    def write_answer(self, one: Contestant, frame: Frame, shown: Prediction) -> None:
+        """Overlay, detections, ids, classes, and depth in millimetres, as far as the student has them."""
         assert frame.rgb is not None
+        contract = one.contract
         overlay = draw_overlay(frame.rgb, shown, contract)
         payload = encode_jpeg(np.ascontiguousarray(overlay[..., ::-1]), JPEG_QUALITY)
         messages = {
@@ -69,8 +57,29 @@ class ResultsBag:
         if shown.depth is not None:
             millimetres = depth_to_millimetres(shown.depth)
             messages['depth/image_raw'] = image(frame.stamp_ns, frame.frame_id, millimetres, '16UC1')
+        if shown.instance_ids is not None:
+            messages['instances'] = image(frame.stamp_ns, frame.frame_id, shown.instance_ids, '16UC1')
+        if shown.semantic is not None:
+            messages['semantic'] = image(frame.stamp_ns, frame.frame_id, shown.semantic, 'mono8')
         for topic, message in messages.items():
-            self._writer.write(f'/{name}/{topic}', frame.recorded_ns, message)
+            self._writer.write(f'/{one.topic}/{topic}', frame.recorded_ns, message)
+
+
+@contextmanager
+def results_bag(path: Path | None, topic: str, contestants: Sequence[Contestant]) -> Iterator[ResultsBag | None]:
+    """A bag that takes the place of the one at `path` once the block has ended well; nothing for no path.
+
+    Raises:
+        BagError: the disk refuses.
+    """
+    if path is None:
+        yield None
+        return
+    partial = path.with_name(f'{path.stem}.partial{path.suffix}')
+    partial.unlink(missing_ok=True)
+    with BagWriter(partial) as writer:
+        yield ResultsBag(writer, topic, contestants)
+    partial.replace(path)
 
 
 def _detections(frame: Frame, shown: Prediction, contract: StudentContract) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from cast_ros.replay.contestant import Contestant, make_contestants
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.frames import Frame, PictureBag
 from cast_ros.replay.gallery import Thumbnails
-from cast_ros.replay.results_bag import ResultsBag
+from cast_ros.replay.results_bag import ResultsBag, results_bag
 from cast_ros.student import Prediction
 
 # What AP asks for: nearly every row. Everything else judges what a robot would see, rows above the threshold.
@@ -98,6 +98,10 @@ def replay(
         StudentError: a model cannot be used.
         ReplayError: no picture can be decoded, or the folder cannot be written.
     """
+    if not LEAST_SCORE <= settings.score_threshold <= 1:
+        raise ReplayError(f'the score threshold must lie between {LEAST_SCORE} and 1, is {settings.score_threshold}')
+    if (out / RESULTS).resolve() in (bag_path.resolve(), *(path.resolve() for path in _files_of(bag_path))):
+        raise ReplayError(f'{bag_path} would be replaced by its own results; choose another folder (--out)')
     with ExitStack() as stack:
         bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
         contestants = make_contestants(models, bag, settings.providers, settings.threads, stack, settings.tracking)
@@ -105,37 +109,48 @@ def replay(
         agreement = _agreement_of(contestants)
         frames: list[dict[str, Any]] = []
         timings: list[dict[str, Any]] = []
+        unreadable: list[str] = []
         try:
             out.mkdir(parents=True, exist_ok=True)
-            results = _results(out, bag, settings, stack)
-            with replacing(out / FRAMES) as frames_file, replacing(out / TIMINGS) as timings_file:
-                unreadable = ''
-                try:
-                    for frame in bag.frames():
-                        if results is not None and frame.index == 0:
-                            for one in contestants:
-                                results.write_classes(one.topic, one.contract, frame.recorded_ns)
-                        line, timing = _answer(frame, contestants, agreement, thumbnails, results, settings)
-                        _write_line(frames_file, line)
-                        _write_line(timings_file, timing)
-                        frames.append(line)
-                        timings.append(timing)
-                        advance(len(frames), bag.pictures)
-                except BagError as error:
-                    unreadable = str(error)
-                incomplete = '; '.join(reason for reason in (bag.damage, unreadable) if reason)
+            with (
+                replacing(out / FRAMES) as frames_file,
+                replacing(out / TIMINGS) as timings_file,
+                results_bag(out / RESULTS if settings.results_bag else None, bag.topic, contestants) as results,
+            ):
+                for frame in _as_far_as_readable(bag.frames(), unreadable):
+                    line, timing = _answer(frame, contestants, agreement, thumbnails, results, settings)
+                    _write_line(frames_file, line)
+                    _write_line(timings_file, timing)
+                    frames.append(line)
+                    timings.append(timing)
+                    advance(len(frames), bag.pictures)
+                incomplete = '; '.join(reason for reason in (bag.damage, *unreadable) if reason)
                 if all('problem' in line for line in frames):
                     raise ReplayError(_nothing_to_judge(bag, frames, incomplete))
+            if not settings.results_bag:
+                # Answers of an earlier replay would pass for those of this one.
+                (out / RESULTS).unlink(missing_ok=True)
         except OSError as error:
             raise ReplayError(f'{out}: cannot be written ({error}); free some space and start again') from error
         document = _document(bag, contestants, agreement, frames, incomplete, settings)
     return Replay(document, frames, timings, contestants, thumbnails)
 
 
-def _results(out: Path, bag: PictureBag, settings: ReplaySettings, stack: ExitStack) -> ResultsBag | None:
-    path = out / RESULTS
-    path.unlink(missing_ok=True)
-    return stack.enter_context(ResultsBag(path, bag.topic)) if settings.results_bag else None
+def _files_of(bag_path: Path) -> list[Path]:
+    return [path for path in bag_path.iterdir() if path.is_file()] if bag_path.is_dir() else []
+
+
+def _as_far_as_readable(frames: Iterator[Frame], unreadable: list[str]) -> Iterator[Frame]:
+    """Frames until the storage fails, and why it did: what is wrong with the results must not look like it."""
+    while True:
+        try:
+            frame = next(frames, None)
+        except BagError as error:
+            unreadable.append(str(error))
+            return
+        if frame is None:
+            return
+        yield frame
 
 
 def _agreement_of(contestants: Sequence[Contestant]) -> AgreementMetrics | None:
@@ -172,7 +187,7 @@ def _answer(
         assert one.student.last_timing is not None
         timing['students'][one.name] = {key: round(value, 4) for key, value in asdict(one.student.last_timing).items()}
         if results is not None:
-            results.write_answer(one.topic, frame, shown[-1], one.contract)
+            results.write_answer(one, frame, shown[-1])
     if agreement is not None:
         agreement.update(shown[0], shown[1])
     thumbnails.look(frame, contestants, shown)
@@ -197,7 +212,7 @@ def _document(
     incomplete: str,
     settings: ReplaySettings,
 ) -> dict[str, Any]:
-    stamps = [line['stamp_ns'] for line in frames]
+    stamps = [line['stamp_ns'] for line in frames if 'width' in line]
     sizes = sorted({(line['width'], line['height']) for line in frames if 'width' in line})
     return {
         'schema': '1.0',
@@ -210,6 +225,8 @@ def _document(
             'pictures': len(frames),
             'promised': bag.pictures,
             'undecodable': sum('problem' in line for line in frames),
+            'labelled': sum(frame_is_labelled(line) for line in frames),
+            'faults': bag.faults,
             'duration_s': (max(stamps) - min(stamps)) / 1e9,
             'sizes': [list(size) for size in sizes],
             'incomplete': incomplete,
@@ -219,6 +236,11 @@ def _document(
         'settings': asdict(settings),
         'versions': _versions(),
     }
+
+
+def frame_is_labelled(line: dict[str, Any]) -> bool:
+    """Whether a line of frames.jsonl tells of a picture that was compared with its ground truth."""
+    return any(values.get('labelled') for values in line.get('students', {}).values())
 
 
 def _versions() -> dict[str, str]:

@@ -75,8 +75,16 @@ class Scenario(_Document):
     name: str = Field(min_length=1)
     bag: Path
     topic: str | None = None
+    camera_info_topic: str | None = None
     score_threshold: float = Field(default=0.5, ge=0.05, le=1)
+    tracking: bool = False
+    allow_damage: bool = False
     criteria: dict[str, Limits] = Field(min_length=1)
+
+    @property
+    def folder_name(self) -> str:
+        """Of its report."""
+        return ''.join(letter if letter.isalnum() or letter in '-_' else '-' for letter in self.name)
 
 
 class ScenarioFile(_Document):
@@ -87,9 +95,9 @@ class ScenarioFile(_Document):
 
     @model_validator(mode='after')
     def _names_are_different(self) -> ScenarioFile:
-        names = [one.name for one in self.scenarios]
-        if len(set(names)) != len(names):
-            raise ValueError('every scenario needs a name of its own')
+        folders = [one.folder_name for one in self.scenarios]
+        if len(set(folders)) != len(folders):
+            raise ValueError('every scenario needs a name of its own, also in letters and digits alone')
         return self
 
 
@@ -127,18 +135,24 @@ def read_scenarios(path: Path) -> ScenarioFile:
 def run_scenarios(path: Path, out: Path, said: Callable[[str], None] = lambda line: None) -> list[Verdict]:
     """Replay every scenario into OUT/NAME and write OUT/junit.xml.
 
-    A bag that cannot be read fails its own scenario; the others run all the same.
+    A bag that cannot be read, and a figure that does not exist, fail their own scenario; the others run all the same.
 
     Raises:
-        ReplayError: the file says nonsense, names a figure that does not exist, or the disk refuses.
+        ReplayError: the file says nonsense, or the disk refuses.
     """
     file = read_scenarios(path)
     models = [path.parent / model for model in file.models]
     verdicts: list[Verdict] = []
     for scenario in file.scenarios:
         said(f'{scenario.name} ...')
-        folder = out / _folder_name(scenario.name)
-        settings = ReplaySettings(topic=scenario.topic, score_threshold=scenario.score_threshold, results_bag=False)
+        folder = out / scenario.folder_name
+        settings = ReplaySettings(
+            topic=scenario.topic,
+            camera_info_topic=scenario.camera_info_topic,
+            score_threshold=scenario.score_threshold,
+            results_bag=False,
+            tracking=scenario.tracking,
+        )
         try:
             document = evaluate_bag(path.parent / scenario.bag, models, folder, settings).document
         except CastError as error:
@@ -147,26 +161,30 @@ def run_scenarios(path: Path, out: Path, said: Callable[[str], None] = lambda li
                 for figure, limits in scenario.criteria.items()
             ]
             continue
-        verdicts += _judged(scenario, document, path)
+        verdicts += _judged(scenario, document)
     _write_junit(out / JUNIT, verdicts)
     return verdicts
 
 
-def _judged(scenario: Scenario, document: dict[str, Any], path: Path) -> Iterator[Verdict]:
+def _judged(scenario: Scenario, document: dict[str, Any]) -> Iterator[Verdict]:
+    damage = document['bag']['incomplete']
+    if damage and not scenario.allow_damage:
+        yield Verdict(scenario.name, '', 'bag', 'whole', None, False, f'the bag is damaged: {damage}')
     for figure, limits in scenario.criteria.items():
-        subjects = (
-            [('', {'bag': document['bag']})]
-            if figure.startswith('bag.')
-            else [(one['name'], one) for one in document['students']]
-        )
+        of_bag = figure.startswith('bag.')
+        subjects = [('', {'bag': document['bag']})] if of_bag else [(one['name'], one) for one in document['students']]
         for student, values in subjects:
-            value = _figure_of(values, figure, f'{path}: scenario {scenario.name!r}')
-            passed = value is not None and limits.holds(value)
+            try:
+                value = _figure_of(values, figure)
+            except ReplayError as error:
+                yield Verdict(scenario.name, student, figure, str(limits), None, False, str(error))
+                continue
             problem = '' if value is not None else 'nothing to measure: no ground truth, or the student lacks the head'
+            passed = value is not None and limits.holds(value)
             yield Verdict(scenario.name, student, figure, str(limits), value, passed, problem)
 
 
-def _figure_of(values: dict[str, Any], figure: str, where: str) -> float | None:
+def _figure_of(values: dict[str, Any], figure: str) -> float | None:
     """The number at a dotted path; None where a section is absent."""
     node: Any = values
     for depth, part in enumerate(figure.split('.')):
@@ -176,17 +194,18 @@ def _figure_of(values: dict[str, Any], figure: str, where: str) -> float | None:
             known = sorted(node) if isinstance(node, dict) else []
             near = difflib.get_close_matches(part, known, 1)
             hint = f'; did you mean {near[0]!r}?' if near else f'; known are: {", ".join(known)}'
-            raise ReplayError(f'{where}: there is no figure {".".join(figure.split(".")[: depth + 1])!r}{hint}')
+            raise ReplayError(f'there is no figure {".".join(figure.split(".")[: depth + 1])!r}{hint}')
         node = node[part]
     if node is None:
         return None
     if isinstance(node, bool) or not isinstance(node, int | float):
-        raise ReplayError(f'{where}: {figure!r} is no single number; go on into it')
+        raise ReplayError(f'{figure!r} is no single number; go on into it')
     return float(node)
 
 
-def _folder_name(name: str) -> str:
-    return ''.join(letter if letter.isalnum() or letter in '-_' else '-' for letter in name)
+def _printable(text: str) -> str:
+    """XML has no place for control characters, and messages quote what was in damaged files."""
+    return ''.join(letter if letter.isprintable() else '?' for letter in text)
 
 
 def _write_junit(path: Path, verdicts: list[Verdict]) -> None:
@@ -202,7 +221,7 @@ def _write_junit(path: Path, verdicts: list[Verdict]) -> None:
             )
             if not verdict.passed:
                 told = verdict.problem or f'{verdict.figure} is {verdict.value:.4g}, must be {verdict.limits}'
-                ElementTree.SubElement(case, 'failure', message=told)
+                ElementTree.SubElement(case, 'failure', message=_printable(told))
     ElementTree.indent(suites)
     try:
         with replacing(path) as file:

@@ -51,7 +51,7 @@ class Prediction:
         if self.scores is None or self.boxes is None or self.labels is None or self.instance_ids is None:
             return self
         # Rows stand best first, and the better row owns a contested pixel: cutting the end changes no other row.
-        rows = int(np.searchsorted(-self.scores, -score_threshold, side='right'))
+        rows = int((self.scores >= score_threshold).sum())
         if rows == len(self.scores):
             return self
         ids = np.where(self.instance_ids > rows, np.uint16(0), self.instance_ids)

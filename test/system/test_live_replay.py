@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -58,12 +57,14 @@ def test_the_peak_is_between_what_held_and_what_did_not(tmp_path: Path, student:
     bag = write_street_bag(tmp_path / 'bag', 30)
     probes: list[LiveFigures] = []
     peak = find_peak(LiveOptions(bag, student, tmp_path / 'node.log'), probes.append)
+    held = [probe.rate for probe in probes if probe.missed_share < 0.05]
+    failed = [probe.rate for probe in probes if probe.missed_share >= 0.05]
+    if peak is None:
+        assert not held
+        return
     assert peak in probes
-    if peak.rate > 1:
-        assert peak.missed_share < 0.05
-        slower = [probe for probe in probes if probe.missed_share >= 0.05 and probe.rate > peak.rate]
-        assert not slower or min(probe.rate for probe in slower) / peak.rate < 2.01
-        assert math.isfinite(peak.sent_frame_rate or math.inf)
+    assert peak.missed_share < 0.05
+    assert not failed or min(rate for rate in failed if rate > peak.rate) / peak.rate <= 1.1 * (1 + 1e-9)
 
 
 def test_a_node_that_cannot_start_says_why(tmp_path: Path) -> None:

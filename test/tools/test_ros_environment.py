@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ros_environment import private_ros_environment
 
+from cast_ros.nodes.fastdds import profile_variable
+
 
 def test_discovery_stays_on_this_machine_in_a_domain_that_varies(tmp_path: Path) -> None:
     made = [private_ros_environment(tmp_path) for _ in range(200)]
@@ -21,8 +23,7 @@ def test_discovery_stays_on_this_machine_in_a_domain_that_varies(tmp_path: Path)
 
 def test_pictures_get_the_shared_memory_of_the_shipped_profile(tmp_path: Path) -> None:
     variables = private_ros_environment(tmp_path)
-    profile = Path(variables['FASTRTPS_DEFAULT_PROFILES_FILE'])
-    assert variables['FASTDDS_DEFAULT_PROFILES_FILE'] == str(profile)
+    profile = Path(variables[profile_variable()])
     assert f'<segment_size>{64 * 1024 * 1024}<' in profile.read_text(encoding='utf-8')
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from cast_ros.errors import CastError
 from cast_ros.nodes.demo.report import write_report
 from cast_ros.nodes.demo.run import Options, run_demo
+from cast_ros.nodes.fastdds import profile_variable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,8 +48,7 @@ def _stay_on_this_machine() -> None:
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
     profile = _project_file('config/fastdds_shared_memory.xml')
     if profile.is_file():
-        os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(profile))
-        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
+        os.environ.setdefault(profile_variable(), str(profile))
 
 
 def _project_file(name: str) -> Path:

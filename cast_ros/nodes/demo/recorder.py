@@ -79,7 +79,11 @@ class NodeReport:
 class Recorder:
     """Subscriptions to the node's outputs, as far as a student with these heads has them."""
 
-    def __init__(self, node: Node, heads: Collection[str], with_overlay: bool = True) -> None:
+    def __init__(
+        self, node: Node, heads: Collection[str], with_overlay: bool = True, with_messages: bool = True
+    ) -> None:
+        """Without messages it keeps when they came alone, for drives of any length."""
+        self._with_messages = with_messages
         self.answers: dict[int, Answer] = {}
         self.report = NodeReport()
         self._labelled = False
@@ -123,7 +127,7 @@ class Recorder:
         def keep(message: Any) -> None:
             received_s = time.perf_counter()
             answer = self.answers.setdefault(stamp_ns(message), Answer())
-            answer.messages[name] = message
+            answer.messages[name] = message if self._with_messages else None
             answer.received_s[name] = received_s
 
         return keep

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_student import tiny_student
 
 from cast_ros.replay.evaluation import evaluate_bag
 from cast_ros.replay.run import ReplaySettings
@@ -109,9 +110,23 @@ def test_it_fits_a_phone_by_day_and_by_night(browser: Any, page_path: Path, sche
     page.close()
 
 
-def test_names_of_strangers_are_text_and_no_page(tmp_path: Path, street_bag: Path) -> None:
-    from tiny_student import tiny_student
+@pytest.mark.parametrize('heads', [('instances',), ('depth',)])
+def test_a_student_without_a_semantic_map_has_a_page_that_works_all_the_same(
+    browser: Any, tmp_path: Path, street_bag: Path, heads: tuple[str, ...]
+) -> None:
+    model = tiny_student(tmp_path / 'one.onnx', heads=heads)
+    evaluate_bag(street_bag, [model], tmp_path / 'out', ReplaySettings(threads=1, results_bag=False))
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on('pageerror', lambda error: problems.append(str(error)))
+    page.goto((tmp_path / 'out' / 'report.html').as_uri())
+    page.wait_for_selector('#latency .main-svg')
+    assert page.locator('#seen img').count() == 1
+    assert problems == []
+    page.close()
 
+
+def test_names_of_strangers_are_text_and_no_page(tmp_path: Path, street_bag: Path) -> None:
     evil = tiny_student(tmp_path / 'evil.onnx', name='</script><script>alert(1)</script>')
     evaluate_bag(street_bag, [evil], tmp_path / 'out', ReplaySettings(threads=1, results_bag=False))
     assert '<script>alert' not in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')

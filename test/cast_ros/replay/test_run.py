@@ -5,14 +5,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from drawn_replay import HEIGHT, WIDTH, write_street_bag
+from drawn_replay import HEIGHT, START_NS, STEP_NS, WIDTH, write_street_bag
+from tiny_student import tiny_student
 
-from cast_ros.bags import BagError, BagReader
-from cast_ros.images import decode_compressed, decode_image
+from cast_ros.bags import BagError, BagReader, BagWriter
+from cast_ros.bags.message_types import typestore
+from cast_ros.bags.messages import compressed_image
+from cast_ros.evaluation import topics
+from cast_ros.images import decode_compressed, decode_image, encode_png
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.evaluation import evaluate_bag
 from cast_ros.replay.run import FRAMES, RESULTS, ReplaySettings, replay
@@ -128,7 +136,7 @@ def test_the_results_are_a_bag_with_the_pictures_and_every_answer_beside_them(
             **{
                 f'/{name}/{topic}': 40
                 for name in ('tiny', 'blind')
-                for topic in ('overlay/compressed', 'detections', 'depth/image_raw')
+                for topic in ('overlay/compressed', 'detections', 'depth/image_raw', 'instances', 'semantic')
             },
         }
         assert reader.topics()['/tiny/label_info'].latched
@@ -179,3 +187,114 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, s
     with pytest.raises(ReplayError, match='cannot be written'):
         replay(street_bag, [student], out, ReplaySettings(threads=1, results_bag=False))
     assert not (out / FRAMES).exists()
+
+
+def rewritten(source: Path, target: Path, change: Callable[[str, int, bytes], bytes | None]) -> Path:
+    """The bag with its messages changed: by topic, number on the topic, and bytes; None leaves one out."""
+    counts: Counter[str] = Counter()
+    with BagReader(source) as reader, BagWriter(target) as writer:
+        for raw in reader.raw_messages():
+            data = change(raw.topic, counts[raw.topic], raw.data)
+            counts[raw.topic] += 1
+            if data is not None:
+                writer.write_raw(raw.topic, raw.msgtype, raw.recorded_ns, data)
+    return target
+
+
+@pytest.mark.parametrize('topic', ['/camera/camera_info', topics.INSTANCES])
+def test_a_damaged_message_beside_the_pictures_is_told_and_costs_no_picture(
+    tmp_path: Path, student: Path, topic: str
+) -> None:
+    bag = rewritten(
+        write_street_bag(tmp_path / 'whole', 12),
+        tmp_path / 'bag',
+        lambda name, number, data: data[: len(data) // 2] if (name, number) == (topic, 3) else data,
+    )
+    document = replay(bag, [student], tmp_path / 'out', SETTINGS).document
+    assert len(lines_of(tmp_path / 'out' / FRAMES)) == 12
+    assert document['bag']['incomplete'] == ''
+    assert 'is damaged' in document['bag']['faults'][topic]
+
+
+def test_labels_that_do_not_fit_their_picture_are_told_and_not_counted(tmp_path: Path, student: Path) -> None:
+    small = np.zeros((HEIGHT // 2, WIDTH // 2), np.uint16)
+    message = compressed_image(START_NS + 2 * STEP_NS, 'camera', encode_png(small), 'png')
+    ill_sized = bytes(typestore().serialize_cdr(message, message.__msgtype__))
+    bag = rewritten(
+        write_street_bag(tmp_path / 'whole', 6),
+        tmp_path / 'bag',
+        lambda name, number, data: ill_sized if (name, number) == (topics.INSTANCES, 2) else data,
+    )
+    result = evaluate_bag(bag, [student], tmp_path / 'out', SETTINGS)
+    third = lines_of(tmp_path / 'out' / FRAMES)[2]['students']['tiny']
+    assert 'size' in third['label_problem']
+    assert third['instances'] == 2
+    assert result.document['bag']['labelled'] == 5
+    assert result.document['students'][0]['instances']['frames'] == 5
+    assert 'labels of picture 2' in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+
+
+def test_a_bag_with_depth_alone_is_judged_by_depth_alone(tmp_path: Path, student: Path) -> None:
+    bag = rewritten(
+        write_street_bag(tmp_path / 'whole', 3),
+        tmp_path / 'bag',
+        lambda name, _, data: None if name in (topics.INSTANCES, topics.LABEL_INFO) else data,
+    )
+    scores = replay(bag, [student], tmp_path / 'out', SETTINGS).document['students'][0]
+    assert (scores['instances'], scores['semantic']) == (None, None)
+    assert scores['depth']['abs_rel'] < 0.04
+    assert scores['depth_scaled']['scaling'] == 'median'
+
+
+@pytest.mark.parametrize('heads', [('instances',), ('semantic',), ('depth',)])
+@pytest.mark.parametrize('frames', [1, 2])
+def test_students_of_one_head_and_bags_of_few_pictures_get_their_report(
+    tmp_path: Path, heads: tuple[str, ...], frames: int
+) -> None:
+    bag = write_street_bag(tmp_path / 'bag', frames)
+    models = [tiny_student(tmp_path / f'{name}.onnx', heads=heads, name=name) for name in ('one', 'other')]
+    document = evaluate_bag(bag, models, tmp_path / 'out', SETTINGS).document
+    judged = {name for name in ('instances', 'semantic', 'depth') if document['students'][0][name] is not None}
+    assert judged == set(heads)
+    assert document['differences'] == {}
+
+
+def test_drivers_that_leave_stamps_empty_lose_their_labels_and_that_is_told(tmp_path: Path, student: Path) -> None:
+    bag = write_street_bag(tmp_path / 'bag', 4, stamps=False)
+    document = evaluate_bag(bag, [student], tmp_path / 'out', SETTINGS).document
+    assert document['bag']['labelled'] == 0
+    assert document['bag']['duration_s'] == pytest.approx(0.3)
+    assert '0 pictures were compared' in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+
+
+def test_the_bag_itself_is_never_overwritten_by_its_results(tmp_path: Path, student: Path) -> None:
+    bag = write_street_bag(tmp_path / RESULTS, 2)
+    content = bag.read_bytes()
+    for settings in (SETTINGS, ReplaySettings(threads=1, results_bag=False)):
+        with pytest.raises(ReplayError, match='its own results'):
+            replay(bag, [student], tmp_path, settings)
+    assert bag.read_bytes() == content
+
+
+def test_a_replay_that_fails_leaves_the_files_of_the_one_before(tmp_path: Path, student: Path) -> None:
+    out = tmp_path / 'out'
+    replay(write_street_bag(tmp_path / 'good', 3), [student], out, SETTINGS)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ReplayError):
+        replay(write_street_bag(tmp_path / 'bad', 2, broken=(0, 1)), [student], out, SETTINGS)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_students_whose_names_differ_in_signs_alone_get_topics_of_their_own(tmp_path: Path) -> None:
+    bag = write_street_bag(tmp_path / 'bag', 2)
+    models = [tiny_student(tmp_path / f'{number}.onnx', name=name) for number, name in enumerate(('a-b', 'a_b', '3'))]
+    found = replay(bag, models, tmp_path / 'out', SETTINGS)
+    assert [one.topic for one in found.contestants] == ['a_b', 'a_b_2', 'student_3']
+
+
+@pytest.mark.parametrize('threshold', [math.nan, 0.0, 1.5])
+def test_a_threshold_that_is_none_is_refused_before_anything_is_done(
+    tmp_path: Path, street_bag: Path, student: Path, threshold: float
+) -> None:
+    with pytest.raises(ReplayError, match='score threshold'):
+        replay(street_bag, [student], tmp_path / 'out', ReplaySettings(score_threshold=threshold))

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+from drawn_replay import write_street_bag
 
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.scenarios import read_scenarios, run_scenarios
@@ -63,12 +65,29 @@ def test_a_bag_that_is_missing_fails_its_own_scenario_alone(tmp_path: Path, stud
         ('instances', 'no single number'),
     ],
 )
-def test_a_figure_that_does_not_exist_is_an_error_and_names_the_next(
+def test_a_figure_that_does_not_exist_fails_and_names_the_next(
     tmp_path: Path, student: Path, street_bag: Path, figure: str, reason: str
 ) -> None:
     path = write(tmp_path, student, {'name': 'x', 'bag': str(street_bag), 'criteria': {figure: {'at_least': 0}}})
-    with pytest.raises(ReplayError, match=reason):
-        run_scenarios(path, tmp_path / 'out')
+    (verdict,) = run_scenarios(path, tmp_path / 'out')
+    assert not verdict.passed
+    assert re.search(reason, verdict.problem)
+    assert (tmp_path / 'out' / 'junit.xml').exists()
+
+
+def test_a_damaged_bag_fails_unless_that_is_allowed(tmp_path: Path, student: Path) -> None:
+    whole = write_street_bag(tmp_path / 'whole.mcap', 40)
+    cut = tmp_path / 'cut.mcap'
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    for allowed in (False, True):
+        scenario = {
+            'name': 'x',
+            'bag': str(cut),
+            'criteria': {'bag.pictures': {'at_least': 5}},
+            'allow_damage': allowed,
+        }
+        verdicts = run_scenarios(write(tmp_path, student, scenario), tmp_path / 'out')
+        assert all(verdict.passed for verdict in verdicts) is allowed
 
 
 @pytest.mark.parametrize(
@@ -94,8 +113,6 @@ def test_nonsense_is_refused_with_its_place(tmp_path: Path, content: str, reason
 
 
 def test_what_cannot_be_measured_fails(tmp_path: Path, student: Path) -> None:
-    from drawn_replay import write_street_bag
-
     bag = write_street_bag(tmp_path / 'bag', 3, labels=False)
     path = write(tmp_path, student, {'name': 'x', 'bag': str(bag), 'criteria': {'instances.ap': {'at_least': 0}}})
     (verdict,) = run_scenarios(path, tmp_path / 'out')
