@@ -164,3 +164,11 @@ def running(command: list[str], folder: Path, variables: dict[str, str]) -> Iter
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
+
+
+def test_a_replay_is_started_with_what_it_is_given(launcher: play_launch.PlayLaunch, tmp_path: Path) -> None:
+    nodes = resolve(launcher, tmp_path, 'replay_evaluation.launch.py', bag='x.mcap', model='m.onnx', rate='2.0')
+    assert nodes['/cast']['exec'] == 'cast'
+    assert nodes['/cast']['args'] == [
+        *('replay', 'x.mcap', '--model', 'm.onnx', '--out', 'out/replay', '--live', '--rate', '2.0')
+    ]

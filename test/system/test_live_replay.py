@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,15 @@ def test_compressed_pictures_on_a_name_that_image_transport_would_not_give_are_r
         writer.write('/camera/jpeg', START_NS, picture_message(START_NS, view(0), 'jpeg'))
     with pytest.raises(LiveReplayError, match='does not end in /compressed'):
         live_replay(LiveOptions(tmp_path / 'bag', student, tmp_path / 'node.log'))
+
+
+def test_the_command_line_puts_the_live_figures_into_the_report(tmp_path: Path, student: Path) -> None:
+    bag = write_street_bag(tmp_path / 'bag', 10)
+    command = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'replay', bag, '--model', student]
+    done = subprocess.run([*command, '--out', tmp_path / 'out', '--live'], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (figures,) = json.loads((tmp_path / 'out' / 'metrics.json').read_text(encoding='utf-8'))['live']
+    assert (figures['sent'], figures['rate']) == (10, 1.0)
+    page = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert 'Through DDS' in page
+    assert 'NUM_MISSED_FRAMES' in page
