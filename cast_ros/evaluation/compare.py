@@ -12,6 +12,8 @@ from cast_ros.metrics import (
     BoundaryScores,
     CalibrationMetrics,
     CalibrationScores,
+    CityscapesInstanceMetrics,
+    CityscapesScores,
     DepthByMetrics,
     DepthByScores,
     DepthMetrics,
@@ -43,6 +45,7 @@ class Scores:
     calibration: CalibrationScores | None = None
     depth_by: DepthByScores | None = None
     depth_scaled: DepthScores | None = None
+    instances_cityscapes: CityscapesScores | None = None
 
 
 class Comparison:
@@ -106,6 +109,7 @@ class _Details:
         self._calibration: CalibrationMetrics | None = None
         self._depth_by: DepthByMetrics | None = None
         self._depth_scaled: DepthMetrics | None = None
+        self._cityscapes: CityscapesInstanceMetrics | None = None
 
     def update(
         self, prediction: Prediction, truth: GroundTruth, frame: InstanceFrame | None, shown: InstanceFrame | None
@@ -114,6 +118,10 @@ class _Details:
         if frame is not None and thing_ids:
             self._calibration = self._calibration or CalibrationMetrics(thing_ids)
             self._calibration.update(FrameMatches.of(frame))
+            self._cityscapes = self._cityscapes or CityscapesInstanceMetrics(
+                {number: names[number] for number in thing_ids}
+            )
+            self._cityscapes.update(frame)
         if prediction.semantic is not None and truth.semantic is not None:
             self._boundary = self._boundary or BoundaryMetrics(names)
             self._boundary.update(prediction.semantic, truth.semantic)
@@ -136,6 +144,7 @@ class _Details:
             'calibration': self._calibration,
             'depth_by': self._depth_by,
             'depth_scaled': self._depth_scaled,
+            'instances_cityscapes': self._cityscapes,
         }
         return {name: part.compute() for name, part in parts.items() if part is not None}
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.evaluation.compare import Comparison, instance_frame_of
+from cast_ros.evaluation.compare import Comparison, Scores, instance_frame_of
 from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey
 from cast_ros.images import ImageError
 from cast_ros.metrics import (
@@ -168,7 +168,7 @@ class Judge:
     def compute(self) -> dict[str, Any]:
         """Everything for metrics.json; sections that cannot be measured are None."""
         scores = self._comparison.compute()
-        sections = ('instances', 'semantic', 'depth', 'panoptic', 'boundary', 'calibration', 'depth_by', 'depth_scaled')
+        sections = [field.name for field in fields(Scores)]
         total_ms = [timing.total_ms for timing in self._timings]
         return {
             **{name: None if (part := getattr(scores, name)) is None else part.as_dict() for name in sections},

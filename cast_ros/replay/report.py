@@ -19,6 +19,7 @@ SHOWN_PROBLEMS = 20
 HEADLINES: tuple[tuple[str, str, bool, bool], ...] = (
     ('instances.ap', 'AP', True, False),
     ('instances.ap50', 'AP50', True, False),
+    ('instances_cityscapes.ap', 'AP, Cityscapes', True, False),
     ('panoptic.all.pq', 'PQ', True, False),
     ('semantic.miou', 'mIoU', True, False),
     ('boundary.mean_f', 'boundary F', True, False),

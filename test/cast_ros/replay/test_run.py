@@ -59,6 +59,7 @@ def test_every_picture_has_a_line_with_what_the_student_made_of_it(
     assert lines[0]['luminance'] > lines[39]['luminance'] > 0
     scores = found.document['students'][0]
     assert scores['instances']['ap50'] == pytest.approx(1.0)
+    assert scores['instances_cityscapes']['ap50'] == pytest.approx(1.0)
     assert scores['semantic']['miou'] > 0.95
     assert scores['timing_ms']['p50'] > 0
 
