@@ -148,8 +148,9 @@ def confident_queries(answer: QueryPrediction, size: tuple[int, int], score: flo
     sure = (labels < probabilities.shape[-1] - 1) & (best > score) & (masks.sum((-2, -1)) > area)
     found = []
     for index in range(len(masks)):
-        kept = masks[index, sure[index]]
-        full = torch.nn.functional.interpolate(kept[None], size=size, mode='bilinear', align_corners=False)[0]
+        # One mask a row of the batch: torch enlarges a batch of none, but no picture without channels.
+        kept = masks[index, sure[index]][:, None]
+        full = torch.nn.functional.interpolate(kept, size=size, mode='bilinear', align_corners=False)[:, 0]
         binary = full > 0.5
         visible = binary.flatten(1).any(1)
         found.append(Targets(binary[visible], labels[index, sure[index]][visible], None, None))
