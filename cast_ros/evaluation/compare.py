@@ -6,6 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cast_ros.evaluation.ground_truth import GroundTruth
 from cast_ros.metrics import (
     BoundaryMetrics,
@@ -18,6 +21,7 @@ from cast_ros.metrics import (
     DepthByScores,
     DepthMetrics,
     DepthScores,
+    FrameDepth,
     FrameMatches,
     InstanceFrame,
     InstanceMetrics,
@@ -48,6 +52,23 @@ class Scores:
     instances_cityscapes: CityscapesScores | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class FrameStatistics:
+    """What one frame adds, from which the figures of any multiset of frames follow; None for what a side lacks.
+
+    Attributes:
+        matches: for AP; of a detailed comparison alone.
+        panoptic: (N, 4), for PQ; of a detailed comparison alone.
+        confusion: (N, N+1), for mIoU.
+        depth: for the depth errors.
+    """
+
+    matches: FrameMatches | None
+    panoptic: NDArray[np.float64] | None
+    confusion: NDArray[np.integer[Any]] | None
+    depth: FrameDepth | None
+
+
 class Comparison:
     """Feed it frame by frame, then ask once. Depth is judged metric (not rescaled), up to the cap of the contract.
 
@@ -65,8 +86,8 @@ class Comparison:
         self._details = _Details(contract) if detailed else None
         self._compared: set[str] = set()
 
-    def update(self, prediction: Prediction, truth: GroundTruth, shown: Prediction | None = None) -> None:
-        """Adds one frame; both sides have the size of the picture.
+    def update(self, prediction: Prediction, truth: GroundTruth, shown: Prediction | None = None) -> FrameStatistics:
+        """Adds one frame, and returns what it adds; both sides have the size of the picture.
 
         Args:
             prediction: with nearly every row, as average precision wants it.
@@ -77,17 +98,20 @@ class Comparison:
             MetricError: they differ in size.
         """
         frame = instance_frame_of(prediction, truth)
+        matches = panoptic = confusion = depth = None
         if self._instances is not None and frame is not None:
             self._instances.update(frame)
             self._compared.add('instances')
         if prediction.semantic is not None and truth.semantic is not None:
-            self._semantic.update(prediction.semantic, truth.semantic)
+            confusion = self._semantic.update(prediction.semantic, truth.semantic)
             self._compared.add('semantic')
         if self._depth is not None and prediction.depth is not None and truth.depth is not None:
-            self._depth.update(prediction.depth, truth.depth)
+            depth = self._depth.update(prediction.depth, truth.depth)
             self._compared.add('depth')
         if self._details is not None:
-            self._details.update(prediction, truth, frame, frame if shown is None else instance_frame_of(shown, truth))
+            seen = frame if shown is None else instance_frame_of(shown, truth)
+            matches, panoptic = self._details.update(prediction, truth, frame, seen)
+        return FrameStatistics(matches, panoptic, confusion, depth)
 
     def compute(self) -> Scores:
         """The figures of all frames so far."""
@@ -113,11 +137,13 @@ class _Details:
 
     def update(
         self, prediction: Prediction, truth: GroundTruth, frame: InstanceFrame | None, shown: InstanceFrame | None
-    ) -> None:
+    ) -> tuple[FrameMatches | None, NDArray[np.float64] | None]:
         names, thing_ids = self._contract.class_names, self._contract.thing_ids
+        matches = panoptic = None
         if frame is not None and thing_ids:
             self._calibration = self._calibration or CalibrationMetrics(thing_ids)
-            self._calibration.update(FrameMatches.of(frame))
+            matches = FrameMatches.of(frame)
+            self._calibration.update(matches)
             self._cityscapes = self._cityscapes or CityscapesInstanceMetrics(
                 {number: names[number] for number in thing_ids}
             )
@@ -127,7 +153,7 @@ class _Details:
             self._boundary.update(prediction.semantic, truth.semantic)
             if shown is not None:
                 self._panoptic = self._panoptic or PanopticMetrics(names, thing_ids)
-                self._panoptic.update(shown, prediction.semantic, truth.semantic)
+                panoptic = self._panoptic.update(shown, prediction.semantic, truth.semantic)
         if self._contract.depth is not None and prediction.depth is not None and truth.depth is not None:
             self._depth_by = self._depth_by or DepthByMetrics(names, self._contract.depth.cap_m)
             self._depth_scaled = self._depth_scaled or DepthMetrics(self._contract.depth.cap_m, 'median')
@@ -135,6 +161,7 @@ class _Details:
             self._depth_by.update(
                 prediction.depth, truth.depth, truth.instance_ids, truth.instance_labels, truth.instance_is_crowd
             )
+        return matches, panoptic
 
     def compute(self) -> dict[str, Any]:
         """By the names of the fields of Scores."""

@@ -119,8 +119,8 @@ class DepthMetrics:
         self._scaling: Scaling = scaling
         self._frames: list[FrameDepth] = []
 
-    def update(self, depth: DepthMap, true_depth: DepthMap) -> None:
-        """Add one picture.
+    def update(self, depth: DepthMap, true_depth: DepthMap) -> FrameDepth:
+        """Add one picture, and return its own errors.
 
         Args:
             depth: (H, W) metres; +Inf counts as the cap, NaN and what is not positive as no answer.
@@ -130,6 +130,7 @@ class DepthMetrics:
             MetricError: sizes differ.
         """
         self._frames.append(frame_depth(depth, true_depth, self._cap_m, self._scaling))
+        return self._frames[-1]
 
     def compute(self) -> DepthScores:
         """The numbers over all pictures so far.

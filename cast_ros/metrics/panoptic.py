@@ -85,8 +85,8 @@ class PanopticMetrics:
         self._sums: Sums = np.zeros((len(class_names), 4))
         self._frames = 0
 
-    def update(self, frame: InstanceFrame, semantic: ClassMap, true_semantic: ClassMap) -> None:
-        """Add one picture.
+    def update(self, frame: InstanceFrame, semantic: ClassMap, true_semantic: ClassMap) -> Sums:
+        """Add one picture, and return its own sums, as `panoptic_sums_of`.
 
         Args:
             frame: instances; rows of a class that is no thing belong to nobody.
@@ -96,8 +96,10 @@ class PanopticMetrics:
         Raises:
             MetricError: sizes differ, or an id is neither a class nor 255.
         """
-        self._sums += panoptic_sums_of(frame, semantic, true_semantic, self._is_thing)
+        sums = panoptic_sums_of(frame, semantic, true_semantic, self._is_thing)
+        self._sums += sums
         self._frames += 1
+        return sums
 
     def compute(self) -> PanopticScores:
         """The numbers over all pictures so far.

@@ -59,8 +59,8 @@ class SemanticMetrics:
         self._confusion = np.zeros((len(class_names), len(class_names) + 1), dtype=np.int64)
         self._frames = 0
 
-    def update(self, semantic: ClassMap, true_semantic: ClassMap) -> None:
-        """Add one picture.
+    def update(self, semantic: ClassMap, true_semantic: ClassMap) -> Confusion:
+        """Add one picture, and return its own confusion, as `confusion_of`.
 
         Args:
             semantic: (H, W) predicted class ids, 255 unlabelled.
@@ -69,8 +69,10 @@ class SemanticMetrics:
         Raises:
             MetricError: sizes differ, or an id is neither a class nor 255.
         """
-        self._confusion += confusion_of(semantic, true_semantic, len(self._names))
+        confusion = confusion_of(semantic, true_semantic, len(self._names))
+        self._confusion += confusion
         self._frames += 1
+        return confusion
 
     def compute(self) -> SemanticScores:
         """The numbers over all pictures so far.

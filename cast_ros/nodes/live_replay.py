@@ -29,10 +29,10 @@ from cast_ros.errors import CastError
 from cast_ros.nodes.bag_player import BagPlayer, Played
 from cast_ros.nodes.demo.child import ChildNode
 from cast_ros.nodes.demo.recorder import NodeReport, Recorder
+from cast_ros.nodes.demo.run import wait_until_ready
 from cast_ros.replay.frames import TRUTH_TOPICS
 from cast_ros.student import Student
 
-READY_WITHIN_S = 60.0
 STRAGGLERS_WITHIN_S = 2.0
 # Of ros2_benchmark: a rate holds while fewer pictures than this are missed.
 MOST_MISSED = 0.05
@@ -42,7 +42,7 @@ _SLICE_S = 0.005
 
 
 class LiveReplayError(CastError):
-    """The node did not start or died; says what it said."""
+    """This bag cannot be played to a node; says why."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def live_replay(options: LiveOptions, rate: float = 1.0) -> LiveFigures:
     """Play the whole bag once.
 
     Raises:
-        LiveReplayError: the node does not start, or the bag cannot be played to it.
-        DemoError: it dies.
+        LiveReplayError: the bag cannot be played to a node.
+        DemoError: the node does not start, or dies.
         BagError, StudentError: bag or student cannot be used.
     """
     with _stage(options) as stage:
@@ -165,24 +165,21 @@ def find_peak(options: LiveOptions, said: Callable[[LiveFigures], None] = lambda
             said(figures)
             return figures if figures.missed_share < MOST_MISSED else None
 
-        best, rate = holds(1.0), 1.0
-        step = 2.0 if best is not None else 0.5
-        fails = None if best is not None else rate
-        while SLOWEST <= rate * step <= FASTEST:
-            found = holds(rate * step)
-            if (found is None) == (best is not None):
-                # The border lies between the last two.
-                fails, rate, best = (rate * step, rate, best) if found is None else (rate, rate * step, found)
-                break
-            rate *= step
-            best = found
-        while best is not None and fails is not None and fails / rate > PRECISION:
-            middle = math.sqrt(rate * fails)
+        rate, best = 1.0, None
+        slow = fast = None  # the highest rate known to hold, and the lowest known to fail
+        while SLOWEST <= rate <= FASTEST and (slow is None or fast is None):
+            found = holds(rate)
+            if found is None:
+                fast, rate = rate, rate / 2
+            else:
+                slow, best, rate = rate, found, rate * 2
+        while slow is not None and fast is not None and fast / slow > PRECISION:
+            middle = math.sqrt(slow * fast)
             found = holds(middle)
             if found is None:
-                fails = middle
+                fast = middle
             else:
-                best, rate = found, middle
+                slow, best = middle, found
         return best
 
 
@@ -212,7 +209,7 @@ class _Stage:
             info = find_camera_info_topic(reader, topic, self._options.camera_info_topic)
             player = BagPlayer(self._node, reader, [topic] if info is None else [info, topic], rate, clock=True)
             try:
-                self._wait_until_ready(player)
+                wait_until_ready(player, self._recorder, self._child, self._spin)
                 first_ns: int | None = None
                 for played in player.play(self._spin):
                     first_ns = played.raw.recorded_ns if first_ns is None else first_ns
@@ -245,18 +242,6 @@ class _Stage:
     def _spin(self, seconds: float) -> None:
         self._executor.spin_once(timeout_sec=seconds)
         self._child.check_alive()
-
-    def _wait_until_ready(self, player: BagPlayer) -> None:
-        deadline_s = time.monotonic() + READY_WITHIN_S
-        while missing := [*player.waits_for(), *self._recorder.waits_for()]:
-            if self._recorder.report.failure:
-                raise LiveReplayError(f'the node could not start: {self._recorder.report.failure}')
-            if time.monotonic() > deadline_s:
-                raise LiveReplayError(
-                    f'the node was not ready after {READY_WITHIN_S:.0f} s, missing: {", ".join(missing)}; '
-                    f'{self._child.last_words()}'
-                )
-            self._spin(0.02)
 
     def _wait_for_stragglers(self, sent_s: dict[int, float]) -> None:
         """Until the newest picture is answered: what is missing then was superseded."""

@@ -64,9 +64,10 @@ def luminance_bins(replay: Replay) -> list[dict[str, Any]]:
 
 
 def _of_bin(one: Contestant, notes: Notes) -> dict[str, float | None]:
-    matches = [note.matches for note in notes if note.matches is not None]
-    confusions = [note.confusion for note in notes if note.confusion is not None]
-    depths = [note.depth for note in notes if note.depth is not None]
+    statistics = [note.statistics for note in notes]
+    matches = [entry.matches for entry in statistics if entry.matches is not None]
+    confusions = [entry.confusion for entry in statistics if entry.confusion is not None]
+    depths = [entry.depth for entry in statistics if entry.depth is not None]
     return {
         'ap': MatchedFrames(matches, _things(one)).ap() if matches and _things(one) else None,
         'miou': mean_iou(np.stack(confusions)) if confusions else None,
@@ -76,14 +77,14 @@ def _of_bin(one: Contestant, notes: Notes) -> dict[str, float | None]:
 
 def _paired(one: Contestant, other: Contestant, part: str) -> tuple[Notes, Notes]:
     """The pictures of which both sides have this."""
-    known = {note.index: note for note in other.judge.notes if getattr(note, part) is not None}
-    first = [note for note in one.judge.notes if getattr(note, part) is not None and note.index in known]
+    known = {note.index: note for note in other.judge.notes if getattr(note.statistics, part) is not None}
+    first = [note for note in one.judge.notes if getattr(note.statistics, part) is not None and note.index in known]
     return first, [known[note.index] for note in first]
 
 
 def _column(notes: Notes, part: str, one: Contestant) -> Any:
     """As the statistics take it."""
-    values = [getattr(note, part) for note in notes]
+    values = [getattr(note.statistics, part) for note in notes]
     if part == 'matches':
         return MatchedFrames(values, _things(one))
     return values if part == 'depth' else np.stack(values)
@@ -97,7 +98,7 @@ def _rmse(frames: Sequence[FrameDepth], counts: NDArray[np.int64]) -> float | No
     return mean_depth_error(frames, counts, 'rmse')
 
 
-# By field of FrameNote, and place in metrics.json.
+# By field of FrameStatistics, and place in metrics.json.
 _STATISTICS: dict[str, dict[str, Callable[..., float | None]]] = {
     'matches': {'instances.ap': MatchedFrames.ap, 'instances.ap50': MatchedFrames.ap50},
     'panoptic': {'panoptic.all.pq': mean_panoptic_quality},

@@ -224,8 +224,14 @@ def truth_of(frame: Frame, key: LabelKey | None) -> GroundTruth | None:
     """What is really in a picture, in the classes of the student that the key was made for; None without labels.
 
     Raises:
-        ImageError: a picture of labels is damaged.
+        ImageError: a picture of labels is damaged, or has another size than the picture.
     """
     if key is None or not frame.labels:
         return None
-    return decode_ground_truth(frame.stamp_ns, frame.labels.get(topics.INSTANCES), frame.labels.get(topics.DEPTH), key)
+    truth = decode_ground_truth(frame.stamp_ns, frame.labels.get(topics.INSTANCES), frame.labels.get(topics.DEPTH), key)
+    # Here, so that no metric takes a part of a picture whose other part it has to refuse.
+    for labels in (truth.semantic, truth.depth):
+        if labels is not None and frame.rgb is not None and labels.shape != frame.rgb.shape[:2]:
+            sizes = ' and '.join(f'{shape[1]}×{shape[0]}' for shape in (labels.shape, frame.rgb.shape))
+            raise ImageError(f'labels and picture must have one size, have {sizes}')
+    return truth

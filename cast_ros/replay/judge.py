@@ -9,21 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.evaluation.compare import Comparison, Scores, instance_frame_of
+from cast_ros.evaluation.compare import Comparison, FrameStatistics, Scores, instance_frame_of
 from cast_ros.evaluation.ground_truth import GroundTruth, LabelKey
 from cast_ros.images import ImageError
 from cast_ros.metrics import (
-    FrameDepth,
-    FrameMatches,
     IdSwitches,
     MatchedFrames,
     MetricError,
     PrecisionRecall,
     TemporalMetrics,
-    confusion_of,
-    frame_depth,
     mean_iou,
-    panoptic_sums_of,
 )
 from cast_ros.monitoring import DomainShiftMonitor, Level
 from cast_ros.replay.frames import Frame, truth_of
@@ -33,14 +28,11 @@ from cast_ros.tracking import LARGEST_NUMBER, InstanceTracker
 
 @dataclass(frozen=True, eq=False)
 class FrameNote:
-    """What the comparisons of students are made of, of one picture; None where there is no truth or no answer."""
+    """What the comparisons of students are made of, of one picture with its mean grey value."""
 
     index: int
     luminance: float
-    matches: FrameMatches | None
-    panoptic: NDArray[np.float64] | None
-    confusion: NDArray[np.integer[Any]] | None
-    depth: FrameDepth | None
+    statistics: FrameStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +56,6 @@ class Judge:
         self._student = student
         self._contract = student.contract
         self._key = key
-        self._is_thing = np.array([entry.is_thing for entry in self._contract.classes])
         self._comparison = Comparison(self._contract, detailed=True)
         self._temporal = TemporalMetrics(self._contract.class_names)
         self._pairs = 0
@@ -102,8 +93,9 @@ class Judge:
         try:
             truth = self.truth_of(frame)
             if truth is not None:
-                self._comparison.update(prediction, truth, shown)
-                values |= {'labelled': True} | self._note(frame, prediction, shown, truth, luminance)
+                statistics = self._comparison.update(prediction, truth, shown)
+                self.notes.append(FrameNote(frame.index, luminance, statistics))
+                values |= {'labelled': True} | _values_of(statistics)
         except (ImageError, MetricError) as error:
             truth, values['label_problem'] = None, str(error)
         self._follow(frame, shown, truth)
@@ -142,29 +134,6 @@ class Judge:
         followed = np.where(numbers <= LARGEST_NUMBER, numbers, 0)
         self._switches.update(instances, followed, truth.instance_codes)
 
-    def _note(
-        self, frame: Frame, prediction: Prediction, shown: Prediction, truth: GroundTruth, luminance: float
-    ) -> dict[str, Any]:
-        instances = instance_frame_of(prediction, truth)
-        matches = None if instances is None else FrameMatches.of(instances)
-        seen = instance_frame_of(shown, truth)
-        confusion = depth = panoptic = None
-        values: dict[str, Any] = {}
-        if prediction.semantic is not None and truth.semantic is not None:
-            confusion = confusion_of(prediction.semantic, truth.semantic, len(self._contract.classes))
-            values['miou'] = _rounded(mean_iou(confusion[np.newaxis]))
-            if seen is not None:
-                panoptic = panoptic_sums_of(seen, prediction.semantic, truth.semantic, self._is_thing)
-        if prediction.depth is not None and truth.depth is not None and self._contract.depth is not None:
-            depth = frame_depth(prediction.depth, truth.depth, self._contract.depth.cap_m)
-            values['abs_rel'] = _rounded(None if depth.errors is None else depth.errors['abs_rel'])
-        if matches is not None:
-            found, to_find = int(matches.is_true[0].sum()), sum(matches.true_counts.values())
-            values |= {'found': found, 'to_find': to_find}
-            values['found_share'] = _rounded(found / to_find) if to_find else None
-        self.notes.append(FrameNote(frame.index, luminance, matches, panoptic, confusion, depth))
-        return values
-
     def compute(self) -> dict[str, Any]:
         """Everything for metrics.json; sections that cannot be measured are None."""
         scores = self._comparison.compute()
@@ -194,7 +163,7 @@ class Judge:
 
     def precision_recall(self) -> dict[str, Curve]:
         """By class, of those that have ground truth."""
-        matches = [note.matches for note in self.notes if note.matches is not None]
+        matches = self._all('matches')
         if not matches:
             return {}
         names = {number: self._contract.classes[number].name for number in self._contract.thing_ids}
@@ -202,9 +171,13 @@ class Judge:
         counts = {name: entry.true_count for name, entry in frames.per_class().items()}
         return {name: Curve(points, counts[name]) for name, points in frames.curves().items() if points is not None}
 
+    def _all(self, part: str) -> list[Any]:
+        """A part of the statistics, of every picture that has it."""
+        return [value for note in self.notes if (value := getattr(note.statistics, part)) is not None]
+
     def confusion_shares(self) -> dict[str, NDArray[np.float64]] | None:
         """Of each true class, which share of its pixels was taken for what, for nothing last; None without truth."""
-        confusions = [note.confusion for note in self.notes if note.confusion is not None]
+        confusions = self._all('confusion')
         if not confusions:
             return None
         total = np.sum(confusions, axis=0)
@@ -212,6 +185,21 @@ class Judge:
         return {
             entry.name: total[entry.id] / pixels[entry.id] for entry in self._contract.classes if pixels[entry.id] > 0
         }
+
+
+def _values_of(statistics: FrameStatistics) -> dict[str, Any]:
+    """Of one picture, for frames.jsonl."""
+    values: dict[str, Any] = {}
+    if statistics.confusion is not None:
+        values['miou'] = _rounded(mean_iou(statistics.confusion[np.newaxis]))
+    if statistics.depth is not None:
+        errors = statistics.depth.errors
+        values['abs_rel'] = _rounded(None if errors is None else errors['abs_rel'])
+    if statistics.matches is not None:
+        found, to_find = int(statistics.matches.is_true[0].sum()), sum(statistics.matches.true_counts.values())
+        values |= {'found': found, 'to_find': to_find}
+        values['found_share'] = _rounded(found / to_find) if to_find else None
+    return values
 
 
 def _rounded(value: float | None) -> float | None:

@@ -64,9 +64,8 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
         worst: by student, its worst pictures.
 
     Raises:
-        ReplayError: the file cannot be written, or the libraries of the extra `replay` are missing.
+        ReplayError: the file cannot be written.
     """
-    require_libraries()
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def run_demo(options: Options) -> Run:
             player = BagPlayer(node, reader, [topics.CAMERA_INFO, topics.IMAGE], options.rate)
             recorder = Recorder(node, contract.heads)
             conversation = _Conversation(executor, child, player, recorder)
-            conversation.wait_until_ready()
+            wait_until_ready(player, recorder, child, conversation.spin)
             period_s = _period_s(list(pictures), options.rate)
             rate_hz = 1 / period_s
             print(f'Playing {len(pictures)} frames of {options.bag} at {rate_hz:.3g} Hz through DDS ...', flush=True)
@@ -97,6 +98,24 @@ def run_demo(options: Options) -> Run:
         node.destroy_node()
         rclpy.try_shutdown()
     return Run(contract, pictures, conversation.sent_s, recorder.answers, recorder.report)
+
+
+def wait_until_ready(player: BagPlayer, recorder: Recorder, child: ChildNode, spin: Callable[[float], None]) -> None:
+    """Until both sides see each other on every topic: a picture sent before that would be lost.
+
+    Raises:
+        DemoError: the node cannot start, or is not there in time.
+    """
+    deadline_s = time.monotonic() + _READY_WITHIN_S
+    while missing := [*player.waits_for(), *recorder.waits_for()]:
+        if recorder.report.failure:
+            raise DemoError(f'the node could not start: {recorder.report.failure}')
+        if time.monotonic() > deadline_s:
+            raise DemoError(
+                f'the node was not ready after {_READY_WITHIN_S:.0f} s, missing: {", ".join(missing)}; '
+                f'{child.last_words()}'
+            )
+        spin(_SLICE_S)
 
 
 class _Conversation:
@@ -115,19 +134,6 @@ class _Conversation:
         """Lets callbacks run for at most so long; raises DemoError if the node is gone."""
         self._executor.spin_once(timeout_sec=seconds)
         self._child.check_alive()
-
-    def wait_until_ready(self) -> None:
-        """Until both sides see each other on every topic: a picture sent before that would be lost."""
-        deadline_s = time.monotonic() + _READY_WITHIN_S
-        while missing := [*self._player.waits_for(), *self._recorder.waits_for()]:
-            if self._recorder.report.failure:
-                raise DemoError(f'the node could not start: {self._recorder.report.failure}')
-            if time.monotonic() > deadline_s:
-                raise DemoError(
-                    f'the node was not ready after {_READY_WITHIN_S:.0f} s, missing: {", ".join(missing)}; '
-                    f'{self._child.last_words()}'
-                )
-            self.spin(_SLICE_S)
 
     def play(self, stamps: list[int], period_s: float) -> None:
         """Sends picture after picture at the bag's pace, but none before the one before it was answered."""
