@@ -78,6 +78,19 @@ def test_depth_beyond_the_cap_is_not_learned_whatever_the_scale() -> None:
     assert torch.allclose(kept.depth_m, torch.tensor(100.0))
 
 
+def test_endless_depth_is_told_from_unknown_depth() -> None:
+    sample = sample_with_a_red_car()
+    assert sample.depth_m is not None
+    sample.depth_m[:8], sample.depth_m[8:16] = np.inf, np.nan
+    view = make_view(sample, 64, 128, 100.0, 80.0, None, [0])
+    assert view.depth_m is not None
+    assert view.endless is not None
+    assert view.endless[:8].all()
+    assert not view.endless[8:].any()
+    assert view.depth_m[:16].isnan().all()
+    assert make_view(replace(sample, depth_m=None), 64, 128, 100.0, 80.0, None, [0]).endless is None
+
+
 def test_the_same_seed_gives_the_same_view_and_another_seed_another() -> None:
     first, again, other = (
         make_view(sample_with_a_red_car(), 32, 64, 1.0, 80.0, Augmentation(whole=0.0), seed)

@@ -103,16 +103,19 @@ def test_options_of_the_adaptation_run_and_leave_other_students(root: Path) -> N
     for adaptation in (
         {'class_mix': False, 'refinement': None, 'rare_classes': None},
         {'masked': {'patch_px': 16}, 'feature_distance': 0.005, 'warm_up': 2},
+        {'sky_from_depth': True},
     ):
         stage = famda(root, adaptation={'instance_score': 0.0, **adaptation}).adapted()
         digests.add(stage.digest)
         assert (stage.folder / 'last.pt').is_file()
-    assert len(digests) == 2
+    assert len(digests) == 3
 
 
 def test_what_cannot_be_is_refused(root: Path) -> None:
     with pytest.raises(RecipeError, match="protected: no class 'lamp'; known are road, "):
         famda(root, adaptation={'refinement': {'protected': ['lamp']}})
+    with pytest.raises(RecipeError, match='sky_from_depth needs a depth_teacher'):
+        famda(root, adaptation={'sky_from_depth': True}, depth_teacher=None)
     with pytest.raises(RecipeError, match=r'no stages\.oracle'):
         famda(root, stages={name: tiny_stage() for name in ('source', 'adaptation')}).oracle()
     with pytest.raises(RecipeError, match='needs unlabelled pictures'):

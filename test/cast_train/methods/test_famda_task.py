@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cast_ros.student import UNLABELLED
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.losses import LossSection
@@ -91,6 +92,24 @@ def test_a_segment_corrects_map_and_instance() -> None:
     (kept,), _ = task(refinement=None).pseudo_targets(answer(), [given(segments=segment)])
     assert kept.masks is not None
     assert not torch.equal(kept.masks[0], segment[0])
+
+
+def test_where_a_depth_teacher_sees_no_end_is_sky_and_nowhere_else() -> None:
+    endless = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    endless[:, 48:] = True
+    student = Student('nano', CLASSES, THINGS)
+    adapting = FamdaTask(student, LossSection(), AdaptationSection(), (), 1.0, 80.0, sky_id=0)
+    (found,), _ = adapting.pseudo_targets(answer(), [given(endless=endless)])
+    assert found.semantic is not None
+    assert found.masks is not None
+    assert found.labels is not None
+    assert torch.equal(found.semantic == 0, endless)
+    assert set(found.semantic[:20, :40].flatten().tolist()) == {UNLABELLED}
+    assert found.semantic[-1, 0] == 1
+    assert torch.equal(found.masks[found.labels.tolist().index(0)], endless)
+    (without,), _ = adapting.pseudo_targets(answer(), [given()])
+    assert without.semantic is not None
+    assert without.semantic[0, 0] == 0
 
 
 def test_depth_of_a_teacher_comes_before_the_average_s_own() -> None:

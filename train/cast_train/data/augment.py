@@ -55,6 +55,7 @@ class View:
         depth_m: H×W float32 or None, metres scaled to the reference focal length; NaN where it must not be learned.
         disparity: H×W float32 or None, of unknown scale and shift.
         segments: M×H×W bool or None, class-agnostic masks, large before small.
+        endless: H×W bool or None, where depth is +Inf: the sky.
     """
 
     name: str
@@ -65,6 +66,7 @@ class View:
     depth_m: Tensor | None
     disparity: Tensor | None = None
     segments: Tensor | None = None
+    endless: Tensor | None = None
 
 
 def make_view(
@@ -107,12 +109,13 @@ def make_view(
     assert image is not None
     ids = move(None if sample.instance_ids is None else sample.instance_ids.astype(np.int32), nearest)
     semantic, depth = move(sample.semantic, nearest), move(sample.depth_m, nearest)
-    disparity, segments = move(sample.disparity, nearest), None
+    disparity, segments, endless = move(sample.disparity, nearest), None, None
     if sample.segments is not None:
         found = torch.from_numpy(sample.segments.crop(top, left, crop_height, crop_width))
         small = transform.resize(found.to(torch.uint8), [height, width], nearest).bool()
         segments = torch.flip(small, [-1]) if mirror else small
     if depth is not None:
+        endless = depth == torch.inf
         depth = torch.where((depth > 0) & (depth <= cap_m), depth, torch.nan)
         if sample.fx_px is not None:
             depth = depth * (focal_reference_px / (sample.fx_px * width / crop_width))
@@ -125,6 +128,7 @@ def make_view(
         depth_m=None if depth is None else depth[0],
         disparity=None if disparity is None else disparity[0],
         segments=segments,
+        endless=None if endless is None else endless[0],
     )
 
 
@@ -181,6 +185,7 @@ class Targets:
         disparity: H×W float32 of unknown scale and shift, NaN where it must not be learned.
         segments: M×H×W bool, class-agnostic masks, large before small; no loss looks at them, methods may.
         pixel_weights: H×W float32, how much each pixel's class counts; None counts all alike.
+        endless: H×W bool, where depth is +Inf; no loss looks at it, methods may.
     """
 
     masks: Tensor | None
@@ -191,6 +196,7 @@ class Targets:
     disparity: Tensor | None = None
     segments: Tensor | None = None
     pixel_weights: Tensor | None = None
+    endless: Tensor | None = None
 
 
 def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) -> Targets:
@@ -216,6 +222,7 @@ def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) 
         depth_m=view.depth_m,
         disparity=view.disparity,
         segments=view.segments,
+        endless=view.endless,
     )
 
 

@@ -69,6 +69,7 @@ class Batch:
                     disparity=move(target.disparity),
                     segments=move(target.segments),
                     pixel_weights=move(target.pixel_weights),
+                    endless=move(target.endless),
                 )
                 for target in self.targets
             ],

@@ -82,14 +82,16 @@ class Famda:
         domains: of the recipe, so that the rows of a table need not read them again.
 
     Raises:
-        RecipeError: a protected class does not exist.
+        RecipeError: a protected class, or the sky that depth is to find, does not exist.
     """
 
     def __init__(self, recipe: FamdaRecipe, stages: Stages, domains: Domains) -> None:
         self.recipe, self.stages, self.domains = recipe, stages, domains
         self.contract = build_contract(recipe.of_stage(recipe.stages.adaptation), domains.classes)
         refinement = recipe.adaptation.refinement
-        self.protected = self._class_ids(() if refinement is None else refinement.protected)
+        self.protected = self._class_ids(
+            () if refinement is None else refinement.protected, 'adaptation.refinement.protected'
+        )
 
     # What teachers say about the target.
 
@@ -132,6 +134,7 @@ class Famda:
                 self.protected,
                 recipe.relative_depth,
                 recipe.depth.cap_m,
+                self._sky_id(),
             )
             target = self.unlabelled_target(segments, depth)
             sources = [self._source(stage.labelled), Source(target, stage.unlabelled)]
@@ -265,14 +268,17 @@ class Famda:
             'initial': None if student.initial is None else digest_of_file(student.initial),
         }
 
-    def _class_ids(self, names: Sequence[str]) -> tuple[int, ...]:
+    def _sky_id(self) -> int | None:
+        if not self.recipe.adaptation.sky_from_depth:
+            return None
+        (found,) = self._class_ids(('sky',), 'adaptation.sky_from_depth')
+        return found
+
+    def _class_ids(self, names: Sequence[str], key: str) -> tuple[int, ...]:
         known = {entry.name: entry.id for entry in self.domains.classes}
         unknown = [name for name in names if name not in known]
         if unknown:
-            raise RecipeError(
-                f'{self.recipe.name}: adaptation.refinement.protected: no class {unknown[0]!r}; known are '
-                f'{", ".join(known)}'
-            )
+            raise RecipeError(f'{self.recipe.name}: {key}: no class {unknown[0]!r}; known are {", ".join(known)}')
         return tuple(known[name] for name in names)
 
 

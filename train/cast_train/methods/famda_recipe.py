@@ -81,7 +81,10 @@ class AdaptationSection(Settings):
         rare_classes: None draws source pictures alike.
         masked: None leaves the consistency out.
         feature_distance: weight of the distance to the features at the start, on things; 0 leaves it out.
+        sky_from_depth: where a metric depth teacher sees no end is sky, whatever the average says, and nothing else is.
     """
+
+    added: ClassVar = ('sky_from_depth',)
 
     decay: Share = 0.999
     weight: Weight = 1.0
@@ -94,6 +97,7 @@ class AdaptationSection(Settings):
     rare_classes: RareClassSection | None = RareClassSection()
     masked: MaskedSection | None = None
     feature_distance: Weight = 0.0
+    sky_from_depth: bool = False
 
 
 class FamdaStages(Settings):
@@ -148,6 +152,12 @@ class FamdaRecipe(MethodRecipe):
             raise ValueError(
                 f'student.size {self.student.size!r} answers no instances, and FAMDA adapts by its queries'
             )
+        return self
+
+    @model_validator(mode='after')
+    def _sky_needs_depth(self) -> FamdaRecipe:
+        if self.adaptation.sky_from_depth and self.depth_teacher is None:
+            raise ValueError('adaptation.sky_from_depth needs a depth_teacher that says where the sky is')
         return self
 
     def of_stage(self, stage: StageSection) -> Recipe:

@@ -48,6 +48,7 @@ class FamdaTask(Task):
         protected: class ids that the vote leaves alone.
         relative_depth: weight of the loss on disparity.
         cap_m: depth beyond it is not learned.
+        sky_id: the class that endless depth stands for; None leaves the class map as it is.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class FamdaTask(Task):
         protected: tuple[int, ...],
         relative_depth: float,
         cap_m: float,
+        sky_id: int | None = None,
     ) -> None:
         super().__init__(student)
         self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
@@ -65,7 +67,7 @@ class FamdaTask(Task):
         if settings.feature_distance > 0:
             self.anchor = copy.deepcopy(student.backbone).eval().requires_grad_(False)
         self._losses, self._settings, self._protected = losses, settings, protected
-        self._relative_depth, self._cap_m = relative_depth, cap_m
+        self._relative_depth, self._cap_m, self._sky_id = relative_depth, cap_m, sky_id
         self._observed: dict[str, float] = {}
 
     def train(self, mode: bool = True) -> FamdaTask:
@@ -145,6 +147,8 @@ class FamdaTask(Task):
                     semantic, target.segments, self.student.classes, refinement.least_share, self._protected
                 )
                 masks = best_segments(masks, target.segments, refinement.instance_iou)
+            if self._sky_id is not None and target.endless is not None:
+                semantic = with_sky(semantic, target.endless, self._sky_id)
             found.append(self._put_together(semantic, masks, labels, target, self._own_depth(depth_m[row], target)))
         return found, float(confident_share(shares, self._settings.confidence))
 
@@ -191,6 +195,7 @@ class FamdaTask(Task):
             semantic=semantic,
             depth_m=depth_m,
             segments=None,
+            endless=None,
         )
 
     def _mixed(self, batch: Batch, pseudo: Sequence[Targets], quality: float) -> list[Side]:
@@ -239,6 +244,15 @@ class FamdaTask(Task):
             norm = 0.0 if gradient is None else float(gradient.norm())
             if math.isfinite(norm):
                 self._observed[f'gradient_{task}'] = norm
+
+
+def with_sky(semantic: Tensor, endless: Tensor, sky_id: int) -> Tensor:
+    """H×W class ids where exactly what is ``endless`` is sky; what was taken for sky but ends is unlabelled.
+
+    A network that knows days takes the dark sky for a wall and is sure of it; a depth teacher sees nothing there.
+    """
+    ends = torch.where(semantic == sky_id, UNLABELLED, semantic)
+    return torch.where(endless, sky_id, ends)
 
 
 def split_by_task(terms: dict[str, Tensor]) -> dict[str, Tensor]:
