@@ -5,7 +5,7 @@ PYTEST_ARGUMENTS ?=
 ENVIRONMENT := .venv/bin
 ROS := $(ENVIRONMENT)/python tools/ros_environment.py
 
-.PHONY: help demo test test-kilted lint format docs setup clean
+.PHONY: help demo test test-kilted bench-train lint format docs setup clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,12 @@ docs: ## Write docs/parameters.md from the parameter table
 	@$(ENVIRONMENT)/python -m cast_ros.nodes.parameters > .cache/parameters.md
 	@mv .cache/parameters.md docs/parameters.md
 	@echo 'Wrote docs/parameters.md'
+
+bench-train: ## Measure the trainer: sizes, stages and one step; writes benchmarks/training/*.json and *.md
+	@$(PYTHON) tools/setup_environment.py test
+	@$(ENVIRONMENT)/python benchmarks/training/speed.py
+	@$(ENVIRONMENT)/python benchmarks/training/stages.py
+	@$(ENVIRONMENT)/python benchmarks/training/step.py
 
 setup: ## Prepare the environment for everything, without running anything
 	@$(PYTHON) tools/setup_environment.py test

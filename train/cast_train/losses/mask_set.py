@@ -25,6 +25,9 @@ from cast_train.models.queries import QueryPrediction
 from cast_train.ranks import mean_counts
 from cast_train.settings import Positive, Settings, Weight
 
+# Mask logits, of 4 bytes, that matching looks at in one go.
+CACHED = 1 << 19
+
 
 class MaskSetWeights(Settings):
     """Weights of the terms, in matching and loss alike; ``points`` is the number P at which a mask is judged."""
@@ -38,14 +41,14 @@ class MaskSetWeights(Settings):
 
 
 def mask_cost(logits: Tensor, targets: Tensor, bce: float, dice: float) -> Tensor:
-    """Weighted sum of two costs of every pair of N×P logits and M×P targets in 0…1, as N×M.
+    """Weighted sum of two costs of every pair of …×N×P logits and …×M×P targets in 0…1, as …×N×M.
 
     Mean binary cross-entropy, and 1 − (2Σpg + 1)/(Σp + Σg + 1).
     """
-    p = logits.sigmoid()
-    overlap = 1 - (2 * p @ targets.T + 1) / (p.sum(1)[:, None] + targets.sum(1) + 1)
+    p, columns = logits.sigmoid(), targets.mT
+    overlap = 1 - (2 * p @ columns + 1) / (p.sum(-1)[..., :, None] + targets.sum(-1)[..., None, :] + 1)
     # −log(1−p) = softplus(x) and −log p = softplus(x) − x, so one softplus serves both halves.
-    entropy = (_softplus_sum(logits, p)[:, None] - logits @ targets.T) / logits.shape[1]
+    entropy = (_softplus_sum(logits, p)[..., :, None] - logits @ columns) / logits.shape[-1]
     return bce * entropy + dice * overlap
 
 
@@ -96,7 +99,7 @@ class _Wanted(NamedTuple):
         masks: M×H×W bool, those of all pictures one after another.
         boxes: M×4 of them, x0 y0 x1 y1 in 0…1.
         labels: (M,) class ids of them.
-        coarse: for each grid of logits, the (targets of the picture)×h·w masks averaged to it.
+        coarse: for each grid of logits, the P×T×h·w masks averaged to it.
         row_labels, row_boxes: P×T and P×T×4.
     """
 
@@ -106,7 +109,7 @@ class _Wanted(NamedTuple):
     masks: Tensor
     boxes: Tensor
     labels: Tensor
-    coarse: dict[Grid, tuple[Tensor, ...]]
+    coarse: dict[Grid, Tensor]
     row_labels: Tensor
     row_boxes: Tensor
 
@@ -126,7 +129,10 @@ def _collect(targets: Sequence[Targets], levels: Sequence[QueryPrediction]) -> _
     row_boxes = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]).repeat(*shape, 1)
     row_labels[rows, places], row_boxes[rows, places] = labels, boxes
     grids = {_grid(level) for level in levels}
-    coarse = {grid: coarse_masks(masks, *grid).flatten(1).split(counts) for grid in grids}
+    coarse = {}
+    for height, width in grids:
+        coarse[height, width] = boxes.new_zeros(*shape, height * width)
+        coarse[height, width][rows, places] = coarse_masks(masks, height, width).flatten(1)
     seeds = [targets[index].seed for index in pictures]
     return _Wanted(torch.tensor(pictures), counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes)
 
@@ -149,9 +155,12 @@ def _match(prediction: QueryPrediction, wanted: _Wanted, weights: MaskSetWeights
     chances = class_logits.softmax(-1)
     chosen = wanted.row_labels[:, None].expand(-1, chances.shape[1], -1)
     cost = weights.box * box_cost(boxes, wanted.row_boxes) - weights.classification * chances.gather(2, chosen)
-    # Masks one picture after another: what it takes stays in the cache, a whole batch would not.
-    for place, coarse in enumerate(wanted.coarse[_grid(prediction)]):
-        cost[place, :, : len(coarse)] += mask_cost(mask_logits[place].flatten(1), coarse, weights.bce, weights.dice)
+    # Masks of some pictures at a time: what they take stays in the cache, a whole batch would not.
+    logits = mask_logits.flatten(2)
+    together = max(1, CACHED // logits[0].numel())
+    parts = (part.split(together) for part in (cost, logits, wanted.coarse[_grid(prediction)]))
+    for found, own, coarse in zip(*parts, strict=True):
+        found += mask_cost(own, coarse, weights.bce, weights.dice)
     pairs = [
         linear_sum_assignment(of_picture[:, :count])
         for of_picture, count in zip(cost.nan_to_num(1e6, 1e6, -1e6).cpu().numpy(), wanted.counts, strict=True)
