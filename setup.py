@@ -90,8 +90,8 @@ setup(
         ],
         # Blender as a module: wheels for Python 3.11 alone, and it wants numpy 1.26, so it gets its own environment.
         'render': ['OpenEXR>=3.3', 'bpy>=5.0,<5.1'],
-        # What benchmarks/speed compares with, to export the architectures and for nothing else; ultralytics (AGPL-3.0) is
-        # in requirements/peers-without-dependencies.txt, and matplotlib, polars, psutil and requests are its imports.
+        # Whose architectures benchmarks/speed exports and compares with; for nothing else. ultralytics (AGPL-3.0) is in
+        # requirements/peers-without-dependencies.txt, and matplotlib, polars, psutil and requests are its imports.
         'peers': [
             'matplotlib',
             'onnx>=1.16',

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make an environment ready for a stage: .venv for ``demo`` (runs the node) and ``test`` (also trains and checks).
 
-``kilted`` is a second one, .venv-kilted, for the robot's tests on another ROS, and ``peers`` a third, .venv-peers, which
-only exports the networks that benchmarks/speed compares with.
+``kilted`` is a second one, .venv-kilted, for the robot's tests on another ROS, and ``peers`` a third, .venv-peers,
+which only exports the networks that benchmarks/speed compares with.
 
 On a machine with a sourced ROS 2 the environment sees ROS's own packages. Elsewhere it holds the ROS 2 Jazzy wheels and
 message packages built from ``tools/ros/msgs``. A stamp per stage makes the second call return at once. Standard library

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Multiply-accumulates and parameters of an ONNX graph, by one rule for every network.
 
-Counted are convolutions, matrix products and Einsum, which is where nearly all the work is. Not counted are element-wise
-operators, normalisation, pooling, interpolation and GridSample: of a network that samples (Mask2Former, RF-DETR) a
+Counted are convolutions, matrix products and Einsum, which is where nearly all the work is. Not counted are element-
+wise operators, normalisation, pooling, interpolation and GridSample: of a network that samples (Mask2Former, RF-DETR) a
 little more is left out than of the others.
 """
 
@@ -87,9 +87,7 @@ def count(model: onnx.ModelProto) -> GraphCost:
 def count_parameters(model: onnx.ModelProto) -> int:
     """Numbers that the graph stores as weights, scalars left out."""
     tensors = list(model.graph.initializer)
-    tensors += [
-        attribute.t for node in model.graph.node if node.op_type == 'Constant' for attribute in node.attribute
-    ]
+    tensors += [attribute.t for node in model.graph.node if node.op_type == 'Constant' for attribute in node.attribute]
     return sum(math.prod(one.dims) for one in tensors if one.data_type in WEIGHT_TYPES and len(one.dims) > 0)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peak memory of one network, alone in a process of its own.
 
-    python -m benchmarks.speed.memory out/speed/models/small-512x1024.onnx 2
+python -m benchmarks.speed.memory out/speed/models/small-512x1024.onnx 2
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.speed.errors import BenchmarkError
+from benchmarks.speed.exports import ROOT
 
 RUNS = 3
 TYPES = {'tensor(float)': 'float32', 'tensor(uint8)': 'uint8'}
@@ -23,8 +24,8 @@ def peak_mb(path: Path, threads: int) -> float:
     Raises:
         BenchmarkError: the child failed.
     """
-    command = [sys.executable, '-m', 'benchmarks.speed.memory', str(path), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, '-m', 'benchmarks.speed.memory', str(path.resolve()), str(threads)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BenchmarkError(f'{path}: the process that measures its memory failed: {done.stderr[-2000:]}')
     return float(done.stdout)

@@ -21,7 +21,7 @@ def as_svg(document: dict[str, Any]) -> str:
     sizes = sorted({tuple(row['size']) for row in rows})
     slowest = {row['name']: row['p50_ms'] for row in sorted(rows, key=lambda row: row['size'])}
     names = sorted(slowest, key=lambda name: slowest[name])
-    axis = _Axis([row[key] for row in rows for key in ('p50_ms', 'floor_ms')])
+    axis = _Axis([row[key] for row in rows for key in ('p50_ms', 'floor_ms') if row[key] > 0])
     height = TOP + STEP * len(names) + BOTTOM
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
@@ -41,8 +41,9 @@ def as_svg(document: dict[str, Any]) -> str:
         parts.append(f'<path d="M{min(xs):.1f} {y}H{max(xs):.1f}" stroke="#bbb" stroke-width="2"/>')
         for row, x in zip(own, xs, strict=True):
             color = COLORS[sizes.index(tuple(row['size'])) % len(COLORS)]
-            floor = axis.x(row['floor_ms'])
-            parts.append(f'<path d="M{floor:.1f} {y - 7}v14" stroke="{color}" stroke-width="1.5"/>')
+            if row['floor_ms'] > 0:
+                floor = axis.x(row['floor_ms'])
+                parts.append(f'<path d="M{floor:.1f} {y - 7}v14" stroke="{color}" stroke-width="1.5"/>')
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y}" r="5.5" fill="{color}"><title>{escape(name)} '
                 f'{row["size"][0]}×{row["size"][1]}: {row["p50_ms"]:.1f} ms</title></circle>'
@@ -76,7 +77,8 @@ class _Axis:
 def _legend(sizes: list[tuple[int, ...]]) -> Iterator[str]:
     x = LEFT
     for color, size in zip(COLORS, sizes, strict=False):
-        yield f'<circle cx="{x + 6}" cy="48" r="5.5" fill="{color}"/><text x="{x + 17}" y="52.5">{size[0]}×{size[1]}</text>'
+        yield f'<circle cx="{x + 6}" cy="48" r="5.5" fill="{color}"/>'
+        yield f'<text x="{x + 17}" y="52.5">{size[0]}×{size[1]}</text>'
         x += 105
     yield f'<path d="M{x + 4} 41v14" stroke="{COLORS[1]}" stroke-width="1.5"/>'
     yield f'<text x="{x + 12}" y="52.5">floor</text>'

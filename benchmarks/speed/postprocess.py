@@ -30,7 +30,7 @@ def paint_yolo(detections: FloatArray, prototypes: FloatArray, size: tuple[int, 
     """Suppress overlapping boxes of a class, then paint each mask inside its box.
 
     Args:
-        detections: (4 + classes + P, A): centre x, y, width, height in pixels of the picture; probabilities; coefficients.
+        detections: (4 + classes + P, A): centre x, y, width, height in pixels; probabilities; coefficients.
         prototypes: (P, h, w).
         size: height and width of the picture, which is also what the network saw.
         classes: number of classes.
@@ -49,7 +49,9 @@ def paint_yolo(detections: FloatArray, prototypes: FloatArray, size: tuple[int, 
     return _paint(scores[kept], labels[kept], masks, size, classes)
 
 
-def _boxed_masks(boxes: FloatArray, coefficients: FloatArray, prototypes: FloatArray, size: tuple[int, int]) -> FloatArray:
+def _boxed_masks(
+    boxes: FloatArray, coefficients: FloatArray, prototypes: FloatArray, size: tuple[int, int]
+) -> FloatArray:
     """(K, h, w) logits, computed inside of boxes x, y, width, height alone."""
     height, width = prototypes.shape[1:]
     masks = np.full((len(boxes), height, width), OUTSIDE, dtype=np.float32)
@@ -86,7 +88,7 @@ def paint_queries(class_logits: FloatArray, mask_logits: FloatArray, size: tuple
 
 
 def paint_detr(class_logits: FloatArray, mask_logits: FloatArray, size: tuple[int, int]) -> Instances:
-    """The best (query, class) pairs of RF-DETR, whose classes have a sigmoid each; arguments as for ``paint_queries``."""
+    """The best (query, class) pairs of RF-DETR, whose classes have a sigmoid each; else as ``paint_queries``."""
     probabilities = (1 / (1 + np.exp(-class_logits))).astype(np.float32)
     queries, labels, scores = _best_pairs(probabilities)
     return _paint(scores, labels, mask_logits[queries], size, probabilities.shape[1])

@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--rounds', type=int, default=10, help='interleaved rounds at each size')
     parser.add_argument('--rows', nargs='+', metavar='NAME', help='only these rows')
     parser.add_argument('--sizes', nargs='+', metavar='HxW', help='only these sizes, as 512x1024')
-    parser.add_argument('--student', nargs='+', default=[], metavar='NAME=FILE', help='more students, as small-int8=x.onnx')
+    parser.add_argument(
+        '--student', nargs='+', default=[], metavar='NAME=FILE', help='more students, as small-int8=x.onnx'
+    )
     parser.add_argument('--models', type=Path, default=ROOT / 'out' / 'speed' / 'models', help='exported networks')
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
     asked = parser.parse_args(arguments)
@@ -111,7 +113,7 @@ def prepare(rows: Sequence[Row], sizes: Sequence[Size], models: Path) -> list[En
     entries: list[Entry] = []
     wanted = [(row, size) for size in sizes for row in rows if size in row.sizes]
     files = [export_missing(row, size, models) for row, size in wanted]
-    peaks = {path: 0.0 for path in files}
+    peaks = dict.fromkeys(files, 0.0)
     for number, path in enumerate(peaks, start=1):
         print(f'\rMemory and cost of {number} of {len(peaks)} files ...', end='', flush=True)
         peaks[path] = peak_mb(path, THREADS)

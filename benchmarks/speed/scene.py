@@ -77,7 +77,9 @@ class Scene:
             answer['masks'] = masks
         return answer
 
-    def yolo(self, detections: tuple[int, ...], prototypes: tuple[int, ...], classes: int) -> tuple[FloatArray, FloatArray]:
+    def yolo(
+        self, detections: tuple[int, ...], prototypes: tuple[int, ...], classes: int
+    ) -> tuple[FloatArray, FloatArray]:
         """The answer of a YOLO; shapes with their batch axis of one."""
         rng = np.random.default_rng(self.seed)
         _, rows, anchors = detections
@@ -89,8 +91,8 @@ class Scene:
         places = rng.permutation(anchors)[: OBJECTS * DETECTIONS_PER_OBJECT].reshape(OBJECTS, -1)
         for index, (box, label) in enumerate(zip(self.boxes * pixels, self.labels(range(classes)), strict=True)):
             for turn, place in enumerate(places[index]):
-                # The first is right, the others are off by up to two hundredths and less sure.
-                answer[:4, place] = box * (1 + (turn > 0) * rng.uniform(-0.02, 0.02, 4))
+                # The first is right, the others are off by up to two hundredths of a side, and less sure.
+                answer[:4, place] = box + (turn > 0) * np.tile(box[2:], 2) * rng.uniform(-0.02, 0.02, 4)
                 answer[4 + label, place] = self.scores[index] - 0.005 * turn
                 answer[4 + classes + index, place] = 1.0
         return answer[None], maps[None]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports our own students, with random weights, through our own exporter and with a contract.
 
-    python -m benchmarks.speed.students small 512 1024 out/speed/models/small-512x1024.onnx
+python -m benchmarks.speed.students small 512 1024 out/speed/models/small-512x1024.onnx
 """
 
 from __future__ import annotations

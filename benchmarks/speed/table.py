@@ -41,7 +41,15 @@ def as_markdown(document: dict[str, Any]) -> str:
     for size in sorted({tuple(row['size']) for row in document['rows']}):
         lines += ['', f'## {size[0]}×{size[1]}', '', HEAD]
         lines += [_line(row) for row in document['rows'] if tuple(row['size']) == size]
-    lines += ['', '## What the figures mean', '', EXPLANATION.format(gemm=document['gemm_gmacs']), '', '## Networks', '']
+    lines += [
+        '',
+        '## What the figures mean',
+        '',
+        EXPLANATION.format(gemm=document['gemm_gmacs']),
+        '',
+        '## Networks',
+        '',
+    ]
     named = list(dict.fromkeys(row['name'] for row in document['rows']))
     lines += [f'- `{name}`: {NOTES[name]}' for name in named if NOTES.get(name)]
     return '\n'.join([*lines, ''])

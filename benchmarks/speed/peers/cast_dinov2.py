@@ -53,9 +53,7 @@ class CastDinov2(nn.Module):
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Return class and mask logits of the last layer."""
         features, levels = self._pyramid(picture)
-        keys = [
-            (x.flatten(2) + level[:, None]).transpose(1, 2) for x, level in zip(levels, self.level, strict=True)
-        ]
+        keys = [(x.flatten(2) + level[:, None]).transpose(1, 2) for x, level in zip(levels, self.level, strict=True)]
         queries = self.queries
         for layer, index in zip(self.layers, cycle(range(3)), strict=False):
             masks = F.interpolate(self._masks(queries, features), size=levels[index].shape[-2:], mode='bilinear')

@@ -3,8 +3,8 @@
 
     python -m benchmarks.speed.peers.export yolo11n-seg 256 512 out/speed/models/yolo11n-seg-256x512.onnx
 
-Weights are random: this is about speed, and the weights themselves cannot be had everywhere. torch's initialisation keeps
-them free of denormal numbers and of NaN, either of which would change the speed.
+Weights are random: this is about speed, and the weights themselves cannot be had everywhere. torch's initialisation
+keeps them free of denormal numbers and of NaN, either of which would change the speed.
 """
 
 from __future__ import annotations
