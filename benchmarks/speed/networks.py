@@ -57,10 +57,8 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def load(row: Row, size: Size, path: Path, threads: int) -> Timed:
-    """The network of a row, warmed up."""
-    network = _StudentCall(path, size, threads) if row.family == 'student' else _PeerCall(row, size, path, threads)
-    network.call()
-    return network
+    """The network of a row, warmed up by one run."""
+    return _StudentCall(path, size, threads) if row.family == 'student' else _PeerCall(row, size, path, threads)
 
 
 class _AnsweringSession:
@@ -95,6 +93,7 @@ class _StudentCall:
         session: Any = self._session
         self._student = Student(path, opened.sha256, opened.contract, session)
         self._picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+        self.call()
 
     def call(self) -> CallTime:
         started = time.perf_counter()

@@ -84,7 +84,7 @@ def _legend(sizes: list[tuple[int, ...]]) -> Iterator[str]:
     yield f'<text x="{x + 12}" y="52.5">floor</text>'
     for word, color in (('ours', OURS), ('one peer', OTHERS), ('two peers', PAIR)):
         yield f'<text x="{x + 70}" y="52.5" fill="{color}" font-weight="bold">{word}</text>'
-        x += 62 if word == 'ours' else 84
+        x += 50 if word == 'ours' else 80
 
 
 def _color(name: str) -> str:

@@ -68,7 +68,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         'depth-anything-v2-small-518x518',
         'depth',
-        'the same on a squashed picture',
+        'Depth Anything on a picture that is squashed into a square',
         sizes=LARGE,
         inputs={(512, 1024): (518, 518)},
         architecture='depth-anything-v2-small',
@@ -91,7 +91,7 @@ ROWS: tuple[Row, ...] = (
 )
 PAIRS: tuple[Pair, ...] = (
     Pair('pair', ('yolo11n-seg', 'depth-anything-v2-small'), 'instances and depth from two networks'),
-    Pair('pair-518x518', ('yolo11n-seg', 'depth-anything-v2-small-518x518'), 'the same with the squashed picture'),
+    Pair('pair-518x518', ('yolo11n-seg', 'depth-anything-v2-small-518x518'), 'the same with the square'),
     Pair('pair-light', ('yolo11n-seg', 'light-depth'), 'the same with the light depth network'),
 )
 # All ratios are to this one.

@@ -50,8 +50,8 @@ def as_markdown(document: dict[str, Any]) -> str:
         '## Networks',
         '',
     ]
-    named = list(dict.fromkeys(row['name'] for row in document['rows']))
-    lines += [f'- `{name}`: {NOTES[name]}' for name in named if NOTES.get(name)]
+    named = {row['name'] for row in document['rows']}
+    lines += [f'- `{name}`: {note}' for name, note in NOTES.items() if name in named]
     return '\n'.join([*lines, ''])
 
 
@@ -59,11 +59,11 @@ def _line(row: dict[str, Any]) -> str:
     name = row['name']
     if row.get('input', row['size']) != row['size']:
         name += f' (input {row["input"][0]}×{row["input"][1]})'
-    ratio = '–' if row['ratio_to_small'] is None else f'{row["ratio_to_small"]:.2f}'
+    ratio = '–' if row['ratio_to_small'] is None else _digits(row['ratio_to_small'])
     cells = [
-        *(_ms(row[key]) for key in ('p50_ms', 'p95_ms', 'network_p50_ms', 'post_p50_ms')),
+        *(_digits(row[key]) for key in ('p50_ms', 'p95_ms', 'network_p50_ms', 'post_p50_ms')),
         ratio,
-        _ms(row['floor_ms']),
+        _digits(row['floor_ms']),
         f'{row["params_m"]:.2f}',
         f'{row["gmacs"]:.2f}',
         f'{row["peak_mb"]:.0f}',
@@ -71,5 +71,6 @@ def _line(row: dict[str, Any]) -> str:
     return f'| {name} | {" | ".join(cells)} |'
 
 
-def _ms(value: float) -> str:
+def _digits(value: float) -> str:
+    """Three digits, or all before the point."""
     return f'{value:.0f}' if value >= 100 else f'{value:.1f}' if value >= 10 else f'{value:.2f}'
