@@ -24,6 +24,9 @@ WEIGHT_TYPES = frozenset(
     {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.INT8, TensorProto.UINT8}
 )
 
+# Weights have more numbers than this; scales of a Resize and the like, which decide shapes, have fewer.
+LARGEST_SETTING = 64
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -93,7 +96,7 @@ def count_parameters(model: onnx.ModelProto) -> int:
 
 def infer_shapes(model: onnx.ModelProto) -> Shapes:
     """Name of each tensor whose shape is known and static, to that shape."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    graph = onnx.shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
     shapes: Shapes = {one.name: tuple(one.dims) for one in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type
@@ -103,6 +106,19 @@ def infer_shapes(model: onnx.ModelProto) -> Shapes:
         if node.op_type == 'Constant' and node.attribute and node.attribute[0].name == 'value':
             shapes[node.output[0]] = tuple(node.attribute[0].t.dims)
     return shapes
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose large tensors have a shape and no values: inference would copy hundreds of megabytes twice."""
+    light = onnx.ModelProto()
+    light.CopyFrom(model)
+    tensors = list(light.graph.initializer)
+    tensors += [attribute.t for node in light.graph.node for attribute in node.attribute if attribute.HasField('t')]
+    for tensor in tensors:
+        if tensor.data_type in WEIGHT_TYPES and math.prod(tensor.dims) > LARGEST_SETTING:
+            for field in ('raw_data', 'float_data', 'int32_data'):
+                tensor.ClearField(field)
+    return light
 
 
 def _folded(path: Path) -> onnx.ModelProto:
