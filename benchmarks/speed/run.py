@@ -53,7 +53,7 @@ class Entry:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write the three files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--rounds', type=int, default=10, help='interleaved rounds at each size')
+    parser.add_argument('--rounds', type=int, default=8, help='interleaved rounds at each size')
     parser.add_argument('--rows', nargs='+', metavar='NAME', help='only these rows')
     parser.add_argument('--sizes', nargs='+', metavar='HxW', help='only these sizes, as 512x1024')
     parser.add_argument(
