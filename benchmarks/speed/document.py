@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The document of results: rows of networks, rows of pairs, and what both were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.rows import PAIRS, REFERENCE, ROWS, Pair, Row, Size
+
+Figures = dict[str, Any]
+# What is a sum in a pair.
+SUMMED = ('p50_ms', 'p95_ms', 'network_p50_ms', 'post_p50_ms', 'params_m', 'gmacs', 'peak_mb')
+DIGITS = {'params_m': 3, 'gmacs': 3, 'peak_mb': 1, 'ratio_to_small': 3}
+
+
+def row_of(row: Row, size: Size, times: Mapping[str, float], params_m: float, gmacs: float, peak_mb: float) -> Figures:
+    """The figures of one network at one size, without those that need the others."""
+    figures = {'name': row.name, 'size': list(size), 'input': list(row.input_of(size)), **times}
+    return {**figures, 'params_m': params_m, 'gmacs': gmacs, 'peak_mb': peak_mb}
+
+
+def pair_of(pair: Pair, parts: Iterable[Figures]) -> Figures:
+    """The figures of two networks one after the other: sums, also of the p95, which is a little too high by that."""
+    known = list(parts)
+    sums = {key: sum(part[key] for part in known) for key in SUMMED}
+    return {'name': pair.name, 'size': known[0]['size'], 'sum_of': [part['name'] for part in known], **sums}
+
+
+def finished(rows: Iterable[Figures], gemm_gmacs: float) -> list[Figures]:
+    """All rows with pairs, floors and ratios, rounded; sizes from the smallest, rows in the order of the table."""
+    known = list(rows)
+    found = {(row['name'], tuple(row['size'])): row for row in known}
+    sizes = sorted({size for _, size in found})
+    for size in sizes:
+        for pair in PAIRS:
+            if all((part, size) in found for part in pair.parts):
+                known.append(pair_of(pair, (found[part, size] for part in pair.parts)))
+    order = [row.name for row in ROWS]
+    ours = {row.name for row in ROWS if row.family == 'student'}
+    # What the command line added stands behind our own sizes, pairs at the end.
+    added = [row['name'] for row in known if row['name'] not in order and 'sum_of' not in row]
+    order = [name for name in order if name in ours] + added + [name for name in order if name not in ours]
+    order += [pair.name for pair in PAIRS]
+    known.sort(key=lambda row: (row['size'], order.index(row['name'])))
+    return [_complete(row, found.get((REFERENCE, tuple(row['size']))), gemm_gmacs) for row in known]
+
+
+def _complete(row: Figures, reference: Figures | None, gemm_gmacs: float) -> Figures:
+    figures = {
+        **row,
+        'floor_ms': row['gmacs'] / gemm_gmacs * 1e3,
+        'ratio_to_small': None if reference is None else row['p50_ms'] / reference['p50_ms'],
+    }
+    return {
+        key: round(value, DIGITS.get(key, 2)) if isinstance(value, float) else value for key, value in figures.items()
+    }
+
+
+def document_of(
+    command: str, rows: list[Figures], threads: int, rounds: int, gemm_gmacs: float, onnxruntime: str
+) -> Figures:
+    """Everything that results.json holds."""
+    return {
+        'command': command,
+        'machine': machine(),
+        'threads': threads,
+        'gemm_gmacs': round(gemm_gmacs, 1),
+        'onnxruntime': onnxruntime,
+        'rounds': rounds,
+        'rows': rows,
+    }
+
+
+def machine() -> str:
+    """Model of the processor, and number of cores."""
+    model = platform.processor() or platform.machine()
+    information = Path('/proc/cpuinfo')
+    if information.exists():
+        named = [line for line in information.read_text(encoding='utf-8').splitlines() if line.startswith('model name')]
+        model = named[0].partition(':')[2].strip() if named else model
+    return f'{model}, {os.cpu_count()} cores'
