@@ -148,7 +148,7 @@ def _create_session(file: OnnxFile, providers: tuple[str, ...], threads: int) ->
     from onnxruntime import InferenceSession
 
     try:
-        return InferenceSession(file.content, _session_options(threads), providers=list(providers))
+        return InferenceSession(file.content, session_options(threads), providers=list(providers))
     except Exception as error:  # onnxruntime raises classes of its own, without a common public base
         raise StudentError(
             f'{file.path}: onnxruntime cannot load it: {_one_line(error)}; '
@@ -156,7 +156,8 @@ def _create_session(file: OnnxFile, providers: tuple[str, ...], threads: int) ->
         ) from error
 
 
-def _session_options(threads: int) -> SessionOptions:
+def session_options(threads: int) -> SessionOptions:
+    """How a student runs; measured in benchmarks/runtime/options.md. 0 threads: one per core."""
     from onnxruntime import GraphOptimizationLevel, SessionOptions
 
     options = SessionOptions()
