@@ -56,8 +56,8 @@ class Int8Export:
         elif judgement is not None:
             lines.append(
                 f'{self.model} is NOT written: {judgement.figure} falls by {100 * judgement.fall:.2f} points, the '
-                f'limit is {100 * LARGEST_FALL:.1f}; calibrate with more pictures of what the robot sees, or keep float '
-                '(--force writes it all the same)'
+                f'limit is {100 * LARGEST_FALL:.1f}; calibrate with more pictures of what the robot sees, or keep '
+                'float (--force writes it all the same)'
             )
         return '\n'.join(lines)
 

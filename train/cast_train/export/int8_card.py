@@ -60,8 +60,8 @@ def _facts(model: Path, source: Path, contract: StudentContract) -> str:
 
 def _judged(judgement: Judgement) -> str:
     verdict = (
-        f'{judgement.figure} changes by {-100 * judgement.fall:+.2f} points; a file that loses {100 * LARGEST_FALL:.1f} '
-        'is not written.'
+        f'{judgement.figure} changes by {-100 * judgement.fall:+.2f} points; a file that loses '
+        f'{100 * LARGEST_FALL:.1f} is not written.'
     )
     if not judgement.holds:
         verdict += ' **It was written by force.**'
