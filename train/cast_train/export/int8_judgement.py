@@ -12,7 +12,7 @@ from cast_train.data import Sample
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.errors import ExportError
 
-# Largest loss of AP (of mIoU without instances), as a fraction of 1.
+# A file must lose less than this of AP (of mIoU without instances), as a fraction of 1.
 LARGEST_FALL = 0.005
 
 
@@ -40,15 +40,18 @@ class Judgement:
 
     @property
     def figure(self) -> str:
-        """The one that decides: ap, or miou for a student without instances.
+        """The one that decides: ap; or miou for a student without instances, or one that finds none even in float.
 
         Raises:
-            ExportError: neither was measured.
+            ExportError: neither says anything.
         """
         for name in ('ap', 'miou'):
-            if name in self.before and name in self.after:
+            if self.before.get(name, 0.0) > 0 and name in self.after:
                 return name
-        raise ExportError(f'{self.source} has labels neither for AP nor for mIoU, so nothing can be judged on it')
+        raise ExportError(
+            f'{self.source}: AP and mIoU of the float file are zero or were not measured, so nothing can be judged on '
+            'it; name a split with labels that the student knows'
+        )
 
     @property
     def fall(self) -> float:
