@@ -56,8 +56,19 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     }
     assert 'Nobody has looked yet' in card.read_text()
     card.write_text(card.read_text().replace('Nobody has looked yet.', 'Cars are found.'))
-    assert cast_train('export', run, '--out', student) == 0
+    assert cast_train('export', run, '--out', student, '--int8', '--pictures', '1', '--force') == 0
     assert 'Cars are found.' in card.read_text()
+    capsys.readouterr()
+    quantised = student.with_name('tiny-int8.onnx')
+    with Student.load(quantised) as int8:
+        assert int8.contract.provenance['calibrated_on'] == '1 pictures of streets train day'
+    quantised.unlink()
+    folder = tmp_path / 'streets' / 'leftImg8bit'
+    data = ('--root', tmp_path / 'streets', '--validate', 'train')
+    assert cast_train('export', student, '--int8', '--calibrate', folder, *data, '--force') == 0
+    assert 'streets train day, 2 pictures, float -> int8: ap ' in capsys.readouterr().out
+    assert quantised.is_file()
+    quantised.unlink()
     assert card.read_text().count('| road |') == 1
     with Student.load(student) as loaded:
         assert loaded.contract.metrics['data'] == 'streets train day'
@@ -87,6 +98,10 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     [
         (('fit', 'absent.yaml'), 'absent.yaml: cannot be read'),
         (('export', 'absent', '--out', 'x.onnx'), 'no such checkpoint'),
+        (('export', 'absent'), 'name the file to write with --out'),
+        (('export', 'absent', '--out', 'x.onnx', '--force'), 'belong to --int8'),
+        (('export', 'absent.onnx'), 'is exported already; add --int8'),
+        (('export', 'absent.onnx', '--int8'), 'there is no such file'),
         (('evaluate', 'absent.onnx', '--root', 'nowhere'), 'nowhere: no such folder'),
     ],
 )

@@ -46,7 +46,7 @@ def quantise(source: Path, pictures: Sequence[Picture]) -> onnx.ModelProto:
         written = Path(folder) / 'quantised.onnx'
         try:
             quantize_static(
-                _said_to_be_prepared(model),
+                _prepared(model),
                 str(written),
                 _Pictures(pictures),
                 quant_format=QuantFormat.QDQ,
@@ -82,10 +82,21 @@ def _nodes_to_quantise(source: Path, model: onnx.ModelProto) -> list[str]:
     return nodes
 
 
-def _said_to_be_prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that onnxruntime does not ask to be prepared: batch norms were folded and shapes fixed by the export."""
+def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that onnxruntime does not ask to be prepared: batch norms were folded and shapes fixed by the export.
+
+    The tracer writes equal constants once and passes them on by Identity; a bias that comes from one would stay float,
+    and its convolution with it.
+    """
     prepared = onnx.ModelProto()
     prepared.CopyFrom(model)
+    graph = prepared.graph
+    constants = {one.name: one for one in graph.initializer}
+    for node in [one for one in graph.node if one.op_type == 'Identity' and one.input[0] in constants]:
+        copy = graph.initializer.add()
+        copy.CopyFrom(constants[node.input[0]])
+        copy.name = node.output[0]
+        graph.node.remove(node)
     onnx.helper.set_model_props(prepared, {'onnx.quant.pre_process': 'onnxruntime.quant'})
     return prepared
 
