@@ -61,7 +61,7 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     capsys.readouterr()
     quantised = student.with_name('tiny-int8.onnx')
     with Student.load(quantised) as int8:
-        assert int8.contract.provenance['calibrated_on'] == '1 pictures of streets train day'
+        assert int8.contract.provenance['calibrated_on'] == '1 picture of streets train day'
     quantised.unlink()
     folder = tmp_path / 'streets' / 'leftImg8bit'
     data = ('--root', tmp_path / 'streets', '--validate', 'train')

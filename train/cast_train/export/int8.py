@@ -116,7 +116,7 @@ def _write(
     origin = {
         'precision': 'int8',
         'float_sha256': read_onnx_file(source).sha256,
-        'calibrated_on': f'{len(calibration.inputs)} pictures of {calibration.source}',
+        'calibrated_on': f'{_count(len(calibration.inputs))} of {calibration.source}',
     }
     # The figures of the float file are not those of this one.
     metrics = {} if judgement is None else {'data': judgement.source, 'pictures': judgement.pictures, **judgement.after}
@@ -129,3 +129,7 @@ def _write(
     )
     write_with_contract(model, changed, out)
     write_int8_card(out, source, changed, judgement, speed)
+
+
+def _count(pictures: int) -> str:
+    return '1 picture' if pictures == 1 else f'{pictures} pictures'
