@@ -44,10 +44,22 @@ def try_load(
     key = (read_onnx_file(path).sha256, tuple(providers), engines, threads)
     if key in _tried:
         return
+    load_in_child(path, providers, require_provider, engines, threads, timeout_s)
+    _tried.add(key)
+
+
+def load_in_child(
+    path: Path,
+    providers: Sequence[str],
+    require_provider: bool,
+    engines: EngineOptions,
+    threads: int,
+    timeout_s: float,
+) -> None:
+    """The same as ``try_load``, every time."""
     cache = '' if engines.cache is None else str(engines.cache)
     arguments = [str(path), _flag(require_provider), str(threads), _flag(engines.fp16), cache, *providers]
     run_child([sys.executable, '-m', 'cast_ros.student.trial', *arguments], path, timeout_s)
-    _tried.add(key)
 
 
 def run_child(command: Sequence[str], path: Path, timeout_s: float) -> None:

@@ -15,7 +15,7 @@ from cast_ros.student.onnx_file import read_onnx_file
 from cast_ros.student.prediction import Timing
 from cast_ros.student.providers import CPU, EngineOptions
 from cast_ros.student.runtime import Student
-from cast_ros.student.trial import TIMEOUT_S, try_load
+from cast_ros.student.trial import TIMEOUT_S, load_in_child
 
 PROGRESS_PERIOD_S = 0.5
 
@@ -70,7 +70,7 @@ def warm(
         timeout_s: compiling that takes longer counts as failed.
 
     Raises:
-        StudentError: as ``try_load``; also when another provider took over.
+        StudentError: as ``Student.load``; the child crashed or did not end; also when another provider took over.
     """
     providers = (provider,) if provider == CPU else (provider, CPU)
     folder = engines.folder_of(provider, read_onnx_file(path).sha256)
@@ -85,7 +85,7 @@ def warm(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        try_load(path, providers, True, engines, threads, timeout_s)
+        load_in_child(path, providers, True, engines, threads, timeout_s)
     finally:
         done.set()
         watcher.join()
