@@ -11,9 +11,11 @@ import pytest
 import yaml
 from drawn_streets import draw_streets
 from tiny_recipe import recipe_document
+from tiny_run import untrained
 
 from cast_ros.student import Student
 from cast_train.cli import main
+from cast_train.export.onnx import export_onnx
 
 
 def cast_train(*arguments: str | Path) -> int:
@@ -56,19 +58,8 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     }
     assert 'Nobody has looked yet' in card.read_text()
     card.write_text(card.read_text().replace('Nobody has looked yet.', 'Cars are found.'))
-    assert cast_train('export', run, '--out', student, '--int8', '--pictures', '1', '--force') == 0
+    assert cast_train('export', run, '--out', student) == 0
     assert 'Cars are found.' in card.read_text()
-    capsys.readouterr()
-    quantised = student.with_name('tiny-int8.onnx')
-    with Student.load(quantised) as int8:
-        assert int8.contract.provenance['calibrated_on'] == '1 picture of streets train day'
-    quantised.unlink()
-    folder = tmp_path / 'streets' / 'leftImg8bit'
-    data = ('--root', tmp_path / 'streets', '--validate', 'train')
-    assert cast_train('export', student, '--int8', '--calibrate', folder, *data, '--force') == 0
-    assert 'streets train day, 2 pictures, float -> int8: ap ' in capsys.readouterr().out
-    assert quantised.is_file()
-    quantised.unlink()
     assert card.read_text().count('| road |') == 1
     with Student.load(student) as loaded:
         assert loaded.contract.metrics['data'] == 'streets train day'
@@ -91,6 +82,24 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
         assert after.contract == before.contract.model_copy(
             update={'input_statistics': after.contract.input_statistics}
         )
+
+
+def test_from_float_to_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    streets, student = tmp_path / 'streets', tmp_path / 'tiny.onnx'
+    draw_streets(streets, 'train', 'day', frames=2)
+    export_onnx(*untrained(streets), student)
+    quantised = tmp_path / 'tiny-int8.onnx'
+    assert cast_train('export', student, '--int8', '--root', streets) == 2
+    assert 'nobody knows what int8 costs' in capsys.readouterr().err
+    # What never learned anything finds nothing that it could lose.
+    assert cast_train('export', student, '--int8', '--root', streets, '--validate', 'train') == 2
+    assert 'streets train day: AP and mIoU of the float file are zero' in capsys.readouterr().err
+    assert not quantised.exists()
+    assert cast_train('export', student, '--int8', '--calibrate', streets / 'leftImg8bit', '--force') == 0
+    assert 'of the time of float' in capsys.readouterr().out
+    with Student.load(quantised) as int8:
+        assert int8.contract.provenance['calibrated_on'] == '2 pictures of the folder leftImg8bit'
+        assert int8.contract.metrics == {}
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_a_file_that_loses_little_is_written_with_contract_and_card(case: Case, 
     judgement = result.judgement
     assert judgement is not None
     assert judgement.fall < 0.05
+    assert 'drawn streets, 3 pictures, float -> int8: ap ' in result.summary
     assert {path.name for path in tmp_path.iterdir()} == {'tiny-int8.onnx', 'tiny-int8.md'}
     with Student.load(case.model) as before, Student.load(out) as after:
         assert after.contract.provenance['precision'] == 'int8'

@@ -98,7 +98,8 @@ def export_int8(
         write_with_contract(model, contract, unjudged)
         judgement = None if labelled is None else judge(source, unjudged, labelled)
         speed = compare_speed(source, unjudged)
-    is_written = force or (judgement is not None and judgement.holds)
+    holds = judgement is not None and judgement.holds
+    is_written = holds or force
     if is_written:
         _write(model, source, out, contract, calibration, judgement, speed)
     return Int8Export(out, is_written, judgement, speed)
