@@ -25,10 +25,11 @@ def build_app() -> typer.Typer:
     from cast_ros.cli.inspect import inspect
     from cast_ros.cli.overlay import overlay
     from cast_ros.cli.replay import replay
+    from cast_ros.cli.warm import warm
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_cast)
-    for verb in (inspect, overlay, replay, evaluate, calibrate_depth):
+    for verb in (inspect, overlay, replay, evaluate, calibrate_depth, warm):
         app.command()(verb)
     app.add_typer(bench, name='bench')
     app.add_typer(bag, name='bag')

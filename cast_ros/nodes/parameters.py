@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -16,6 +17,7 @@ from rclpy.node import Node
 
 from cast_ros.nodes.model_path import DEFAULT_MODEL
 from cast_ros.nodes.parameter import Changes, Parameter, ParameterError
+from cast_ros.student import EngineOptions
 
 
 def _topic(name: str, default: str, description: str) -> Parameter:
@@ -41,6 +43,20 @@ PARAMETERS: tuple[Parameter, ...] = (
         True,
         'Refuse to configure if the first of `providers` is not the one in use. '
         'If false, a fallback is a warning in /diagnostics.',
+        Changes.UNCONFIGURED,
+    ),
+    Parameter(
+        'engine_cache_dir',
+        '',
+        'Folder where TensorRT and OpenVINO keep compiled engines, for this user alone; `cast warm` fills it. Empty: '
+        '~/.cache/cast_ros/engines.',
+        Changes.UNCONFIGURED,
+        may_be_empty=True,
+    ),
+    Parameter(
+        'engine_fp16',
+        False,
+        'TensorRT may compute in 16 bits where that is faster; answers change a little.',
         Changes.UNCONFIGURED,
     ),
     Parameter(
@@ -212,6 +228,8 @@ class Settings:
     model: str
     providers: list[str]
     require_provider: bool
+    engine_cache_dir: str
+    engine_fp16: bool
     threads: int
     score_threshold: float
     depth_scale: float
@@ -250,6 +268,12 @@ class Settings:
         """Raises ParameterError for the first value that the table does not allow."""
         refuse(values.items())
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    @property
+    def engines(self) -> EngineOptions:
+        """How providers that compile a student do it."""
+        cache = Path(self.engine_cache_dir).expanduser() if self.engine_cache_dir else None
+        return EngineOptions(cache, self.engine_fp16)
 
     @classmethod
     def read(cls, node: Node) -> Settings:

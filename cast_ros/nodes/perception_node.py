@@ -80,8 +80,9 @@ class PerceptionNode(LifecycleNode):
         settings = self._settings
         path = model_path(settings.model)
         self.get_logger().info(f'loading student {path}')
-        try_load(path, settings.providers, settings.require_provider)
-        student = Student.load(path, settings.providers, settings.require_provider, settings.threads)
+        engines, threads = settings.engines, settings.threads
+        try_load(path, settings.providers, settings.require_provider, engines, threads)
+        student = Student.load(path, settings.providers, settings.require_provider, threads, engines=engines)
         contract = student.contract
         self._student = student
         try:

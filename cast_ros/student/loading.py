@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from cast_ros.student.contract import CONTRACT_KEY, MASK_STRIDE, StudentContract
 from cast_ros.student.errors import StudentError
 from cast_ros.student.onnx_file import OnnxFile, read_onnx_file
+from cast_ros.student.providers import CPU, OPENVINO, EngineOptions, with_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
 MAX_ROWS = 100
-CPU_PROVIDER = 'CPUExecutionProvider'
 
+_OPENVINO_PACKAGE = 'onnxruntime-openvino'
 # These install into one folder; with two of them the later one wins, and removing either breaks both.
-_RUNTIME_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', 'onnxruntime-openvino')
+_RUNTIME_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', _OPENVINO_PACKAGE)
 _TENSOR_TYPES = {
     'image': 'tensor(uint8)',
     'scores': 'tensor(float)',
@@ -44,18 +45,26 @@ class OpenedStudent:
 
 
 def open_student(
-    path: Path, providers: tuple[str, ...], require_provider: bool, threads: int, sha256: str | None
+    path: Path,
+    providers: tuple[str, ...],
+    require_provider: bool,
+    threads: int,
+    sha256: str | None,
+    engines: EngineOptions,
 ) -> OpenedStudent:
     """Do every step of loading but the warm-up; see `cast_ros.student.runtime.Student.load` for the arguments."""
     if not providers:
-        raise StudentError(f'{path}: no execution provider was named; the usual one is {CPU_PROVIDER}')
+        raise StudentError(f'{path}: no execution provider was named; the usual one is {CPU}')
     if threads < 0:
         raise StudentError(f'{path}: threads must be 0 (one per core) or more, is {threads}')
     file = read_onnx_file(path)
     if sha256 is not None and file.sha256 != sha256.strip().lower():
         raise StudentError(f'{path}: has sha256 {file.sha256}, not {sha256} as asked; get the file that was meant')
     offered = _offered_providers(file.path, providers, require_provider)
-    session = _create_session(file, offered, threads)
+    session = _create_session(file, with_options(offered, file.sha256, threads, engines), threads)
+    if require_provider:
+        # Otherwise a provider that fails in the middle of a run would be replaced by the CPU without a word.
+        session.disable_fallback()
     contract = read_contract(path, session)
     check_graph(path, session, contract)
     _check_provider(path, session, providers[0], require_provider)
@@ -144,11 +153,11 @@ def _shape(shape: list[Any]) -> str:
     return '×'.join('?' if size is None else str(size) for size in shape)
 
 
-def _create_session(file: OnnxFile, providers: tuple[str, ...], threads: int) -> InferenceSession:
+def _create_session(file: OnnxFile, providers: list[tuple[str, dict[str, str]]], threads: int) -> InferenceSession:
     from onnxruntime import InferenceSession
 
     try:
-        return InferenceSession(file.content, _session_options(threads), providers=list(providers))
+        return InferenceSession(file.content, session_options(threads), providers=providers)
     except Exception as error:  # onnxruntime raises classes of its own, without a common public base
         raise StudentError(
             f'{file.path}: onnxruntime cannot load it: {_one_line(error)}; '
@@ -156,7 +165,8 @@ def _create_session(file: OnnxFile, providers: tuple[str, ...], threads: int) ->
         ) from error
 
 
-def _session_options(threads: int) -> SessionOptions:
+def session_options(threads: int) -> SessionOptions:
+    """How a student runs; measured in benchmarks/runtime/options.md. 0 threads: one per core."""
     from onnxruntime import GraphOptimizationLevel, SessionOptions
 
     options = SessionOptions()
@@ -185,7 +195,7 @@ def _offered_providers(path: Path, providers: tuple[str, ...], require_provider:
         if require_provider:
             raise StudentError(problem)
         logger.warning('%s', problem)
-    return tuple(name for name in providers if name in known) or (CPU_PROVIDER,)
+    return tuple(name for name in providers if name in known) or (CPU,)
 
 
 def _check_provider(path: Path, session: InferenceSession, wanted: str, require_provider: bool) -> None:
@@ -210,10 +220,17 @@ def _installed_runtimes() -> list[str]:
     return found
 
 
-def _mend_runtime(wanted: str = CPU_PROVIDER) -> str:
+def _mend_runtime(wanted: str = CPU) -> str:
     """Which command brings the wanted provider, given what is installed."""
     installed = _installed_runtimes()
-    extra = 'cpu' if wanted == CPU_PROVIDER else 'gpu'
+    if wanted == OPENVINO:
+        removal = f'run `pip uninstall -y {" ".join(installed)}` and then ' if installed else 'run '
+        return (
+            'check its driver and libraries'
+            if installed == [_OPENVINO_PACKAGE]
+            else f'{removal}`pip install {_OPENVINO_PACKAGE}`'
+        )
+    extra = 'cpu' if wanted == CPU else 'gpu'
     if len(installed) > 1:
         package = 'onnxruntime' if extra == 'cpu' else 'onnxruntime-gpu'
         return (

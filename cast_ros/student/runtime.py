@@ -19,6 +19,7 @@ from cast_ros.student.geometry import InputGeometry, MapSampler
 from cast_ros.student.loading import open_student
 from cast_ros.student.postprocessing import paint_instances, read_depth, read_semantic, sky_mask
 from cast_ros.student.prediction import Prediction, Timing
+from cast_ros.student.providers import CPU, DEFAULT_ENGINES, EngineOptions
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -54,10 +55,11 @@ class Student:
     def load(
         cls,
         path: str | Path,
-        providers: Sequence[str] = ('CPUExecutionProvider',),
+        providers: Sequence[str] = (CPU,),
         require_provider: bool = True,
         threads: int = 0,
         sha256: str | None = None,
+        engines: EngineOptions = DEFAULT_ENGINES,
     ) -> Student:
         """Load, check and warm up a student.
 
@@ -67,18 +69,21 @@ class Student:
             require_provider: refuse to run on another provider than the first; otherwise only warn.
             threads: threads of one inference; 0 lets onnxruntime take one per core.
             sha256: the digest that the file must have; None accepts any.
+            engines: how providers that compile do it, and where they keep what they compiled.
 
         Raises:
             StudentError: any step of loading failed; the message names the file, what is wrong, and what to do.
         """
-        opened = open_student(Path(path), tuple(providers), require_provider, threads, sha256)
+        opened = open_student(Path(path), tuple(providers), require_provider, threads, sha256, engines)
         student = cls(opened.path, opened.sha256, opened.contract, opened.session)
         student._warm_up()
         return student
 
     @property
     def provider(self) -> str:
-        """The execution provider that is really in use."""
+        """The execution provider that is really in use; after a fallback the one that took over."""
+        if self._session is not None:
+            self._provider = str(self._session.get_providers()[0])
         return self._provider
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from cast_ros.nodes import parameters
 from cast_ros.nodes.outputs import OUTPUTS
 from cast_ros.nodes.parameter import ParameterError
 from cast_ros.nodes.parameters import BY_NAME, PARAMETERS, Settings
+from cast_ros.student import EngineOptions
 
 DEFAULTS = {row.name: row.default for row in PARAMETERS}
 
@@ -61,6 +62,14 @@ def test_a_value_that_cannot_work_is_refused_with_name_and_reason(name: str, val
 )
 def test_values_at_the_edge_are_allowed(name: str, value: Any) -> None:
     assert getattr(Settings.from_values({**DEFAULTS, name: value}), name) == value
+
+
+def test_the_folder_of_engines_is_that_of_the_user_unless_named(tmp_path: Path) -> None:
+    assert Settings.from_values(DEFAULTS).engines == EngineOptions(None, fp16=False)
+    named = Settings.from_values({**DEFAULTS, 'engine_cache_dir': str(tmp_path), 'engine_fp16': True})
+    assert named.engines == EngineOptions(tmp_path, fp16=True)
+    at_home = Settings.from_values({**DEFAULTS, 'engine_cache_dir': '~/engines'})
+    assert at_home.engines.cache == Path.home() / 'engines'
 
 
 def test_descriptors_carry_range_and_read_only() -> None:

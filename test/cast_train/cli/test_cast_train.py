@@ -11,9 +11,11 @@ import pytest
 import yaml
 from drawn_streets import draw_streets
 from tiny_recipe import recipe_document
+from tiny_run import untrained
 
 from cast_ros.student import Student
 from cast_train.cli import main
+from cast_train.export.onnx import export_onnx
 
 
 def cast_train(*arguments: str | Path) -> int:
@@ -82,11 +84,33 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
         )
 
 
+def test_from_float_to_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    streets, student = tmp_path / 'streets', tmp_path / 'tiny.onnx'
+    draw_streets(streets, 'train', 'day', frames=2)
+    export_onnx(*untrained(streets), student)
+    quantised = tmp_path / 'tiny-int8.onnx'
+    assert cast_train('export', student, '--int8', '--root', streets) == 2
+    assert 'nobody knows what int8 costs' in capsys.readouterr().err
+    # What never learned anything finds nothing that it could lose.
+    assert cast_train('export', student, '--int8', '--root', streets, '--validate', 'train') == 2
+    assert 'streets train day: AP and mIoU of the float file are zero' in capsys.readouterr().err
+    assert not quantised.exists()
+    assert cast_train('export', student, '--int8', '--calibrate', streets / 'leftImg8bit', '--force') == 0
+    assert 'of the time of float' in capsys.readouterr().out
+    with Student.load(quantised) as int8:
+        assert int8.contract.provenance['calibrated_on'] == '2 pictures of the folder leftImg8bit'
+        assert int8.contract.metrics == {}
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (('fit', 'absent.yaml'), 'absent.yaml: cannot be read'),
         (('export', 'absent', '--out', 'x.onnx'), 'no such checkpoint'),
+        (('export', 'absent'), 'name the file to write with --out'),
+        (('export', 'absent', '--out', 'x.onnx', '--force'), 'belong to --int8'),
+        (('export', 'absent.onnx'), 'is exported already; add --int8'),
+        (('export', 'absent.onnx', '--int8'), 'there is no such file'),
         (('evaluate', 'absent.onnx', '--root', 'nowhere'), 'nowhere: no such folder'),
     ],
 )

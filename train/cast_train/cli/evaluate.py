@@ -13,7 +13,6 @@ from rich.table import Table
 
 from cast_ros.evaluation.compare import Scores
 from cast_ros.student import Student as RuntimeStudent
-from cast_train.errors import DataError
 
 if TYPE_CHECKING:
     from cast_train.engine.evaluate import Predictor
@@ -31,17 +30,12 @@ def evaluate(
     """Print AP, mIoU and depth errors of a student."""
     from cast_train.data import load_samples, open_dataset
     from cast_train.engine.evaluate import evaluate as run_evaluate
-    from cast_train.engine.evaluate import headline
+    from cast_train.engine.evaluate import headline, require_classes
     from cast_train.export.checkpoint import load_student
 
     pictures = open_dataset(dataset, root, split, domain, class_map)
     predictor: Predictor = RuntimeStudent.load(student) if student.suffix == '.onnx' else load_student(student)[0]
-    names = [entry.name for entry in pictures.classes]
-    if list(predictor.contract.class_names) != names:
-        raise DataError(
-            f'{student} knows {", ".join(predictor.contract.class_names)}; '
-            f'{dataset} has {", ".join(names)}: they must agree'
-        )
+    require_classes(student, predictor.contract, dataset, pictures.classes)
     scores = run_evaluate(predictor, load_samples([pictures]))
     if as_json:
         typer.echo(json.dumps({'headline': headline(scores), **as_document(scores)}, indent=1))

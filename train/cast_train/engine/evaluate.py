@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy.typing as npt
 
 from cast_ros.evaluation.compare import Comparison, Scores
 from cast_ros.evaluation.ground_truth import GroundTruth
-from cast_ros.student import Prediction, StudentContract
+from cast_ros.student import ClassInfo, Prediction, StudentContract
 from cast_train.data import Sample
+from cast_train.errors import DataError
 
 
 class Predictor(Protocol):
@@ -30,6 +32,19 @@ def evaluate(student: Predictor, samples: Iterable[Sample]) -> Scores:
     for sample in samples:
         comparison.update(student.predict(sample.image, fx_px=sample.fx_px), ground_truth_of(sample))
     return comparison.compute()
+
+
+def require_classes(student: Path, contract: StudentContract, dataset: str, classes: Sequence[ClassInfo]) -> None:
+    """Refuse to judge a student by labels that mean something else.
+
+    Raises:
+        DataError: the classes of the student are not those of the data set, in the same order.
+    """
+    names = [entry.name for entry in classes]
+    if list(contract.class_names) != names:
+        raise DataError(
+            f'{student} knows {", ".join(contract.class_names)}; {dataset} has {", ".join(names)}: they must agree'
+        )
 
 
 def ground_truth_of(sample: Sample) -> GroundTruth:

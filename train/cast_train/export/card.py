@@ -25,9 +25,6 @@ def write_card(model: Path, run: Path, contract: StudentContract, scores: Scores
         parity: between the file and the network.
     """
     card = model.with_suffix('.md')
-    kept = NOT_YET
-    if card.is_file() and OWN_WORDS in card.read_text(encoding='utf-8'):
-        kept = card.read_text(encoding='utf-8').split(OWN_WORDS, 1)[1].lstrip('\n')
     for source, suffix in (('recipe.yaml', '.recipe.yaml'), ('log.jsonl', '.log.jsonl')):
         shutil.copyfile(run / source, model.with_suffix(suffix))
     sections = [
@@ -36,10 +33,16 @@ def write_card(model: Path, run: Path, contract: StudentContract, scores: Scores
         f'## Measured on {contract.metrics["data"]} ({contract.metrics["pictures"]} pictures)',
         _headline(contract),
         _classes(scores),
-        f'{OWN_WORDS}\n\n{kept}',
+        f'{OWN_WORDS}\n\n{kept_words(card)}',
     ]
     card.write_text('\n\n'.join(sections), encoding='utf-8')
     return card
+
+
+def kept_words(card: Path) -> str:
+    """What a person wrote into a card that is there already."""
+    text = card.read_text(encoding='utf-8') if card.is_file() else ''
+    return text.split(OWN_WORDS, 1)[1].lstrip('\n') if OWN_WORDS in text else NOT_YET
 
 
 def _facts(model: Path, contract: StudentContract, parity: Parity) -> str:

@@ -31,7 +31,7 @@ def export_onnx(student: Student, contract: StudentContract, path: Path) -> None
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f'{path}: the student does not export to opset {OPSET}: {error}') from error
     _state_shapes(model, contract)
-    _write_with_contract(model, contract, path)
+    write_with_contract(model, contract, path)
 
 
 def rewrite_contract(source: Path, contract: StudentContract, path: Path) -> None:
@@ -40,10 +40,15 @@ def rewrite_contract(source: Path, contract: StudentContract, path: Path) -> Non
     Raises:
         ExportError: the file cannot be written.
     """
-    _write_with_contract(onnx.load(str(source)), contract, path)
+    write_with_contract(onnx.load(str(source)), contract, path)
 
 
-def _write_with_contract(model: onnx.ModelProto, contract: StudentContract, path: Path) -> None:
+def write_with_contract(model: onnx.ModelProto, contract: StudentContract, path: Path) -> None:
+    """Write a graph to ``path`` with a contract, atomically.
+
+    Raises:
+        ExportError: the file cannot be written.
+    """
     onnx.helper.set_model_props(model, {CONTRACT_KEY: contract.to_json()})
     onnx.checker.check_model(model)
     _write(model.SerializeToString(), path)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Execution providers: what each is told, and where those that compile a student keep what they compiled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cast_ros.student.errors import StudentError
+
+CPU = 'CPUExecutionProvider'
+CUDA = 'CUDAExecutionProvider'
+TENSORRT = 'TensorrtExecutionProvider'
+OPENVINO = 'OpenVINOExecutionProvider'
+
+SHORT_NAMES = {'cpu': CPU, 'cuda': CUDA, 'tensorrt': TENSORRT, 'openvino': OPENVINO}
+# Those that compile, each with its folder in the cache.
+_FOLDERS = {TENSORRT: 'tensorrt', OPENVINO: 'openvino'}
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How providers that compile a student do it.
+
+    Attributes:
+        cache: folder of compiled engines; None is ``default_cache()``.
+        fp16: TensorRT may compute in 16 bits where that is faster; answers change a little.
+    """
+
+    cache: Path | None = None
+    fp16: bool = False
+
+    def folder_of(self, provider: str, sha256: str) -> Path | None:
+        """Where a provider keeps the engines of the student with this digest; None if it keeps none.
+
+        A folder for each student: TensorRT knows a model by its graph alone, and would take another's weights for new
+        ones.
+        """
+        if provider not in _FOLDERS:
+            return None
+        precision = '-fp16' if self.fp16 and provider == TENSORRT else ''
+        return (self.cache or default_cache()) / _FOLDERS[provider] / f'{sha256[:16]}{precision}'
+
+
+DEFAULT_ENGINES = EngineOptions()
+
+
+def default_cache() -> Path:
+    """``cast_ros/engines`` in the cache of this user: $XDG_CACHE_HOME, or ~/.cache.
+
+    Raises:
+        StudentError: the user has no home.
+    """
+    base = os.environ.get('XDG_CACHE_HOME', '')
+    try:
+        return (Path(base) if Path(base).is_absolute() else Path.home() / '.cache') / 'cast_ros' / 'engines'
+    except RuntimeError as error:
+        raise StudentError(
+            'there is no home to keep engines in; name a folder (parameter engine_cache_dir, option --cache)'
+        ) from error
+
+
+def with_options(
+    providers: tuple[str, ...], sha256: str, threads: int, engines: EngineOptions
+) -> list[tuple[str, dict[str, str]]]:
+    """What onnxruntime is given for each provider; makes the folders that they need.
+
+    Args:
+        providers: known to this onnxruntime.
+        sha256: digest of the student.
+        threads: CPU threads of one inference; 0 leaves the number to the provider.
+        engines: see there.
+
+    Raises:
+        StudentError: a folder cannot be made or written.
+    """
+    return [(name, _options(name, engines.folder_of(name, sha256), threads, engines)) for name in providers]
+
+
+def _options(provider: str, folder: Path | None, threads: int, engines: EngineOptions) -> dict[str, str]:
+    if folder is not None:
+        _make_private(folder)
+    if provider == TENSORRT:
+        # The timing cache lies one level up: what it knows of layers serves every student.
+        return {
+            'trt_engine_cache_enable': 'True',
+            'trt_engine_cache_path': str(folder),
+            'trt_timing_cache_enable': 'True',
+            'trt_timing_cache_path': str(folder.parent if folder else ''),
+            'trt_fp16_enable': str(engines.fp16),
+        }
+    if provider == OPENVINO:
+        return {'cache_dir': str(folder), **({'num_of_threads': str(threads)} if threads else {})}
+    if provider == CUDA:
+        # Shapes are static, so the search is paid once per load; the quick heuristic costs every picture.
+        return {'cudnn_conv_algo_search': 'EXHAUSTIVE'}
+    return {}
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder for this user alone: an engine is code, and whoever may write it can run what he likes."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudentError(
+            f'{folder}: engines cannot be kept there ({error.strerror}); name another folder (parameter '
+            'engine_cache_dir, option --cache)'
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StudentError(
+            f'{folder}: engines cannot be written there; make it writable for this user, or name another folder '
+            '(parameter engine_cache_dir, option --cache)'
+        )

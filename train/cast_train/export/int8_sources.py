@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pictures calibrate and judge an 8-bit student: as asked, else what its run or a data set has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cast_ros.student import Student as RuntimeStudent
+from cast_train.data import load_samples, open_dataset
+from cast_train.engine.evaluate import require_classes
+from cast_train.engine.fitting import read_parts
+from cast_train.export.calibration_pictures import CalibrationPictures, pictures_of_path, pictures_of_samples
+from cast_train.export.checkpoint import load_student
+from cast_train.export.int8_judgement import Labelled
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Calibration as a person asks for it.
+
+    Attributes:
+        path: folder of pictures or bag; None leaves the choice to the data set.
+        topic: of the pictures in the bag.
+        count: at most so many pictures.
+    """
+
+    path: Path | None
+    topic: str | None
+    count: int
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set as ``open_dataset`` takes it, without the split."""
+
+    name: str
+    root: Path
+    domain: str
+    class_map: str | None
+
+
+def sources_of_run(run: Path, root: Path | None, asked: Asked) -> tuple[CalibrationPictures, Labelled]:
+    """The training part of a run's recipe calibrates unless something else was asked for, its validation part judges.
+
+    Raises:
+        TrainingError: there is no such run.
+        DataError, BagError, ImageError: pictures cannot be read.
+    """
+    student, recipe, _ = load_student(run)
+    if root is not None:
+        recipe = recipe.model_copy(update={'data': recipe.data.model_copy(update={'root': root})})
+    data, spec = recipe.data, student.contract.input
+    validation, _ = read_parts(recipe, data.validation)
+    labelled = Labelled(
+        validation, ', '.join(f'{data.dataset} {part.split} {part.domain}'.rstrip() for part in data.validation)
+    )
+    if asked.path is not None:
+        return pictures_of_path(asked.path, asked.topic, asked.count, spec), labelled
+    words = ', '.join(f'{data.dataset} {part.split} {part.domain}'.rstrip() for part in data.train)
+    return pictures_of_samples(read_parts(recipe, data.train)[0], words, asked.count, spec), labelled
+
+
+def sources_of_file(
+    source: Path, data: DataSource, split: str | None, asked: Asked
+) -> tuple[CalibrationPictures, Labelled | None]:
+    """The split ``train`` of a data set calibrates unless something else was asked for; ``split`` judges, if named.
+
+    Raises:
+        StudentError: the source is no student.
+        DataError: pictures cannot be read, or the labels have other classes than the student.
+        BagError, ImageError: the bag, or a picture in it, cannot be read.
+    """
+    with RuntimeStudent.load(source) as student:
+        contract = student.contract
+    labelled = None
+    if split is not None:
+        judged = open_dataset(data.name, data.root, split, data.domain, data.class_map)
+        require_classes(source, contract, data.name, judged.classes)
+        labelled = Labelled(load_samples([judged]), f'{data.name} {split} {data.domain}'.rstrip())
+    if asked.path is not None:
+        return pictures_of_path(asked.path, asked.topic, asked.count, contract.input), labelled
+    training = open_dataset(data.name, data.root, 'train', data.domain, data.class_map)
+    words = f'{data.name} train {data.domain}'.rstrip()
+    return pictures_of_samples(training, words, asked.count, contract.input), labelled
