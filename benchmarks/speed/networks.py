@@ -18,6 +18,7 @@ from benchmarks.speed.rows import Row, Size
 from benchmarks.speed.scene import Scene
 from cast_ros.student import Student
 from cast_ros.student.loading import open_student
+from cast_ros.student.providers import DEFAULT_ENGINES
 
 PROVIDER = 'CPUExecutionProvider'
 YOLO_CLASSES = 80
@@ -86,7 +87,7 @@ class _StudentCall:
     """``Student.predict`` as a robot calls it; taking in the picture counts as post-processing."""
 
     def __init__(self, path: Path, size: Size, threads: int) -> None:
-        opened = open_student(path, (PROVIDER,), True, threads, None)
+        opened = open_student(path, (PROVIDER,), True, threads, None, DEFAULT_ENGINES)
         shapes = {node.name: tuple(node.shape) for node in opened.session.get_outputs()}
         answer = Scene(*size).student(shapes, opened.contract.thing_ids)
         self._session = _AnsweringSession(opened.session, answer)
