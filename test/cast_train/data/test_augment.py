@@ -129,8 +129,15 @@ def test_missing_labels_stay_missing() -> None:
     assert (targets.masks, targets.labels, targets.semantic, targets.depth_m) == (None, None, None, None)
 
 
-def test_a_semantic_map_alone_gives_no_mask_targets() -> None:
-    only_semantic = Sample('s', np.zeros((32, 64, 3), np.uint8), semantic=np.ones((32, 64), np.uint8))
-    targets = make_targets(make_view(only_semantic, 32, 64, 1.0, 80.0, None, [0]), ())
-    assert targets.masks is None
-    assert targets.semantic is not None
+def test_a_semantic_map_alone_gives_mask_targets_only_where_no_class_can_be_counted() -> None:
+    semantic = np.ones((32, 64), np.uint8)
+    semantic[:8], semantic[8:10] = 3, 255
+    view = make_view(Sample('s', np.zeros((32, 64, 3), np.uint8), semantic=semantic), 32, 64, 1.0, 80.0, None, [0])
+    counted = make_targets(view, (3,))
+    assert counted.masks is None
+    assert counted.semantic is not None
+    targets = make_targets(view, ())
+    assert targets.masks is not None
+    assert targets.labels is not None
+    assert targets.labels.tolist() == [1, 3]
+    assert targets.masks.sum((1, 2)).tolist() == [22 * 64, 8 * 64]

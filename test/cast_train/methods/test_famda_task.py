@@ -94,6 +94,17 @@ def test_a_segment_corrects_map_and_instance() -> None:
     assert not torch.equal(kept.masks[0], segment[0])
 
 
+def test_guesses_teach_no_masks_where_no_label_does() -> None:
+    adapting, given_batch = task(confidence=0.0, masked={'patch_px': 16}), batch()
+    with_masks = adapting(given_batch, 5)
+    bare = [replace(target, masks=None, labels=None) for target in given_batch.targets]
+    without = adapting(replace(given_batch, targets=bare), 5)
+    for name in ('target', 'masked'):
+        assert float(with_masks[f'{name}_classification']) > 0
+        assert float(without[f'{name}_classification']) == 0
+        assert float(without[f'{name}_composed_semantic']) > 0
+
+
 def test_where_a_depth_teacher_sees_no_end_is_sky_and_nowhere_else() -> None:
     endless = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     endless[:, 48:] = True

@@ -200,10 +200,14 @@ class Targets:
 
 
 def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) -> Targets:
-    """Turn the labels of a view into mask targets; instances under ``smallest_px`` pixels are left out."""
+    """Turn the labels of a view into mask targets; instances under ``smallest_px`` pixels are left out.
+
+    A class map without instances has masks only where no class can be counted: then its regions are all there are.
+    """
     masks: list[Tensor] = []
     labels: list[int] = []
-    if view.semantic is not None and view.instance_ids is not None:
+    has_masks = view.instance_ids is not None or (view.semantic is not None and not thing_ids)
+    if view.semantic is not None and has_masks:
         for label in _areas(view.semantic):
             if label != UNLABELLED and label not in thing_ids:
                 masks.append(view.semantic == label)
@@ -214,7 +218,6 @@ def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) 
                 masks.append(view.instance_ids == identity)
                 labels.append(int(view.instance_labels[identity - 1]))
     height, width = view.image.shape[-2:]
-    has_masks = view.instance_ids is not None
     return Targets(
         masks=(torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)) if has_masks else None,
         labels=torch.tensor(labels, dtype=torch.int64) if has_masks else None,

@@ -92,6 +92,9 @@ class Famda:
         self.protected = self._class_ids(
             () if refinement is None else refinement.protected, 'adaptation.refinement.protected'
         )
+        self.sky_id = (
+            self._class_ids(('sky',), 'adaptation.sky_from_depth')[0] if recipe.adaptation.sky_from_depth else None
+        )
 
     # What teachers say about the target.
 
@@ -134,7 +137,7 @@ class Famda:
                 self.protected,
                 recipe.relative_depth,
                 recipe.depth.cap_m,
-                self._sky_id(),
+                self.sky_id,
             )
             target = self.unlabelled_target(segments, depth)
             sources = [self._source(stage.labelled), Source(target, stage.unlabelled)]
@@ -267,12 +270,6 @@ class Famda:
             'backbone': None if student.backbone_weights is None else digest_of_file(student.backbone_weights),
             'initial': None if student.initial is None else digest_of_file(student.initial),
         }
-
-    def _sky_id(self) -> int | None:
-        if not self.recipe.adaptation.sky_from_depth:
-            return None
-        (found,) = self._class_ids(('sky',), 'adaptation.sky_from_depth')
-        return found
 
     def _class_ids(self, names: Sequence[str], key: str) -> tuple[int, ...]:
         known = {entry.name: entry.id for entry in self.domains.classes}

@@ -86,6 +86,10 @@ class FamdaTask(Task):
             answer = self.teacher(batch.images[labelled:])
         pseudo, quality = self.pseudo_targets(answer, batch.targets[labelled:])
         mixed = self._mixed(batch, pseudo, quality)
+        if all(target.masks is None for target in batch.targets[:labelled]):
+            # What no label teaches, guesses must not: alone, they outweigh the labels ten to one.
+            pseudo = [_without_masks(target) for target in pseudo]
+            mixed = [Side(side.image, _without_masks(side.targets)) for side in mixed]
         pictures = [batch.images[:labelled], torch.stack([side.image for side in mixed])]
         if settings.masked is not None:
             fill = self.student.mean.flatten()
@@ -237,7 +241,7 @@ class FamdaTask(Task):
         if (step + 1) % OBSERVED_EVERY or not torch.is_grad_enabled():
             return
         things = self.student.thing_ids
-        instances = sum(int(label) in things for target in pseudo for label in target.labels)  # type: ignore[union-attr]
+        instances = sum(int(label) in things for one in pseudo if one.labels is not None for label in one.labels)
         self._observed = {'sure_share': quality, 'pseudo_instances': instances / max(len(pseudo), 1)}
         for task, value in split_by_task(terms).items():
             (gradient,) = torch.autograd.grad(value, output.encoded[-1], retain_graph=True, allow_unused=True)
@@ -260,6 +264,10 @@ def split_by_task(terms: dict[str, Tensor]) -> dict[str, Tensor]:
     depth = [value for name, value in terms.items() if name.partition('_')[2] in DEPTH_TERMS]
     others = [value for name, value in terms.items() if name.partition('_')[2] not in DEPTH_TERMS]
     return {'segmentation': torch.stack(others).sum(), 'depth': torch.stack(depth).sum()}
+
+
+def _without_masks(target: Targets) -> Targets:
+    return replace(target, masks=None, labels=None)
 
 
 def _trusted(target: Targets, quality: float) -> Targets:
