@@ -14,6 +14,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.speed.networks import PROVIDER, CallTime, Timed
+from cast_ros.student.loading import session_options
 
 # A network gets about this long in a round, so that a fast one is measured more often than a slow one.
 ROUND_MS = 150.0
@@ -87,10 +88,8 @@ class GemmPeak:
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
         onnx.checker.check_model(model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        self._session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[PROVIDER])
+        content, options = model.SerializeToString(), session_options(threads)
+        self._session = onnxruntime.InferenceSession(content, options, providers=[PROVIDER])
         self._feed = {'x': rng.random((side, side), dtype=np.float32)}
         self._gmacs = side**3 / 1e9
 

@@ -17,7 +17,7 @@ from benchmarks.speed.postprocess import SCORE_THRESHOLD, enlarge_depth, paint_d
 from benchmarks.speed.rows import Row, Size
 from benchmarks.speed.scene import Scene
 from cast_ros.student import Student
-from cast_ros.student.loading import open_student
+from cast_ros.student.loading import open_student, session_options
 from cast_ros.student.providers import DEFAULT_ENGINES
 
 PROVIDER = 'CPUExecutionProvider'
@@ -49,12 +49,7 @@ class Timed(Protocol):
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """A session as ``cast_ros`` opens it; peers get no other options than our students."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+    return onnxruntime.InferenceSession(str(path), session_options(threads), providers=[PROVIDER])
 
 
 def load(row: Row, size: Size, path: Path, threads: int) -> Timed:

@@ -34,6 +34,7 @@ from benchmarks.speed.parts import PARTS, parts_of
 from benchmarks.speed.rows import ROWS, Row
 from cast_ros.errors import CastError
 from cast_ros.files import replacing
+from cast_ros.student.loading import session_options
 
 SIZE = (512, 1024)
 THREADS, WARM_UP, RUNS, GEMM_CALLS = 2, 5, 60, 15
@@ -103,10 +104,7 @@ def student_named(name: str) -> Row:
 def profiled(path: Path, threads: int, runs: int) -> Profile:
     """Run a student under onnxruntime's profiler."""
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / 'profile')
         options.optimized_model_filepath = str(Path(folder) / 'optimised.onnx')

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import onnx
 import onnxruntime
 
 from benchmarks.speed.document import Figures, document_of, finished, row_of
@@ -29,10 +28,11 @@ from benchmarks.speed.measure import GemmPeak, interleaved, summary
 from benchmarks.speed.memory import peak_mb
 from benchmarks.speed.networks import CallTime, load
 from benchmarks.speed.plot import as_svg
-from benchmarks.speed.rows import ROWS, SIZES, Row, Size
+from benchmarks.speed.rows import PAIRS, ROWS, SIZES, Row, Size
 from benchmarks.speed.table import as_markdown
 from cast_ros.errors import CastError
 from cast_ros.files import replacing
+from cast_ros.student import Student
 
 THREADS = 2
 COMMAND = 'make bench-speed'
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         rows = [*chosen(asked.rows), *(student_row(text) for text in asked.student)]
         sizes = chosen_sizes(asked.sizes)
+        require_distinct_places(rows, sizes)
         entries = prepare(rows, sizes, asked.models)
         document = measure(entries, asked.rounds)
         write(document, asked.out)
@@ -96,16 +97,29 @@ def student_row(text: str) -> Row:
     """A row from NAME=FILE; the size is the file's own input.
 
     Raises:
-        BenchmarkError: not of that form, or no student in that file.
+        BenchmarkError: not of that form, or there is no such file.
+        StudentError: it is no student.
     """
     name, _, file = text.partition('=')
     path = Path(file)
     if not name or not path.is_file():
         raise BenchmarkError(f'{text!r} is not NAME=FILE with a file that exists')
-    shape = [size.dim_value for size in onnx.load(str(path)).graph.input[0].type.tensor_type.shape.dim]
-    if len(shape) != 4 or shape[3] != 3:
-        raise BenchmarkError(f'{path}: takes {shape}, a student takes 1×H×W×3')
-    return Row(name, 'student', f'ours, {path.name}', sizes=((shape[1], shape[2]),), file=path)
+    with Student.load(path) as student:
+        spec = student.contract.input
+    return Row(name, 'student', f'ours, {path.name}', sizes=((spec.height, spec.width),), file=path)
+
+
+def require_distinct_places(rows: Sequence[Row], sizes: Sequence[Size]) -> None:
+    """Refuse rows that would share a name, and so their times, and students that no table has a place for."""
+    taken = [row.name for row in rows] + [pair.name for pair in PAIRS] + [GEMM]
+    for row in rows:
+        if taken.count(row.name) > 1:
+            raise BenchmarkError(f'there are two rows {row.name}; give the student another name')
+        if row.file is not None and not set(row.sizes) & set(sizes):
+            raise BenchmarkError(
+                f'{row.file}: takes {row.sizes[0][0]}x{row.sizes[0][1]}, which is not measured; sizes are '
+                f'{", ".join(f"{height}x{width}" for height, width in sizes)}'
+            )
 
 
 def prepare(rows: Sequence[Row], sizes: Sequence[Size], models: Path) -> list[Entry]:

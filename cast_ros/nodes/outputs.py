@@ -33,7 +33,7 @@ from cast_ros.nodes import scene_messages
 from cast_ros.nodes.camera_info import scaled_camera_info
 from cast_ros.nodes.image_codec import image_message_to_publish
 from cast_ros.nodes.parameter import ParameterError
-from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.settings import Settings
 from cast_ros.overlay import draw_overlay
 from cast_ros.scene import LocatedObject, Pinhole, locate_instances, nearest_of_each_class, point_cloud
 from cast_ros.scene.depth_units import depth_to_millimetres

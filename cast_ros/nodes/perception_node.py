@@ -28,8 +28,9 @@ from cast_ros.nodes.inputs import Inputs
 from cast_ros.nodes.model_path import model_path
 from cast_ros.nodes.outputs import Outputs
 from cast_ros.nodes.parameter import Changes, ParameterError
-from cast_ros.nodes.parameters import BY_NAME, Settings, declare, refuse
+from cast_ros.nodes.parameters import BY_NAME
 from cast_ros.nodes.pipeline import Frame, Pipeline
+from cast_ros.nodes.settings import Settings, declare, refuse
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
 from cast_ros.student import Student

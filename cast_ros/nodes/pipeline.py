@@ -20,7 +20,7 @@ from cast_ros.images.camera_info import focal_length_px
 from cast_ros.nodes.camera_info import CameraInfoCache
 from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
-from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.settings import Settings
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.student import Prediction, Student
 from cast_ros.tracking import MEMORY_S, InstanceTracker

@@ -109,6 +109,8 @@ def _instances(prediction: Prediction, contract: StudentContract, size: tuple[in
         distance_m = _median_depth(prediction.depth, ids.shape, (x0, y0, x1, y1), mask)
         target = np.array([x0, y0, x0 + mask.shape[1], y0 + mask.shape[0]]) * scale
         left, top, right, bottom = (int(value) for value in np.round(target))
+        # What is less than half a pixel at the far edge would be rounded out of the picture.
+        left, top = min(left, size[1] - 1), min(top, size[0] - 1)
         right, bottom = max(right, left + 1), max(bottom, top + 1)
         if mask.shape != (bottom - top, right - left):
             smooth = cv2.resize(mask.astype(np.float32), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)

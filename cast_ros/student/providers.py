@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def with_options(
         engines: see there.
 
     Raises:
-        StudentError: a folder cannot be made or written.
+        StudentError: a folder cannot be made or written, or others may write it too.
     """
     return [(name, _options(name, engines.folder_of(name, sha256), threads, engines)) for name in providers]
 
@@ -99,14 +100,21 @@ def _options(provider: str, folder: Path | None, threads: int, engines: EngineOp
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folder for this user alone: an engine is code, and whoever may write it can run what he likes."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudentError(
-            f'{folder}: engines cannot be kept there ({error.strerror}); name another folder (parameter '
-            'engine_cache_dir, option --cache)'
-        ) from error
+    """Make the folder, and the provider's above it, for this user alone: who may write an engine runs what he likes."""
+    for made in (folder.parent, folder):
+        try:
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            open_to_others = made.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        except OSError as error:
+            raise StudentError(
+                f'{made}: engines cannot be kept there ({error.strerror}); name another folder (parameter '
+                'engine_cache_dir, option --cache)'
+            ) from error
+        if open_to_others:
+            raise StudentError(
+                f'{made}: others may write there, and an engine is code; run `chmod go-w` on it, or name another '
+                'folder (parameter engine_cache_dir, option --cache)'
+            )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StudentError(
             f'{folder}: engines cannot be written there; make it writable for this user, or name another folder '

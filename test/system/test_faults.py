@@ -538,6 +538,20 @@ def test_a_provider_without_memory_at_load(case: Case, record: Record, monkeypat
     )
 
 
+def test_a_folder_of_engines_that_cannot_be(case: Case, record: Record) -> None:
+    case.start(autostart=False, engine_cache_dir='~nobody-has-this-name/engines')
+    assert case.probe.change_state(case.name, 'configure') is False
+    assert case.node.failure.startswith("configure failed: parameter 'engine_cache_dir' is below a home that does not")
+    assert case.probe.state(case.name) == 'unconfigured'
+    assert case.probe.set_parameter(case.name, 'engine_cache_dir', '') == (True, '')
+    assert case.probe.change_state(case.name, 'configure') is True
+    record(
+        'provider',
+        '`engine_cache_dir` below a home that does not exist',
+        'not configured, names the parameter; configures with another folder afterwards',
+    )
+
+
 def test_the_table_is_current(
     rows: list[tuple[str, str, str]], project_root: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -186,6 +186,23 @@ def test_a_student_without_a_file_is_refused(text: str) -> None:
         run.student_row(text)
 
 
+def test_a_student_that_would_take_another_s_place_or_has_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tiny_student(tmp_path / 'x.onnx', *SIZE)
+    for arguments, reason in (
+        ([f'small={path}'], 'there are two rows small;'),
+        ([f'pair={path}'], 'there are two rows pair;'),
+        ([f'a={path}', f'a={path}'], 'there are two rows a;'),
+        ([f'a={path}'], 'takes 64x128, which is not measured; sizes are 256x512, 384x640, 512x1024'),
+    ):
+        assert run.main(['--student', *arguments, '--models', str(tmp_path), '--out', str(tmp_path)]) == 2
+        assert reason in capsys.readouterr().err
+    path.write_bytes(b'not a student')
+    assert run.main(['--student', f'a={path}']) == 2
+    assert 'x.onnx' in capsys.readouterr().err
+
+
 def test_unknown_rows_and_sizes_are_refused_with_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(['--rows', 'smal']) == 2
     assert 'there is no row smal; rows are nano, small' in capsys.readouterr().err

@@ -15,7 +15,8 @@ from tiny_student import CAP_M, CLASSES, FOCAL_REFERENCE_PX
 from cast_ros.images import decode_image
 from cast_ros.nodes import outputs
 from cast_ros.nodes.outputs import OUTPUTS, Answer, depth_to_millimetres, needed_heads
-from cast_ros.nodes.parameters import PARAMETERS, Settings
+from cast_ros.nodes.parameters import PARAMETERS
+from cast_ros.nodes.settings import Settings
 from cast_ros.student import DepthSpec, InputSpec, Prediction, StudentContract
 
 SETTINGS = Settings.from_values({row.name: row.default for row in PARAMETERS})

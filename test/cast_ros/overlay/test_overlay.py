@@ -57,6 +57,12 @@ def test_colour_lies_inside_the_mask_and_nowhere_else() -> None:
     assert not changed[104:].any()
 
 
+def test_an_instance_at_the_edge_of_a_picture_much_smaller_than_its_prediction_keeps_a_pixel() -> None:
+    found = prediction([(WIDTH - 3, HEIGHT - 3, WIDTH, HEIGHT)], [2])
+    picture = draw_overlay(grey(HEIGHT // 8, WIDTH // 8), found, CONTRACT)
+    assert np.argwhere((picture != 100).any(axis=-1)).max(axis=0).tolist() == [HEIGHT // 8 - 1, WIDTH // 8 - 1]
+
+
 def test_the_given_picture_is_not_drawn_on() -> None:
     rgb = grey()
     draw_overlay(rgb, prediction([(10, 10, 90, 90)], [1]), CONTRACT)

@@ -29,7 +29,7 @@ def test_tensorrt_keeps_engines_and_timings_in_the_folder_of_the_student(tmp_pat
         'trt_fp16_enable': 'False',
     }
     folder = tmp_path / 'tensorrt' / '0123456789abcdef'
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [made.stat().st_mode & 0o777 for made in (folder, folder.parent)] == [0o700, 0o700]
 
 
 def test_two_students_and_two_precisions_share_no_engine(tmp_path: Path) -> None:
@@ -71,8 +71,20 @@ def test_the_cache_is_below_home_unless_the_system_says_otherwise(
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_parameter(tmp_path: Path) -> None:
     (tmp_path / 'file').write_text('in the way')
-    with pytest.raises(StudentError, match=r'file/tensorrt/0123456789abcdef: engines cannot be .*engine_cache_dir'):
+    with pytest.raises(StudentError, match=r'file/tensorrt: engines cannot be .*engine_cache_dir'):
         options_of(TENSORRT, EngineOptions(tmp_path / 'file'))
+
+
+@pytest.mark.parametrize('place', ['openvino', 'openvino/0123456789abcdef'])
+def test_a_folder_that_others_may_write_is_refused(place: str, tmp_path: Path) -> None:
+    shared = tmp_path / place
+    shared.mkdir(parents=True)
+    shared.parent.chmod(0o755)
+    shared.chmod(0o777)
+    with pytest.raises(StudentError, match=rf'{place}: others may write there.*chmod go-w.*engine_cache_dir'):
+        options_of(OPENVINO, EngineOptions(tmp_path))
+    shared.chmod(0o755)
+    assert options_of(OPENVINO, EngineOptions(tmp_path))['cache_dir'].startswith(str(shared))
 
 
 def test_a_provider_that_is_missing_leaves_no_folder_and_names_its_package(tmp_path: Path) -> None:

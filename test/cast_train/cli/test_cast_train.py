@@ -109,6 +109,7 @@ def test_from_float_to_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (('export', 'absent', '--out', 'x.onnx'), 'no such checkpoint'),
         (('export', 'absent'), 'name the file to write with --out'),
         (('export', 'absent', '--out', 'x.onnx', '--force'), 'belong to --int8'),
+        (('export', 'absent', '--out', 'x.onnx', '--int8', '--validate', 'val'), '--validate judges an .onnx; a run'),
         (('export', 'absent.onnx'), 'is exported already; add --int8'),
         (('export', 'absent.onnx', '--int8'), 'there is no such file'),
         (('evaluate', 'absent.onnx', '--root', 'nowhere'), 'nowhere: no such folder'),

@@ -61,6 +61,8 @@ def export(
     else:
         if out is None:
             raise ExportError(f'{source}: name the file to write with --out')
+        if validate is not None:
+            raise ExportError('--validate judges an .onnx; a run is judged on the validation part of its own recipe')
         typer.echo(export_run(source, out, root).summary)
         if not int8:
             return
