@@ -50,8 +50,9 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 @pytest.fixture
 def useless(case: Case) -> CalibrationPictures:
-    """Ranges of a black picture fit nothing else."""
-    return CalibrationPictures((np.zeros_like(case.calibration.inputs[0]),), 'a black picture')
+    """Of the mean colour nothing is left once it is normalised, so that its ranges cut off every real picture."""
+    grey = np.broadcast_to(np.array([124, 116, 104], np.uint8), case.calibration.inputs[0].shape)
+    return CalibrationPictures((np.ascontiguousarray(grey),), 'a picture of the mean colour')
 
 
 def test_backbone_and_pyramid_are_in_eight_bits_and_the_rest_in_float(case: Case) -> None:

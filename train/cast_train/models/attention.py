@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Attention(nn.Module):
@@ -19,14 +20,23 @@ class Attention(nn.Module):
         return x.reshape(batch, length, self.heads, channels // self.heads).transpose(1, 2)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attend from B×N×C to B×L×C."""
-        q, k, v = self._split(self.query(queries)), self._split(self.key(keys)), self._split(self.value(values))
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        """Attend from B×N×C to B×L×C, or to maps B×C×H×W, whose cells are then the L."""
+        q = self._split(self.query(queries))
+        if keys.ndim == 4:
+            k, v = self._project(self.key, keys), self._project(self.value, values)
+        else:
+            k, v = self._split(self.key(keys)).transpose(-1, -2), self._split(self.value(values)).transpose(-1, -2)
+        scores = (q * q.shape[-1] ** -0.5) @ k
         if bias is not None:
             scores = scores + bias[:, None]
-        mixed = scores.softmax(-1) @ v
+        mixed = scores.softmax(-1) @ v.transpose(-1, -2)
         attended: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return attended
+
+    def _project(self, linear: nn.Linear, x: Tensor) -> Tensor:
+        """B×heads×c×L of a map; a convolution, since it takes maps in the order in which onnxruntime keeps them."""
+        mapped = F.conv2d(x, linear.weight[:, :, None, None], linear.bias)
+        return mapped.reshape(x.shape[0], self.heads, x.shape[1] // self.heads, -1)
 
 
 class DecoderLayer(nn.Module):
@@ -42,7 +52,7 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
 
     def forward(self, queries: Tensor, embedding: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        """Refine B×N×C queries with a feature level given as B×L×C keys and values."""
+        """Refine B×N×C queries with a feature level, given as maps B×C×H×W of keys and values."""
         queries = self.norms[0](queries + self.cross(queries + embedding, keys, values, bias))
         placed = queries + embedding
         queries = self.norms[1](queries + self.own(placed, placed, queries))

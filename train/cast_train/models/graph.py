@@ -50,28 +50,25 @@ class StudentGraph(nn.Module):
         if 'scores' not in self.outputs:
             return dense
         final = output.levels[-1]
-        return (*self._best_instances(final.class_logits[0], final.mask_logits[0]), *dense)
-
-    def _best_instances(self, class_logits: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        scores, labels, queries = best_instances(class_logits, mask_logits, self.things)
-        return scores[None], labels[None], mask_logits[queries][None]
+        scores, labels, queries = best_instances(final.class_logits, final.mask_logits, self.things)
+        return (scores, labels, final.mask_logits.index_select(1, queries[0]), *dense)
 
 
 def best_instances(class_logits: Tensor, mask_logits: Tensor, things: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The best (query, class) pairs by class probability × mean probability inside the mask (Mask2Former).
 
     Args:
-        class_logits: N×(C+1) of one picture.
-        mask_logits: N×h×w.
+        class_logits: …×N×(C+1).
+        mask_logits: …×N×h×w.
         things: class ids that can be counted.
 
     Returns:
-        Scores, class ids and queries of up to ``MAX_DETECTIONS`` pairs, best first.
+        Scores, class ids and queries of up to ``MAX_DETECTIONS`` pairs, best first, each …×K.
     """
     inside = (mask_logits > 0).to(mask_logits.dtype)
-    quality = (mask_logits.sigmoid() * inside).sum((1, 2)) / (inside.sum((1, 2)) + 1e-6)
-    pairs = (class_logits.softmax(-1)[:, things] * quality[:, None]).flatten()
-    count = min(MAX_DETECTIONS, pairs.shape[0])
+    quality = (mask_logits.sigmoid() * inside).sum((-2, -1)) / (inside.sum((-2, -1)) + 1e-6)
+    pairs = (class_logits.softmax(-1)[..., things] * quality[..., None]).flatten(-2)
+    count = min(MAX_DETECTIONS, pairs.shape[-1])
     scores, order = pairs.topk(count)
     queries = torch.div(order, len(things), rounding_mode='floor')
     return scores, things[order - queries * len(things)], queries

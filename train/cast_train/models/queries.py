@@ -118,9 +118,8 @@ class QueryDecoder(nn.Module):
         """Decode the pyramid; ``every_level`` also returns the predictions of the start and of the first layers."""
         features = self.mask_features(fine + self.fine_place(coordinates(fine)))
         halved = F.avg_pool2d(features, 2)
-        values = [x.flatten(2).transpose(1, 2) for x in coarse]
         keys = [
-            (x + place(coordinates(x)) + level[:, None, None]).flatten(2).transpose(1, 2)
+            x + (place(coordinates(x)) + level[:, None, None])
             for x, place, level in zip(coarse, self.place, self.level, strict=True)
         ]
         heat = self.heat(coarse[0])
@@ -133,14 +132,14 @@ class QueryDecoder(nn.Module):
                 pooled = F.avg_pool2d(features, 2 ** (index + 1))
                 masks = self._masks(queries, self._boxes(queries, start), pooled)
                 bias = (masks.flatten(2) < 0).to(fine.dtype) * BLOCKED
-            queries = layer(queries, embedding, keys[index], values[index], bias)
+            queries = layer(queries, embedding, keys[index], coarse[index], bias)
         return Decoded([*predictions, self._predict(queries, start, features)], heat)
 
     def _start(self, level: Tensor, keys: Tensor, heat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """First queries B×N×C, logits of their first boxes B×N×4, and position embeddings B×N×C."""
         attention = self.activation(level).sigmoid().flatten(2)
         attention = attention / (attention.sum(-1, keepdim=True) + 1e-4)
-        queries = attention @ keys
+        queries = attention @ keys.flatten(2).transpose(-1, -2)
         middle = torch.zeros_like(queries[..., :2])
         large = torch.cat([middle, middle + START_LARGE], -1)
         embedding = self.embedding[None].expand(queries.shape[0], -1, -1)
@@ -149,7 +148,7 @@ class QueryDecoder(nn.Module):
         height, width = heat.shape[-2:]
         warmth, peaks = best_peaks(heat, self.peaks)
         cells = peaks % (height * width)
-        found = keys.gather(1, cells[..., None].expand(-1, -1, keys.shape[-1]))
+        found = keys.flatten(2).gather(2, cells[:, None].expand(-1, keys.shape[1], -1)).transpose(-1, -2)
         rows = torch.div(cells, width, rounding_mode='floor')
         points = torch.stack([(cells - rows * width + 0.5) / width, (rows + 0.5) / height], -1).to(keys.dtype)
         weight = ((warmth - COLD) / (WARM - COLD)).clamp(0, 1)[..., None]
@@ -169,9 +168,11 @@ class QueryDecoder(nn.Module):
     def _masks(self, queries: Tensor, boxes: Tensor, features: Tensor) -> Tensor:
         height, width = features.shape[-2:]
         kernels = self.kernel(self.norm(queries))
-        masks = kernels[..., :-1] @ features.flatten(2) + kernels[..., -1:]
-        unflattened: Tensor = masks.unflatten(-1, (height, width))
-        return unflattened - outside(boxes.detach(), height, width)
+        masks = (kernels[..., :-1] @ features.flatten(2)).unflatten(-1, (height, width))
+        rows, columns = outside(boxes.detach(), height, width)
+        # What is constant along a row is subtracted in one pass over the masks.
+        faded: Tensor = masks - (rows - kernels[..., -1:])[..., :, None] - columns[..., None, :]
+        return faded
 
     def _predict(self, queries: Tensor, start: Tensor, features: Tensor) -> QueryPrediction:
         boxes = self._boxes(queries, start)
@@ -189,14 +190,17 @@ def best_peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return best, indices
 
 
-def outside(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Return B×N×height×width: zero in and around each box, then growing with the distance in half box sizes."""
+def outside(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """How far rows B×N×height and columns B×N×width lie outside each box: zero in and around it, then growing.
+
+    Their sum, in half box sizes, is what a mask fades by.
+    """
     distances = []
     for centre, size, cells in ((boxes[..., 1], boxes[..., 3], height), (boxes[..., 0], boxes[..., 2], width)):
         middles = (torch.arange(cells, dtype=boxes.dtype, device=boxes.device) + 0.5) / cells
         half = size[..., None] / 2 + 1 / cells
         distances.append(FADE * F.relu((middles - centre[..., None]).abs() / half - BOX_MARGIN))
-    return distances[0][..., :, None] + distances[1][..., None, :]
+    return distances[0], distances[1]
 
 
 def _mlp(inputs: int, outputs: int) -> nn.Sequential:
