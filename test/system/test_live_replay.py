@@ -48,10 +48,11 @@ def test_without_an_answer_there_is_no_latency() -> None:
 
 def test_a_slow_bag_is_answered_whole(tmp_path: Path, student: Path) -> None:
     bag = write_street_bag(tmp_path / 'bag', 12)
-    figures = live_replay(LiveOptions(bag, student, tmp_path / 'node.log'), rate=0.5)
+    # Half a second for each picture: a machine that stalls for a quarter of one must not decide.
+    figures = live_replay(LiveOptions(bag, student, tmp_path / 'node.log'), rate=0.2)
     assert figures.sent == 12
     assert figures.num_missed_frames == 0
-    assert figures.sent_frame_rate == pytest.approx(5, rel=0.1)
+    assert figures.sent_frame_rate == pytest.approx(2, rel=0.1)
     assert figures.mean_sent_received_latency is not None
     assert 0 < figures.mean_sent_received_latency < 1000
 

@@ -96,9 +96,9 @@ def test_a_segment_corrects_map_and_instance() -> None:
 
 def test_guesses_teach_no_masks_where_no_label_does() -> None:
     adapting, given_batch = task(confidence=0.0, masked={'patch_px': 16}), batch()
-    with_masks = adapting(given_batch, 5)
+    with_masks = {name: value.detach() for name, value in adapting(given_batch, 5).items()}
     bare = [replace(target, masks=None, labels=None) for target in given_batch.targets]
-    without = adapting(replace(given_batch, targets=bare), 5)
+    without = {name: value.detach() for name, value in adapting(replace(given_batch, targets=bare), 5).items()}
     for name in ('target', 'masked'):
         assert float(with_masks[f'{name}_classification']) > 0
         assert float(without[f'{name}_classification']) == 0
