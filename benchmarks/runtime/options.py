@@ -23,6 +23,7 @@ import onnxruntime
 from onnxruntime import ExecutionMode, GraphOptimizationLevel, InferenceSession, OrtValue, SessionOptions
 
 from cast_ros.student.loading import session_options
+from cast_ros.student.providers import CPU
 from cast_train.export.speed import cpu_in_words
 
 HERE = Path(__file__).parent
@@ -89,7 +90,7 @@ def variants(path: Path) -> dict[str, Run]:
 def _session(path: Path, change: Callable[[SessionOptions], object], threads: int) -> InferenceSession:
     options = session_options(threads)
     change(options)
-    return InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    return InferenceSession(str(path), options, providers=[CPU])
 
 
 def _bound(session: InferenceSession, picture: np.ndarray) -> Run:
@@ -107,7 +108,7 @@ def _bound(session: InferenceSession, picture: np.ndarray) -> Run:
 
 
 def _picture(path: Path) -> np.ndarray:
-    shape = InferenceSession(str(path), providers=['CPUExecutionProvider']).get_inputs()[0].shape
+    shape = InferenceSession(str(path), providers=[CPU]).get_inputs()[0].shape
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.rows import PAIRS, REFERENCE, ROWS, Pair, Row, Size
+from cast_train.export.speed import cpu_in_words
 
 Figures = dict[str, Any]
 # What is a sum in a pair.
@@ -77,9 +76,4 @@ def document_of(
 
 def machine() -> str:
     """Model of the processor, and number of cores."""
-    model = platform.processor() or platform.machine()
-    information = Path('/proc/cpuinfo')
-    if information.exists():
-        named = [line for line in information.read_text(encoding='utf-8').splitlines() if line.startswith('model name')]
-        model = named[0].partition(':')[2].strip() if named else model
-    return f'{model}, {os.cpu_count()} cores'
+    return f'{cpu_in_words()}, {os.cpu_count()} cores'

@@ -18,6 +18,7 @@ import onnx
 from onnx import NodeProto, TensorProto
 
 from benchmarks.speed.errors import BenchmarkError
+from cast_ros.student.providers import CPU
 
 # What a network stores as weights; integers of 64 bits are shapes and indices.
 WEIGHT_TYPES = frozenset(
@@ -130,7 +131,7 @@ def _folded(path: Path) -> onnx.ModelProto:
         options.optimized_model_filepath = str(Path(folder) / 'folded.onnx')
         options.log_severity_level = 3
         try:
-            onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+            onnxruntime.InferenceSession(str(path), options, providers=[CPU])
         except Exception as error:  # onnxruntime raises classes of its own, without a common public base
             raise BenchmarkError(f'{path}: onnxruntime cannot load it: {error}') from error
         return onnx.load(options.optimized_model_filepath)

@@ -13,8 +13,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.speed.networks import PROVIDER, CallTime, Timed
+from benchmarks.speed.networks import CallTime, Timed
 from cast_ros.student.loading import session_options
+from cast_ros.student.providers import CPU
 
 # A network gets about this long in a round, so that a fast one is measured more often than a slow one.
 ROUND_MS = 150.0
@@ -89,7 +90,7 @@ class GemmPeak:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
         onnx.checker.check_model(model)
         content, options = model.SerializeToString(), session_options(threads)
-        self._session = onnxruntime.InferenceSession(content, options, providers=[PROVIDER])
+        self._session = onnxruntime.InferenceSession(content, options, providers=[CPU])
         self._feed = {'x': rng.random((side, side), dtype=np.float32)}
         self._gmacs = side**3 / 1e9
 

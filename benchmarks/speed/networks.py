@@ -18,9 +18,8 @@ from benchmarks.speed.rows import Row, Size
 from benchmarks.speed.scene import Scene
 from cast_ros.student import Student
 from cast_ros.student.loading import open_student, session_options
-from cast_ros.student.providers import DEFAULT_ENGINES
+from cast_ros.student.providers import CPU, DEFAULT_ENGINES
 
-PROVIDER = 'CPUExecutionProvider'
 YOLO_CLASSES = 80
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -49,7 +48,7 @@ class Timed(Protocol):
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """A session as ``cast_ros`` opens it; peers get no other options than our students."""
-    return onnxruntime.InferenceSession(str(path), session_options(threads), providers=[PROVIDER])
+    return onnxruntime.InferenceSession(str(path), session_options(threads), providers=[CPU])
 
 
 def load(row: Row, size: Size, path: Path, threads: int) -> Timed:
@@ -82,7 +81,7 @@ class _StudentCall:
     """``Student.predict`` as a robot calls it; taking in the picture counts as post-processing."""
 
     def __init__(self, path: Path, size: Size, threads: int) -> None:
-        opened = open_student(path, (PROVIDER,), True, threads, None, DEFAULT_ENGINES)
+        opened = open_student(path, (CPU,), True, threads, None, DEFAULT_ENGINES)
         shapes = {node.name: tuple(node.shape) for node in opened.session.get_outputs()}
         answer = Scene(*size).student(shapes, opened.contract.thing_ids)
         self._session = _AnsweringSession(opened.session, answer)

@@ -29,12 +29,12 @@ from benchmarks.speed.document import machine
 from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.exports import HERE, ROOT, export_missing
 from benchmarks.speed.measure import GemmPeak
-from benchmarks.speed.networks import PROVIDER
 from benchmarks.speed.parts import PARTS, parts_of
 from benchmarks.speed.rows import ROWS, Row
 from cast_ros.errors import CastError
 from cast_ros.files import replacing
 from cast_ros.student.loading import session_options
+from cast_ros.student.providers import CPU
 
 SIZE = (512, 1024)
 THREADS, WARM_UP, RUNS, GEMM_CALLS = 2, 5, 60, 15
@@ -108,7 +108,7 @@ def profiled(path: Path, threads: int, runs: int) -> Profile:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / 'profile')
         options.optimized_model_filepath = str(Path(folder) / 'optimised.onnx')
-        session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+        session = onnxruntime.InferenceSession(str(path), options, providers=[CPU])
         feed = {'image': np.random.default_rng(0).integers(0, 256, session.get_inputs()[0].shape, dtype=np.uint8)}
         for _ in range(WARM_UP + runs):
             session.run(None, feed)

@@ -14,6 +14,7 @@ import numpy as np
 from onnxruntime import InferenceSession
 
 from cast_ros.student.loading import session_options
+from cast_ros.student.providers import CPU
 
 ROUNDS, RUNS = 8, 4
 _CPU_INFO = Path('/proc/cpuinfo')
@@ -41,7 +42,7 @@ def compare_speed(before: Path, after: Path) -> Speed:
     CPU time of one thread hardly depends on who else computes; wall time does.
     """
     options = session_options(threads=1)
-    sessions = [InferenceSession(str(path), options, providers=['CPUExecutionProvider']) for path in (before, after)]
+    sessions = [InferenceSession(str(path), options, providers=[CPU]) for path in (before, after)]
     shape = sessions[0].get_inputs()[0].shape
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     for session in sessions:
