@@ -50,7 +50,8 @@ def node(
     with tempfile.TemporaryDirectory() as folder:
         result = bench_node(path, _size(size), seconds, threads, Path(folder) / 'node.log')
     if as_json:
-        print(json.dumps({**asdict(result), 'size': size, 'beside_inference_ms': result.beside_inference_ms}, indent=1))
+        more = {'beside_inference_ms': result.beside_inference_ms, 'times_inference': result.times_inference}
+        print(json.dumps({**asdict(result), 'size': size, **more}, indent=1))
     else:
         Console(highlight=False).print(table_of(result, size))
 
@@ -106,7 +107,8 @@ def table_of(result: BenchResult, size: str) -> Table:
     table = Table(
         title=f'{result.model}, pictures of {size}, {result.provider}',
         caption=(
-            f'publish to last answer {p50:.1f} ms (p95 {p95:.1f}, p99 {p99:.1f}) over {result.pictures} pictures; '
+            f'publish to last answer {p50:.1f} ms (p95 {p95:.1f}, p99 {p99:.1f}) over {result.pictures} pictures, '
+            f'{result.times_inference:.2f} times the inference; '
             f'beside inference {beside:.1f} ms, {100 * beside / result.processing_ms[0]:.0f} % of the node’s time'
         ),
     )

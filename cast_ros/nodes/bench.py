@@ -50,6 +50,11 @@ class BenchResult:
         """Median of everything in the node that is not inference."""
         return self.processing_ms[0] - self.stage_ms['inference'][0]
 
+    @property
+    def times_inference(self) -> float:
+        """Median from publishing a picture to the last of its answers, by that of the inference."""
+        return self.latency_ms[0] / self.stage_ms['inference'][0]
+
 
 def bench_node(model: Path, size: tuple[int, int], seconds: float, threads: int, log_path: Path) -> BenchResult:
     """Measure.

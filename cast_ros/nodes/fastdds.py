@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which environment variable names the profile of Fast DDS."""
+"""Fast DDS on one machine: the profile for pictures, and which environment variable names it."""
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
+
+from cast_ros.nodes.package_files import share_folders
 
 # Of rclpy in Jazzy, the last distribution whose Fast DDS knows the old name alone; later ones warn about it.
 _LAST_WITH_THE_OLD_NAME = 7
@@ -16,3 +19,16 @@ def profile_variable() -> str:
     except (PackageNotFoundError, ValueError):
         major = _LAST_WITH_THE_OLD_NAME
     return 'FASTRTPS_DEFAULT_PROFILES_FILE' if major <= _LAST_WITH_THE_OLD_NAME else 'FASTDDS_DEFAULT_PROFILES_FILE'
+
+
+def stay_on_this_machine() -> None:
+    """For a program that starts both ends itself: a domain of its own, nobody else's, and room for pictures.
+
+    What the environment says already stays. Children inherit it; ROS reads it in rclpy.init.
+    """
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
+    for profile in (folder / 'config' / 'fastdds_shared_memory.xml' for folder in share_folders()):
+        if profile.is_file():
+            os.environ.setdefault(profile_variable(), str(profile))
+            return

@@ -22,6 +22,7 @@ from std_msgs.msg import Header
 
 from cast_ros.nodes.demo.child import ChildNode, DemoError
 from cast_ros.nodes.demo.recorder import Recorder
+from cast_ros.nodes.fastdds import stay_on_this_machine
 from cast_ros.nodes.image_codec import image_message_to_publish
 from cast_ros.student import Student
 
@@ -106,6 +107,7 @@ def measured_node(model: Path, threads: int, log_path: Path, more: Mapping[str, 
     with Student.load(model, threads=1) as student:
         heads = student.contract.heads
     parameters = {'model': str(model), 'threads': str(threads), 'image_topic': IMAGE_TOPIC, **more}
+    stay_on_this_machine()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = Node('cast_bench')
     executor = SingleThreadedExecutor()

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-
+from cast_ros.nodes.package_files import share_folders
 from cast_ros.nodes.parameter import ParameterError
 
 DEFAULT_MODEL = 'streets-small.onnx'
@@ -21,7 +19,7 @@ def model_path(model: str) -> Path:
     """
     if model:
         return Path(model).expanduser()
-    candidates = [folder / 'models' / DEFAULT_MODEL for folder in _share_folders()]
+    candidates = [folder / 'models' / DEFAULT_MODEL for folder in share_folders()]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -30,12 +28,3 @@ def model_path(model: str) -> Path:
         f"parameter 'model' is empty and the default student is not installed (looked for {looked}): "
         "set 'model' to the path of a student"
     )
-
-
-def _share_folders() -> list[Path]:
-    """Where launch, config and models may lie: the installed package, a virtual environment, a source checkout."""
-    folders = [Path(sys.prefix) / 'share' / 'cast_ros', Path(__file__).resolve().parents[2]]
-    try:
-        return [Path(get_package_share_directory('cast_ros')), *folders]
-    except PackageNotFoundError:
-        return folders

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,13 +11,13 @@ from pathlib import Path
 from cast_ros.errors import CastError
 from cast_ros.nodes.demo.report import write_report
 from cast_ros.nodes.demo.run import Options, run_demo
-from cast_ros.nodes.fastdds import profile_variable
+from cast_ros.nodes.fastdds import stay_on_this_machine
 
 
 def main(argv: list[str] | None = None) -> int:
     """0 when every frame was answered, 2 with one sentence when not, 130 after SIGINT."""
     arguments = _arguments(argv)
-    _stay_on_this_machine()
+    stay_on_this_machine()
     # Ends like Ctrl-C, so that the node is ended too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -40,15 +39,6 @@ def main(argv: list[str] | None = None) -> int:
         print('The demo was interrupted.', file=sys.stderr)
         return 130
     return 0
-
-
-def _stay_on_this_machine() -> None:
-    """What `make demo` sets already, for who starts this module directly; ROS reads it in rclpy.init."""
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
-    profile = _project_file('config/fastdds_shared_memory.xml')
-    if profile.is_file():
-        os.environ.setdefault(profile_variable(), str(profile))
 
 
 def _project_file(name: str) -> Path:

@@ -18,7 +18,7 @@ def test_a_model_path_is_taken_as_it_is_and_a_home_folder_is_expanded(monkeypatc
 
 
 def test_a_missing_default_student_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr('cast_ros.nodes.model_path._share_folders', lambda: [tmp_path])
+    monkeypatch.setattr('cast_ros.nodes.model_path.share_folders', lambda: [tmp_path])
     with pytest.raises(ParameterError, match=r"default student is not installed .*: set 'model' to the path"):
         model_path('')
     student = tmp_path / 'models' / DEFAULT_MODEL
