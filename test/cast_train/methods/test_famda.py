@@ -57,6 +57,7 @@ def test_a_finished_stage_is_found_and_what_goes_in_decides_which(root: Path) ->
         {'relative_depth': 0.5},
         {'target_labels_every': 2},
         {'student': {'size': 'nano', 'depth_form': 'linear'}},
+        {'student': {'size': 'nano', 'widths': {'layers': 2}}},
     ):
         assert famda(root, look=True, **changes).adapted().digest != first.digest, changes
 
@@ -104,11 +105,12 @@ def test_options_of_the_adaptation_run_and_leave_other_students(root: Path) -> N
         {'class_mix': False, 'refinement': None, 'rare_classes': None},
         {'masked': {'patch_px': 16}, 'feature_distance': 0.005, 'warm_up': 2},
         {'sky_from_depth': True},
+        {'norms': 'target', 'feature_distance': 0.005},
     ):
         stage = famda(root, adaptation={'instance_score': 0.0, **adaptation}).adapted()
         digests.add(stage.digest)
         assert (stage.folder / 'last.pt').is_file()
-    assert len(digests) == 3
+    assert len(digests) == 4
 
 
 def test_what_cannot_be_is_refused(root: Path) -> None:

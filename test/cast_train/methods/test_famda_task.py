@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,9 @@ from cast_ros.student import UNLABELLED
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.losses import LossSection
+from cast_train.methods import famda_task
 from cast_train.methods.famda_recipe import AdaptationSection
-from cast_train.methods.famda_task import OBSERVED_EVERY, FamdaTask, split_by_task
+from cast_train.methods.famda_task import OBSERVED_EVERY, FamdaTask, norms_of, split_by_task
 from cast_train.models import QueryPrediction, Student, StudentOutput
 
 CLASSES, THINGS = 4, (2, 3)
@@ -162,6 +164,27 @@ def test_only_the_student_learns_and_the_teacher_stays_in_evaluation_mode() -> N
     assert not one.teacher.training
     assert {name.partition('_')[0] for name in terms} == {'source', 'target', 'masked', 'features'}
     assert all(bool(value.isfinite()) for value in terms.values())
+
+
+def test_with_norms_of_the_target_what_is_kept_has_its_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(famda_task, 'NORM_MOMENTUM', 1.0)
+    pictures = batch()
+    bright = pictures.images.float() * 0.2 + 200
+    pictures = replace(pictures, images=torch.cat([pictures.images[:2], bright[2:].to(torch.uint8)]))
+    means = {}
+    for norms in ('both', 'target'):
+        adapting = task(norms=norms).train()
+        average = copy.deepcopy(adapting.student)
+        sum(adapting(pictures, 0).values()).backward()
+        adapting.after_step(0, average)
+        means[norms] = norms_of(average)[0].running_mean
+        if norms == 'target':
+            network = copy.deepcopy(average).train()
+            norms_of(network)[0].momentum = 1.0
+            network(pictures.images[2:])
+            measured = norms_of(network)[0].running_mean
+    assert torch.allclose(means['target'], measured, atol=1e-4)
+    assert not torch.allclose(means['both'], measured, atol=1e-2)
 
 
 def test_the_weight_of_the_target_grows_over_the_warm_up() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from cast_train.engine.recipe import StudentSection
 from cast_train.errors import TrainingError
 from cast_train.models import SIZES, Student
 from cast_train.models.attention import Attention
@@ -55,6 +56,25 @@ def test_every_parameter_learns() -> None:
     silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # A key's bias shifts all scores of a query alike, so the softmax forgets it.
     assert [name for name in silent if not name.endswith('key.bias')] == []
+
+
+def test_a_relative_of_a_size_has_what_it_is_asked_for() -> None:
+    section = StudentSection.model_validate(
+        {
+            'size': 'nano',
+            'widths': {'peaks': 6, 'learned': 10, 'layers': 2, 'light_depth': True},
+            'depth_form': 'linear',
+        }
+    )
+    torch.manual_seed(0)
+    network = Student(section.architecture, classes=5, thing_ids=(3, 4)).train()
+    output = network(torch.zeros(2, 3, 64, 128, dtype=torch.uint8))
+    assert len(output.levels) == 3
+    assert output.levels[-1].class_logits.shape == (2, 16, 6)
+    assert output.log_depth.exp().mean().item() == pytest.approx(15, rel=0.1)
+    light, heavy = (sum(p.numel() for p in one.depth.parameters()) for one in (network, Student('nano', 5, (3, 4))))
+    assert light < heavy / 4
+    assert StudentSection(size='nano').architecture == SIZES['nano']
 
 
 def test_small_stays_small() -> None:

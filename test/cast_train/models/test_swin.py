@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from cast_train.engine.contract import build_contract
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
-from cast_train.models import Student, TorchStudent
+from cast_train.models import SIZES, Student, TorchStudent
 from cast_train.models.depth import FORMS
 from cast_train.models.shared_decoder import SharedDecoder
 from cast_train.models.swin import MINI, make_swin
@@ -47,7 +48,9 @@ def test_features_have_the_strides_of_every_backbone_whatever_the_size(size: tup
 
 def test_depth_starts_at_fifteen_metres_in_every_form() -> None:
     for form in FORMS:
-        depth_m = Student('swinmtl-mini', 3, (), depth_form=form).eval()(torch.zeros(1, 3, 64, 64)).log_depth.exp()
+        depth_m = (
+            Student(replace(SIZES['swinmtl-mini'], depth=form), 3, ()).eval()(torch.zeros(1, 3, 64, 64)).log_depth.exp()
+        )
         assert depth_m.mean().item() == pytest.approx(15.0, rel=0.05), form
 
 

@@ -85,9 +85,7 @@ def start_student(student: StudentSection, contract: StudentContract, seed: int)
         TrainingError: weights that the recipe names are missing or of another network.
     """
     torch.manual_seed(seed)
-    network = Student(
-        student.size, len(contract.classes), contract.thing_ids, student.backbone_weights, student.depth_form
-    )
+    network = Student(student.architecture, len(contract.classes), contract.thing_ids, student.backbone_weights)
     if student.initial is not None:
         take_over(network, student.initial)
     return network

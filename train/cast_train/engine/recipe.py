@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -14,10 +15,19 @@ from pydantic import BaseModel, Field, ValidationError
 from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, open_dataset
 from cast_train.errors import RecipeError
 from cast_train.losses import LossSection
-from cast_train.models import SIZES, DepthForm
+from cast_train.models import SIZES, DepthForm, StudentSize
 from cast_train.settings import Positive, Settings, Share, Side, Weight
 
 Section = TypeVar('Section', bound=Settings)
+
+
+class WidthsSection(Settings):
+    """What a student has in place of its size's own (``models.StudentSize``); null keeps that."""
+
+    peaks: Positive | None = None
+    learned: Positive | None = None
+    layers: Positive | None = None
+    light_depth: bool | None = None
 
 
 class StudentSection(Settings):
@@ -25,14 +35,28 @@ class StudentSection(Settings):
 
     ``initial`` is a checkpoint of an earlier run; weights of the same name and shape are taken over from it.
     ``depth_form`` is what the depth head's number stands for (``models.depth``); null takes the size's own.
+    ``widths`` makes a relative of that size.
     """
 
-    added: ClassVar = ('depth_form',)
+    added: ClassVar = ('depth_form', 'widths')
 
     size: str
     backbone_weights: Path | None = None
     initial: Path | None = None
     depth_form: DepthForm | None = None
+    widths: WidthsSection | None = None
+
+    @property
+    def architecture(self) -> StudentSize:
+        """The size as it is asked for."""
+        own = {} if self.widths is None else self.widths.model_dump(exclude_none=True)
+        if self.depth_form is not None:
+            own['depth'] = self.depth_form
+        return replace(SIZES[self.size], **own)
+
+    def digested(self) -> dict[str, Any]:
+        """What decides the network's shape; what came later only where it is set, so that older digests stay valid."""
+        return self.model_dump(mode='json', exclude={'size', 'backbone_weights', 'initial'})
 
 
 class InputSection(Settings):

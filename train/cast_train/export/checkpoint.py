@@ -33,7 +33,7 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
     part = recipe.data.train[0]
     classes = classes_of(recipe.data.dataset, recipe.data.root, part.split, part.domain, recipe.data.class_map)
     contract = build_contract(recipe, classes)
-    network = Student(recipe.student.size, len(classes), contract.thing_ids, depth_form=recipe.student.depth_form)
+    network = Student(recipe.student.architecture, len(classes), contract.thing_ids)
     try:
         network.load_state_dict(state['ema'])
     except RuntimeError as error:

@@ -232,8 +232,7 @@ class Cast:
         return {
             **self._inputs(stage, labelled),
             'student': student.size,
-            # Only where it is set: runs made before there was a choice stay valid.
-            **({} if student.depth_form is None else {'depth_form': student.depth_form}),
+            **student.digested(),
             'backbone': None if student.backbone_weights is None else digest_of_file(student.backbone_weights),
             'initial': None if student.initial is None else digest_of_file(student.initial),
         }
@@ -273,8 +272,11 @@ class Cast:
         """A network with the first weights that a seed gives, the recipe's unless another is named."""
         torch.manual_seed(self.recipe.seed if seed is None else seed)
         section = self.recipe.student
-        weights, form = (section.backbone_weights, section.depth_form) if size == section.size else (None, None)
-        return Student(size, len(self.pictures.classes), self.contract.thing_ids, weights, form)
+        own = size == section.size
+        weights = section.backbone_weights if own else None
+        return Student(
+            section.architecture if own else size, len(self.pictures.classes), self.contract.thing_ids, weights
+        )
 
     def task(self, network: Student, stage: StageSection) -> CastTask:
         """The unified objective with the weights of a stage."""

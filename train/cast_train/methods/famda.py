@@ -265,8 +265,7 @@ class Famda:
             'seed': recipe.seed,
             'data': self.domains.digest,
             'student': student.size,
-            # Only where it is set: runs made before there was a choice stay valid.
-            **({} if student.depth_form is None else {'depth_form': student.depth_form}),
+            **student.digested(),
             'backbone': None if student.backbone_weights is None else digest_of_file(student.backbone_weights),
             'initial': None if student.initial is None else digest_of_file(student.initial),
         }

@@ -82,9 +82,12 @@ class AdaptationSection(Settings):
         masked: None leaves the consistency out.
         feature_distance: weight of the distance to the features at the start, on things; 0 leaves it out.
         sky_from_depth: where a metric depth teacher sees no end is sky, whatever the average says, and nothing else is.
+        norms: whose statistics the batch norms have. ``both``: those of source and target together, for a student that
+            must know both. ``target``: while learning each domain its own, in the end the target's alone (AdaBN), for
+            domains so far apart that the mixture fits neither.
     """
 
-    added: ClassVar = ('sky_from_depth',)
+    added: ClassVar = ('sky_from_depth', 'norms')
 
     decay: Share = 0.999
     weight: Weight = 1.0
@@ -98,6 +101,7 @@ class AdaptationSection(Settings):
     masked: MaskedSection | None = None
     feature_distance: Weight = 0.0
     sky_from_depth: bool = False
+    norms: Literal['both', 'target'] = 'both'
 
 
 class FamdaStages(Settings):

@@ -34,6 +34,8 @@ from cast_train.teachers.majority import best_segments, majority_vote
 OBSERVED_EVERY = 50
 # Terms of the losses that teach depth; all others teach masks and classes.
 DEPTH_TERMS = ('depth', 'relative_depth')
+# Of the teacher's own norms: about the last fifty batches count.
+NORM_MOMENTUM = 0.02
 # Metres beyond the cap, as a teacher's sky, are not learned; a network cannot say much nearer than this.
 NEAREST_M = 0.1
 
@@ -63,6 +65,7 @@ class FamdaTask(Task):
     ) -> None:
         super().__init__(student)
         self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
+        self._own_norms = settings.norms == 'target'
         self.anchor: nn.Module | None = None
         if settings.feature_distance > 0:
             self.anchor = copy.deepcopy(student.backbone).eval().requires_grad_(False)
@@ -74,6 +77,10 @@ class FamdaTask(Task):
         """Switch the student; teacher and anchor always predict."""
         super().train(mode)
         self.teacher.eval()
+        if self._own_norms:
+            for norm in norms_of(self.teacher):
+                norm.train(mode)
+                norm.momentum = NORM_MOMENTUM
         if self.anchor is not None:
             self.anchor.eval()
         return self
@@ -90,28 +97,37 @@ class FamdaTask(Task):
             # What no label teaches, guesses must not: alone, they outweigh the labels ten to one.
             pseudo = [_without_masks(target) for target in pseudo]
             mixed = [Side(side.image, _without_masks(side.targets)) for side in mixed]
-        pictures = [batch.images[:labelled], torch.stack([side.image for side in mixed])]
+        pictures = [torch.stack([side.image for side in mixed])]
         if settings.masked is not None:
             fill = self.student.mean.flatten()
             seeds = [target.seed for target in pseudo]
             pictures.append(
                 hide_patches(batch.strong[labelled:], settings.masked.patch_px, settings.masked.share, fill, seeds)
             )
-        output = self.student(torch.cat(pictures))
+        source, target, encoded = self._answers(batch.images[:labelled], torch.cat(pictures))
         weight = settings.weight * min(1.0, (step + 1) / settings.warm_up) if settings.warm_up else settings.weight
-        terms = self._named('source', output.rows(0, labelled), batch.targets[:labelled], 1.0, 1.0)
-        ends = labelled + len(mixed), labelled + 2 * len(mixed)
+        terms = self._named('source', source, batch.targets[:labelled], 1.0, 1.0)
+        count = len(mixed)
         targets = [side.targets for side in mixed]
-        terms |= self._named('target', output.rows(labelled, ends[0]), targets, weight, _mean_weight(targets, quality))
+        terms |= self._named('target', target.rows(0, count), targets, weight, _mean_weight(targets, quality))
         if settings.masked is not None:
-            trusted = [_trusted(target, quality) for target in pseudo]
+            trusted = [_trusted(one, quality) for one in pseudo]
             terms |= self._named(
-                'masked', output.rows(ends[0], ends[1]), trusted, weight * settings.masked.weight, quality
+                'masked', target.rows(count, 2 * count), trusted, weight * settings.masked.weight, quality
             )
         if self.anchor is not None:
-            terms['features'] = settings.feature_distance * self._distance(batch, output)
-        self._observe(step, terms, output, quality, pseudo)
+            terms['features'] = settings.feature_distance * self._distance(batch, source)
+        self._observe(step, terms, encoded, quality, pseudo)
         return terms
+
+    def _answers(self, source: Tensor, target: Tensor) -> tuple[StudentOutput, StudentOutput, list[Tensor]]:
+        """What the student says about the source's pictures and the target's, and the ends of its encoder for both."""
+        if self._own_norms:
+            first, second = self.student(source), self.student(target)
+            return first, second, [first.encoded[-1], second.encoded[-1]]
+        output = self.student(torch.cat([source, target]))
+        ends = len(source), len(source) + len(target)
+        return output.rows(0, ends[0]), output.rows(*ends), [output.encoded[-1]]
 
     def observations(self, step: int) -> dict[str, float]:
         """Share of sure pixels, pseudo-instances a picture, and the two tasks' gradients at the encoder's end."""
@@ -119,13 +135,21 @@ class FamdaTask(Task):
 
     @torch.no_grad()
     def after_step(self, step: int, average: Student) -> None:
-        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), batch-norm statistics included."""
+        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), batch-norm statistics included.
+
+        With norms of its own, the teacher has measured them on the target's plain pictures, and the average, which is
+        what is kept, gets them too.
+        """
+        measured = [buffer.clone() for buffer in _statistics(self.teacher)] if self._own_norms else []
         share = 1 - min(self._settings.decay, 1 - 1 / (step + 2))
         for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
             if own.is_floating_point():
                 own.lerp_(current, share)
             else:
                 own.copy_(current)
+        for network in (self.teacher, average) if self._own_norms else ():
+            for buffer, value in zip(_statistics(network), measured, strict=True):
+                buffer.copy_(value)
 
     @torch.no_grad()
     def pseudo_targets(self, answer: StudentOutput, given: Sequence[Targets]) -> tuple[list[Targets], float]:
@@ -232,10 +256,10 @@ class FamdaTask(Task):
         normalised = (batch.images[:labelled].float() - self.student.mean) / self.student.std
         with torch.no_grad():
             anchor = self.anchor(normalised.contiguous(memory_format=torch.channels_last))[-1]
-        return feature_distance(output.encoded[-1][:labelled], anchor, batch.targets[:labelled], self.student.thing_ids)
+        return feature_distance(output.encoded[-1], anchor, batch.targets[:labelled], self.student.thing_ids)
 
     def _observe(
-        self, step: int, terms: dict[str, Tensor], output: StudentOutput, quality: float, pseudo: Sequence[Targets]
+        self, step: int, terms: dict[str, Tensor], encoded: list[Tensor], quality: float, pseudo: Sequence[Targets]
     ) -> None:
         self._observed = {}
         if (step + 1) % OBSERVED_EVERY or not torch.is_grad_enabled():
@@ -244,10 +268,20 @@ class FamdaTask(Task):
         instances = sum(int(label) in things for one in pseudo if one.labels is not None for label in one.labels)
         self._observed = {'sure_share': quality, 'pseudo_instances': instances / max(len(pseudo), 1)}
         for task, value in split_by_task(terms).items():
-            (gradient,) = torch.autograd.grad(value, output.encoded[-1], retain_graph=True, allow_unused=True)
-            norm = 0.0 if gradient is None else float(gradient.norm())
+            gradients = torch.autograd.grad(value, encoded, retain_graph=True, allow_unused=True)
+            norm = math.hypot(*(float(gradient.norm()) for gradient in gradients if gradient is not None))
             if math.isfinite(norm):
                 self._observed[f'gradient_{task}'] = norm
+
+
+def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Its batch norms, in a fixed order."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def _statistics(network: nn.Module) -> list[Tensor]:
+    buffers = [buffer for norm in norms_of(network) for buffer in (norm.running_mean, norm.running_var)]
+    return [buffer for buffer in buffers if buffer is not None]
 
 
 def with_sky(semantic: Tensor, endless: Tensor, sky_id: int) -> Tensor:

@@ -61,13 +61,15 @@ class MethodRecipe(StudentRecipe):
             size: of the network that the stage trains, if it is not the student.
             losses: instead of the recipe's.
         """
-        own = size is None or size == self.student.size
+        student = self.student.model_copy(update={'backbone_weights': None, 'initial': None})
+        if size is not None and size != self.student.size:
+            student = StudentSection(size=size)
         return Recipe(
             name=self.name,
             version=self.version,
             license=self.license,
             seed=self.seed,
-            student=StudentSection(size=size or self.student.size, depth_form=self.student.depth_form if own else None),
+            student=student,
             input=self.input,
             depth=self.depth,
             data=DataSection(**pictures.model_dump(include=set(NamedPictures.model_fields))),

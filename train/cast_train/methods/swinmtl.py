@@ -141,6 +141,7 @@ class SwinMtl:
             'seed': recipe.seed,
             'data': self.pictures.digest,
             'student': [student.size, student.depth_form],
+            **({} if student.widths is None else {'widths': student.widths.model_dump(mode='json')}),
             'backbone': None if student.backbone_weights is None else digest_of_file(student.backbone_weights),
             'initial': None if student.initial is None else digest_of_file(student.initial),
         }

@@ -56,6 +56,14 @@ FORMS: dict[DepthForm, _Form] = {
 }
 
 
+BODY_CHANNELS = 16
+
+
+def light_body(fine_channels: int) -> nn.Module:
+    """Half the work of the head's own body: a fifteenth less time for all of `small` at 512×1024."""
+    return SeparableConv(fine_channels, BODY_CHANNELS)
+
+
 class DepthHead(nn.Module):
     """Logarithm of metric depth at 1/4, for the reference focal length; starts near 15 m everywhere.
 
@@ -67,7 +75,11 @@ class DepthHead(nn.Module):
     """
 
     def __init__(
-        self, fine_channels: int, form: DepthForm = 'log', body: nn.Module | None = None, body_channels: int = 16
+        self,
+        fine_channels: int,
+        form: DepthForm = 'log',
+        body: nn.Module | None = None,
+        body_channels: int = BODY_CHANNELS,
     ) -> None:
         super().__init__()
         self._form = FORMS[form]

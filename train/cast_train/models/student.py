@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cast_train.models.backbones import make_backbone
 from cast_train.models.decoder import Pyramid
-from cast_train.models.depth import DepthForm, DepthHead
+from cast_train.models.depth import DepthForm, DepthHead, light_body
 from cast_train.models.dpt import DptNeck
 from cast_train.models.queries import QueryDecoder, QueryPrediction, compose_semantic
 from cast_train.models.shared_decoder import SharedDecoder, dense_head
@@ -27,7 +27,12 @@ class StudentSize:
     """Widths of one member of the family (docs/architecture.md lists them).
 
     Attributes:
+        peaks: queries that start at peaks of the heat map.
+        learned: queries that start from learned maps.
+        layers: of the query decoder; two leave out its look at 1/8.
         neck: ``shared`` is SwinMTL's decoder, with dense heads and without queries: it answers no instances.
+        depth: what the depth head's number stands for.
+        light_depth: a depth head of half the work.
     """
 
     backbone: str
@@ -40,6 +45,7 @@ class StudentSize:
     feed_factor: int = 4
     neck: Literal['pyramid', 'dpt', 'shared'] = 'pyramid'
     depth: DepthForm = 'log'
+    light_depth: bool = False
 
     @property
     def has_queries(self) -> bool:
@@ -106,7 +112,6 @@ class Student(nn.Module):
         classes: number of classes, things and stuff together.
         thing_ids: class ids of those that can be counted.
         backbone_weights: file for the backbone, or None; safetensors, for DINOv2 also a ``.pth``.
-        depth_form: instead of the size's own.
     """
 
     mean: Tensor
@@ -118,7 +123,6 @@ class Student(nn.Module):
         classes: int,
         thing_ids: tuple[int, ...],
         backbone_weights: Path | None = None,
-        depth_form: DepthForm | None = None,
     ) -> None:
         super().__init__()
         widths = SIZES[size] if isinstance(size, str) else size
@@ -126,13 +130,13 @@ class Student(nn.Module):
         self.backbone, self.encoder_channels = make_backbone(widths.backbone, backbone_weights)
         self.pyramid = NECKS[widths.neck](self.encoder_channels, widths.channels, widths.fine_channels)
         self.decoder = self._make_decoder(widths) if widths.has_queries else None
-        form = depth_form or widths.depth
         if widths.has_queries:
-            self.depth = DepthHead(widths.fine_channels, form)
+            body = light_body(widths.fine_channels) if widths.light_depth else None
+            self.depth = DepthHead(widths.fine_channels, widths.depth, body)
             self.dense: nn.Module = nn.Conv2d(widths.channels, classes, 1)
         else:
             width = widths.fine_channels
-            self.depth = DepthHead(width, form, dense_head(width), width)
+            self.depth = DepthHead(width, widths.depth, dense_head(width), width)
             self.dense = nn.Sequential(dense_head(width), nn.Conv2d(width, classes, 3, padding=1))
         self.register_buffer('mean', torch.tensor(IMAGE_MEAN)[:, None, None], persistent=False)
         self.register_buffer('std', torch.tensor(IMAGE_STD)[:, None, None], persistent=False)
