@@ -82,12 +82,14 @@ class AdaptationSection(Settings):
         masked: None leaves the consistency out.
         feature_distance: weight of the distance to the features at the start, on things; 0 leaves it out.
         sky_from_depth: where a metric depth teacher sees no end is sky, whatever the average says, and nothing else is.
+        class_alignment: how far the classes' shares of the pseudo-labels are drawn to those of the source's labels
+            (``methods.class_alignment``); 0 leaves them, 1 makes them equal.
         norms: whose statistics the batch norms have. ``both``: those of source and target together, for a student that
             must know both. ``target``: while learning each domain its own, in the end the target's alone (AdaBN), for
             domains so far apart that the mixture fits neither.
     """
 
-    added: ClassVar = ('sky_from_depth', 'norms')
+    added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment')
 
     decay: Share = 0.999
     weight: Weight = 1.0
@@ -101,6 +103,7 @@ class AdaptationSection(Settings):
     masked: MaskedSection | None = None
     feature_distance: Weight = 0.0
     sky_from_depth: bool = False
+    class_alignment: Annotated[float, Field(ge=0, le=1)] = 0.0
     norms: Literal['both', 'target'] = 'both'
 
 

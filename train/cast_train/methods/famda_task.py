@@ -25,6 +25,7 @@ from cast_train.engine.task import Task
 from cast_train.losses import LossSection, supervised_losses
 from cast_train.losses.consistency import confident_share, feature_distance, hide_patches
 from cast_train.losses.relative_depth import relative_depth_loss
+from cast_train.methods.class_alignment import ClassAlignment
 from cast_train.methods.famda_recipe import AdaptationSection
 from cast_train.models import Student, StudentOutput, compose_semantic
 from cast_train.models.graph import best_instances
@@ -66,6 +67,9 @@ class FamdaTask(Task):
         super().__init__(student)
         self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
         self._own_norms = settings.norms == 'target'
+        self.alignment: ClassAlignment | None = None
+        if settings.class_alignment > 0:
+            self.alignment = ClassAlignment(student.classes, settings.class_alignment)
         self.anchor: nn.Module | None = None
         if settings.feature_distance > 0:
             self.anchor = copy.deepcopy(student.backbone).eval().requires_grad_(False)
@@ -91,6 +95,8 @@ class FamdaTask(Task):
         labelled, settings = batch.labelled, self._settings
         with torch.no_grad():
             answer = self.teacher(batch.images[labelled:])
+            if self.alignment is not None:
+                self.alignment.look(class_shares(answer), batch.targets[:labelled])
         pseudo, quality = self.pseudo_targets(answer, batch.targets[labelled:])
         mixed = self._mixed(batch, pseudo, quality)
         if all(target.masks is None for target in batch.targets[:labelled]):
@@ -161,9 +167,9 @@ class FamdaTask(Task):
         """
         final = answer.levels[-1]
         height, width = 4 * final.mask_logits.shape[-2], 4 * final.mask_logits.shape[-1]
-        composed = compose_semantic(final)
-        shares = composed / composed.sum(1, keepdim=True).clamp(min=1e-6)
-        full = F.interpolate(composed, size=(height, width), mode='bilinear', align_corners=False).argmax(1)
+        shares = class_shares(answer)
+        likely = compose_semantic(final) if self.alignment is None else self.alignment(shares)
+        full = F.interpolate(likely, size=(height, width), mode='bilinear', align_corners=False).argmax(1)
         depth_m = F.interpolate(answer.log_depth[:, None].float().exp(), size=(height, width), mode='bilinear')[:, 0]
         found = []
         for row, target in enumerate(given):
@@ -272,6 +278,12 @@ class FamdaTask(Task):
             norm = math.hypot(*(float(gradient.norm()) for gradient in gradients if gradient is not None))
             if math.isfinite(norm):
                 self._observed[f'gradient_{task}'] = norm
+
+
+def class_shares(answer: StudentOutput) -> Tensor:
+    """B×C×h×w, what part of each cell's mask probability is of which class."""
+    composed = compose_semantic(answer.levels[-1])
+    return composed / composed.sum(1, keepdim=True).clamp(min=1e-6)
 
 
 def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
