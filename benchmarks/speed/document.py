@@ -60,12 +60,19 @@ def _complete(row: Figures, reference: Figures | None, gemm_gmacs: float) -> Fig
 
 
 def document_of(
-    command: str, rows: list[Figures], threads: int, rounds: int, gemm_gmacs: float, onnxruntime: str
+    command: str,
+    rows: list[Figures],
+    threads: int,
+    rounds: int,
+    gemm_gmacs: float,
+    onnxruntime: str,
+    load_before: float,
 ) -> Figures:
-    """Everything that results.json holds."""
+    """Everything that results.json holds; ``load_before`` is what else the machine did, as runnable processes."""
     return {
         'command': command,
         'machine': machine(),
+        'load_before': round(load_before, 1),
         'threads': threads,
         'gemm_gmacs': round(gemm_gmacs, 1),
         'onnxruntime': onnxruntime,

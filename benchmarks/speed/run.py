@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,12 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--models', type=Path, default=ROOT / 'out' / 'speed' / 'models', help='exported networks')
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
     asked = parser.parse_args(arguments)
+    load_before = os.getloadavg()[0]
     try:
         rows = [*chosen(asked.rows), *(student_row(text) for text in asked.student)]
         sizes = chosen_sizes(asked.sizes)
         require_distinct_places(rows, sizes)
         entries = prepare(rows, sizes, asked.models)
-        document = measure(entries, asked.rounds)
+        document = measure(entries, asked.rounds, load_before)
         write(document, asked.out)
     except CastError as error:
         print(f'Stopped: {error}', file=sys.stderr)
@@ -138,7 +140,7 @@ def prepare(rows: Sequence[Row], sizes: Sequence[Size], models: Path) -> list[En
     return entries
 
 
-def measure(entries: Sequence[Entry], rounds: int) -> Figures:
+def measure(entries: Sequence[Entry], rounds: int, load_before: float) -> Figures:
     """All rounds of all sizes; the networks of one size are loaded together, with the matrix product among them."""
     cv2.setNumThreads(THREADS)
     rows: list[Figures] = []
@@ -160,7 +162,7 @@ def measure(entries: Sequence[Entry], rounds: int) -> Figures:
         del networks
         gc.collect()
     peak = gemm.gmacs_per_s(gemm_times)
-    return document_of(COMMAND, finished(rows, peak), THREADS, rounds, peak, onnxruntime.__version__)
+    return document_of(COMMAND, finished(rows, peak), THREADS, rounds, peak, onnxruntime.__version__, load_before)
 
 
 def _costs(entry: Entry) -> tuple[float, float, float]:

@@ -34,7 +34,8 @@ def as_markdown(document: dict[str, Any]) -> str:
         '# Speed of our students and of what one would run instead',
         '',
         f'{document["machine"]}, {document["threads"]} threads, onnxruntime {document["onnxruntime"]} on the CPU in '
-        f'float32, {document["rounds"]} interleaved rounds. Made by `{document["command"]}`.',
+        f'float32, {document["rounds"]} interleaved rounds; load of the machine before the start '
+        f'{document["load_before"]}. Made by `{document["command"]}`.',
         '',
         '![p50 of each network](results.svg)',
     ]

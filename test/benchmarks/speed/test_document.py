@@ -33,7 +33,7 @@ def measured() -> list[dict[str, Any]]:
 
 
 def document() -> dict[str, Any]:
-    return document_of('make bench-speed', finished(measured(), 231.0), 2, 10, 231.04, '1.31.1')
+    return document_of('make bench-speed', finished(measured(), 231.0), 2, 10, 231.04, '1.31.1', 0.04)
 
 
 def test_rows_get_floors_and_ratios_in_the_order_of_the_table() -> None:
@@ -67,7 +67,7 @@ def test_without_small_there_is_no_ratio() -> None:
     rows = finished([figures('nano', LARGE, 12.0)], 231.0)
     assert rows[0]['ratio_to_small'] is None
     assert '| nano | 12.0 | 14.0 | 11.0 | 1.00 | – | 20.0 |' in as_markdown(
-        document_of('x', rows, 2, 10, 231.0, '1.31.1')
+        document_of('x', rows, 2, 10, 231.0, '1.31.1', 0.0)
     )
 
 
