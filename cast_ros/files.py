@@ -37,6 +37,16 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     _flush_folder(path.parent)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file, as UTF-8, by `replacing`.
+
+    Raises:
+        OSError: the disk is full or not writable.
+    """
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 def _flush_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:

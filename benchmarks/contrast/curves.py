@@ -13,6 +13,8 @@ import json
 import statistics
 from pathlib import Path
 
+from cast_ros.files import write_text
+
 HERE = Path(__file__).parent
 ACCURACY = HERE.parent / 'accuracy'
 TABLES = ('cast_losses', 'cast_negatives')
@@ -28,8 +30,8 @@ Curve = list[tuple[int, float]]
 def main() -> None:
     """Write both files."""
     curves = read_curves()
-    (HERE / 'curves.md').write_text(as_markdown(curves))
-    (HERE / 'curves.svg').write_text(as_svg(curves))
+    write_text(HERE / 'curves.md', as_markdown(curves))
+    write_text(HERE / 'curves.svg', as_svg(curves))
     print(as_markdown(curves))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime import ExecutionMode, GraphOptimizationLevel, InferenceSession, OrtValue, SessionOptions
 
+from cast_ros.files import write_text
 from cast_ros.student.loading import session_options
 from cast_ros.student.providers import CPU
 from cast_train.export.speed import cpu_in_words
@@ -49,8 +50,8 @@ def main() -> None:
         'runs_per_round': RUNS,
         'models': [measure(path, arguments.rounds) for path in arguments.models],
     }
-    (HERE / 'options.json').write_text(json.dumps(document, indent=1) + '\n')
-    (HERE / 'options.md').write_text(as_markdown(document))
+    write_text(HERE / 'options.json', json.dumps(document, indent=1) + '\n')
+    write_text(HERE / 'options.md', as_markdown(document))
     print(as_markdown(document))
 
 

@@ -32,7 +32,7 @@ from benchmarks.speed.measure import GemmPeak
 from benchmarks.speed.parts import PARTS, parts_of
 from benchmarks.speed.rows import ROWS, Row
 from cast_ros.errors import CastError
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_ros.student.loading import session_options
 from cast_ros.student.providers import CPU
 
@@ -87,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     texts = {'operators.json': json.dumps(document, indent=1) + '\n', 'operators.md': as_markdown(document)}
     for name, text in texts.items():
-        with replacing(asked.out / name) as file:
-            file.write(text.encode())
+        write_text(asked.out / name, text)
     print(as_markdown(document))
     return 0
 

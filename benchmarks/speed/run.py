@@ -32,7 +32,7 @@ from benchmarks.speed.plot import as_svg
 from benchmarks.speed.rows import PAIRS, ROWS, SIZES, Row, Size
 from benchmarks.speed.table import as_markdown
 from cast_ros.errors import CastError
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_ros.student import Student
 
 THREADS = 2
@@ -177,8 +177,7 @@ def write(document: Figures, folder: Path) -> None:
         'results.svg': as_svg(document),
     }
     for name, text in texts.items():
-        with replacing(folder / name) as file:
-            file.write(text.encode())
+        write_text(folder / name, text)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cast_ros.files import write_text
 from cast_ros.metrics import DepthMetrics, SemanticMetrics
 from cast_train.data import Sample, open_dataset
 from cast_train.export.checkpoint import git_revision
@@ -60,8 +61,8 @@ def main() -> None:
         'segments': recipe.segments.model_dump(mode='json'),
         'rows': rows,
     }
-    (HERE / 'night.json').write_text(json.dumps(document, indent=1) + '\n')
-    (HERE / 'night.md').write_text(as_markdown(document))
+    write_text(HERE / 'night.json', json.dumps(document, indent=1) + '\n')
+    write_text(HERE / 'night.md', as_markdown(document))
     print(as_markdown(document))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cast_ros.files import write_text
 from cast_ros.metrics import SemanticMetrics
 from cast_train.data.augment import make_targets, make_view
 from cast_train.export.checkpoint import git_revision, load_student
@@ -65,8 +66,8 @@ def main() -> None:
         'data': f'streets, night train, {len(domains.target.train)} pictures',
         'rows': rows,
     }
-    (HERE / 'pseudo_labels.json').write_text(json.dumps(document, indent=1) + '\n')
-    (HERE / 'pseudo_labels.md').write_text(as_markdown(document))
+    write_text(HERE / 'pseudo_labels.json', json.dumps(document, indent=1) + '\n')
+    write_text(HERE / 'pseudo_labels.md', as_markdown(document))
     print(as_markdown(document))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from cast_ros.files import write_text
 from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.loop import train
@@ -45,8 +46,8 @@ def main() -> None:
         'warm_up_steps': WARM_UP,
         'rows': rows,
     }
-    (HERE / 'speed.json').write_text(json.dumps(document, indent=1) + '\n')
-    (HERE / 'speed.md').write_text(as_markdown(document))
+    write_text(HERE / 'speed.json', json.dumps(document, indent=1) + '\n')
+    write_text(HERE / 'speed.md', as_markdown(document))
     print(as_markdown(document))
 
 

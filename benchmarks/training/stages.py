@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from cast_ros.files import write_text
 from cast_train.export.speed import cpu_in_words
 from cast_train.methods.stages import LOG, Stages
 from cast_train.methods.tables import method_of
@@ -68,8 +69,8 @@ def main() -> None:
         'warm_up_steps': WARM_UP,
         'rows': rows,
     }
-    (HERE / 'stages.json').write_text(json.dumps(document, indent=1) + '\n')
-    (HERE / 'stages.md').write_text(as_markdown(document))
+    write_text(HERE / 'stages.json', json.dumps(document, indent=1) + '\n')
+    write_text(HERE / 'stages.md', as_markdown(document))
     print(as_markdown(document))
 
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from cast_ros.files import write_text
 from cast_train.data import Batch
 from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
@@ -107,8 +108,8 @@ def main() -> None:
         'parts': parts,
         'operators': operators,
     }
-    (HERE / 'step.json').write_text(json.dumps(document, indent=1) + '\n')
-    (HERE / 'step.md').write_text(as_markdown(document))
+    write_text(HERE / 'step.json', json.dumps(document, indent=1) + '\n')
+    write_text(HERE / 'step.md', as_markdown(document))
     print(as_markdown(document))
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.gallery import WorstPicture
 from cast_ros.replay.plots import colour, figures, quality_of, seconds_of
@@ -90,8 +90,7 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
         provenance=provenance_rows(replay.document),
     )
     try:
-        with replacing(path) as file:
-            file.write(text.encode())
+        write_text(path, text)
     except OSError as error:
         raise ReplayError(f'{path}: cannot be written ({error}); free some space and start again') from error
 

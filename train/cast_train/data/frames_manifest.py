@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from cast_ros.evaluation.topics import About
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_ros.student import ClassInfo
 from cast_train.errors import DataError
 
@@ -165,8 +165,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     Raises:
         OSError: the disk is full or not writable.
     """
-    with replacing(path) as file:
-        file.write(manifest.model_dump_json(by_alias=True, indent=1).encode())
+    write_text(path, manifest.model_dump_json(by_alias=True, indent=1))
 
 
 def first_problem(error: ValidationError) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_train.engine.recipe import Plan
 
 
@@ -179,6 +179,5 @@ def _open_log(path: Path, first: int) -> TextIO:
             is_past = False
         if is_past:
             kept.append(f'{line}\n')
-    with replacing(path) as file:
-        file.write(''.join(kept).encode())
+    write_text(path, ''.join(kept))
     return path.open('a')

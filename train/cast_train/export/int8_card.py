@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_ros.student import StudentContract
 from cast_train.errors import ExportError
 from cast_train.export.card import OWN_WORDS, kept_words
@@ -38,8 +38,7 @@ def write_int8_card(
         f'{OWN_WORDS}\n\n{kept_words(card)}',
     ]
     try:
-        with replacing(card) as file:
-            file.write('\n\n'.join(sections).encode())
+        write_text(card, '\n\n'.join(sections))
     except OSError as error:
         raise ExportError(f'{card}: cannot be written ({error})') from error
     return card

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from cast_ros.files import replacing
+from cast_ros.files import replacing, write_text
 from cast_train.engine.recipe import load_document, parse
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import git_revision
@@ -300,5 +300,4 @@ def _keep_log(stage: Stage, folder: Path) -> None:
 def _write(table: TableSection, document: dict[str, Any], out: Path) -> None:
     texts = {'json': json.dumps(document, indent=1) + '\n', 'md': as_markdown(document, table.name)}
     for suffix, text in texts.items():
-        with replacing(out / f'{table.name}.{suffix}') as file:
-            file.write(text.encode())
+        write_text(out / f'{table.name}.{suffix}', text)

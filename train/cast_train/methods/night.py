@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student import StudentContract
 from cast_train.data import DATASETS, Sample, ViewRules, open_dataset
@@ -117,8 +117,7 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
     }
     passed = passes(losses, recipe.gate)
     document = _document(recipe, settings.model_dump(mode='json'), judged, pseudo, losses, passed, model, student)
-    with replacing(folder / METRICS) as file:
-        file.write(json.dumps(document, indent=1).encode())
+    write_text(folder / METRICS, json.dumps(document, indent=1))
     write_report(folder / REPORT, document, judged, start.contract)
     return Night(model, folder / REPORT, losses, passed)
 

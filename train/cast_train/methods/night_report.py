@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_ros.images import encode_jpeg
 from cast_ros.overlay import draw_overlay
 from cast_ros.student import Prediction, StudentContract
@@ -58,8 +58,7 @@ def write_report(path: Path, document: dict[str, Any], judged: Judged, contract:
         provenance=_provenance(document),
     )
     try:
-        with replacing(path) as file:
-            file.write(text.encode())
+        write_text(path, text)
     except OSError as error:
         raise TrainingError(f'{path}: cannot be written ({error}); free some space and start again') from error
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_train.export.checkpoint import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.cast import Cast, Pictures, weights_in
@@ -108,8 +108,7 @@ def _finish(
         'student': student.name,
         'student_sha256': digest_of_file(student),
     }
-    with replacing(folder / MANIFEST) as file:
-        file.write(json.dumps(document, indent=1).encode())
+    write_text(folder / MANIFEST, json.dumps(document, indent=1))
     return student
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cast_ros.files import replacing
+from cast_ros.files import write_text
 from cast_train.data import Sample
 from cast_train.errors import TrainingError
 from cast_train.export.checkpoint import git_revision
@@ -108,8 +108,7 @@ class Stages:
                 'result': work(folder),
                 'last_process_s': round(time.monotonic() - started, 1),
             }
-            with replacing(folder / DONE) as file:
-                file.write(json.dumps(document, indent=1).encode())
+            write_text(folder / DONE, json.dumps(document, indent=1))
 
 
 @contextmanager
