@@ -138,6 +138,7 @@ def test_the_shipped_tables_are_valid(project_root: Path, monkeypatch: pytest.Mo
         'cast_labels',
         'cast_remedies',
         'dusk_camvid',
+        'family',
         'joint',
         'night_streets',
         'streets_to_camvid',
