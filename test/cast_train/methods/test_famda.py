@@ -172,6 +172,9 @@ def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp
     contract = RuntimeStudent.load(student).contract
     assert contract.provenance['method'] == 'FAMDA, reconstructed'
     assert contract.provenance['target'] == 'night'
+    assert contract.provenance['data'] == (
+        'streets train day with labels, streets train night with no labels, teachers network_segments and network_depth'
+    )
     manifest = json.loads((tmp_path / 'run' / 'manifest.json').read_text())
     assert [stage['name'] for stage in manifest['stages']] == ['famda-source', 'famda-segments', 'famda-depth', 'famda']
     assert '# tiny-famda 0.0.1' in student.with_suffix('.md').read_text()

@@ -98,6 +98,12 @@ class NamedPictures(Settings):
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
     in_memory: bool = True
 
+    @property
+    def in_words(self) -> str:
+        """What is learned from, for provenance."""
+        parts = ', '.join(f'{self.dataset} {part.split} {part.domain}'.rstrip() for part in self.train)
+        return parts if self.class_map is None else f'{parts} with the classes {self.class_map}'
+
     def open(self, part: Part) -> Dataset:
         """Open one of the parts.
 
@@ -210,10 +216,17 @@ class StudentRecipe(Settings):
 
 
 class Recipe(StudentRecipe):
-    """The whole recipe of supervised training; ``method`` tells recipes of several methods apart."""
+    """The whole recipe of supervised training; ``method`` tells recipes of several methods apart.
+
+    Attributes:
+        learned_from: what provenance names, for a method that learns from more than ``data``.
+    """
+
+    added: ClassVar = ('learned_from',)
 
     method: Literal['supervised'] = 'supervised'
     data: DataSection
+    learned_from: str | None = None
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     optimizer: OptimizerSection = OptimizerSection()
 

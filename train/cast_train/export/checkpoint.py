@@ -45,11 +45,9 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
 
 def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
     """Where a student comes from: recipe, data, revision, seed, versions and steps."""
-    data = recipe.data
-    classes = '' if data.class_map is None else f' with the classes {data.class_map}'
     return {
         'recipe': recipe.name,
-        'data': ', '.join(f'{data.dataset} {part.split} {part.domain}'.rstrip() for part in data.train) + classes,
+        'data': recipe.learned_from or recipe.data.in_words,
         'seed': recipe.seed,
         'steps': state['step'],
         'git_revision': git_revision(),

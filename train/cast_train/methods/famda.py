@@ -141,7 +141,7 @@ class Famda:
             )
             target = self.unlabelled_target(segments, depth)
             sources = [self._source(stage.labelled), Source(target, stage.unlabelled)]
-            self._train(task, stage, sources, folder, recipe.strong)
+            self._train(task, stage, sources, folder, recipe.learned_from(), recipe.strong)
             return self._judged(folder)
 
         return self.stages.once('famda', inputs, work)
@@ -213,7 +213,9 @@ class Famda:
                 if not stage.unlabelled:
                     raise RecipeError(f'{recipe.name}: stages.oracle needs pictures of the target under `unlabelled`')
                 sources.append(Source(others, stage.unlabelled))
-            self._train(SupervisedTask(self._started(start), recipe.losses), stage, sources, folder, None)
+            domains = [recipe.source] if others is None else [recipe.source, recipe.target]
+            learned_from = ', '.join(domain.in_words for domain in domains)
+            self._train(SupervisedTask(self._started(start), recipe.losses), stage, sources, folder, learned_from)
             return self._judged(folder)
 
         return self.stages.once(name, inputs, work)
@@ -240,10 +242,17 @@ class Famda:
         return Source([*samples, *labelled], count, np.concatenate([chances, of_target]) / 2)
 
     def _train(
-        self, task: Task, stage: StageSection, sources: Sequence[Source], folder: Path, strong: StrongViews | None
+        self,
+        task: Task,
+        stage: StageSection,
+        sources: Sequence[Source],
+        folder: Path,
+        learned_from: str,
+        strong: StrongViews | None = None,
     ) -> None:
         note = ' and '.join(f'{len(source.samples)} pictures' for source in sources)
-        train_stage(task, stage, self.recipe.of_stage(stage), self.contract, sources, folder, strong, None, note)
+        plain = self.recipe.of_stage(stage).model_copy(update={'learned_from': learned_from})
+        train_stage(task, stage, plain, self.contract, sources, folder, strong, None, note)
 
     def _judged(self, folder: Path) -> dict[str, Any]:
         """Figures on the target, and under the source's name those on the source."""

@@ -171,6 +171,14 @@ class FamdaRecipe(MethodRecipe):
         """The plain recipe of one stage; its data are the target's."""
         return self.plain(stage, self.target)
 
+    def learned_from(self) -> str:
+        """What an adapted student has seen, for its provenance: its licences are those of all of this."""
+        every = self.target_labels_every
+        labels = 'no labels' if every is None else f'the labels of every picture in {every}'
+        teachers = [section.kind for section in (self.segments, self.depth_teacher) if section is not None]
+        told = f', teachers {" and ".join(teachers)}' if teachers else ''
+        return f'{self.source.in_words} with labels, {self.target.in_words} with {labels}{told}'
+
 
 def load_famda_recipe(path: Path, overrides: tuple[str, ...] = ()) -> FamdaRecipe:
     """Read a YAML recipe and apply ``key.sub=value`` overrides.
