@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +14,9 @@ from cast_ros.student import UNLABELLED
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.losses import LossSection
-from cast_train.methods import famda_task
 from cast_train.methods.famda_recipe import AdaptationSection
-from cast_train.methods.famda_task import OBSERVED_EVERY, FamdaTask, norms_of, split_by_task
+from cast_train.methods.famda_task import OBSERVED_EVERY, FamdaTask, split_by_task
+from cast_train.methods.target_norms import norms_of
 from cast_train.models import QueryPrediction, Student, StudentOutput
 
 CLASSES, THINGS = 4, (2, 3)
@@ -166,25 +165,27 @@ def test_only_the_student_learns_and_the_teacher_stays_in_evaluation_mode() -> N
     assert all(bool(value.isfinite()) for value in terms.values())
 
 
-def test_with_norms_of_the_target_what_is_kept_has_its_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(famda_task, 'NORM_MOMENTUM', 1.0)
+def test_with_norms_of_the_target_each_domain_is_normalised_by_itself() -> None:
     pictures = batch()
-    bright = pictures.images.float() * 0.2 + 200
-    pictures = replace(pictures, images=torch.cat([pictures.images[:2], bright[2:].to(torch.uint8)]))
-    means = {}
+    bright = (pictures.images.float() * 0.2 + 200).to(torch.uint8)
+    changed = replace(pictures, images=torch.cat([pictures.images[:2], bright[2:]]), strong=pictures.strong)
+    losses = {}
     for norms in ('both', 'target'):
-        adapting = task(norms=norms).train()
-        average = copy.deepcopy(adapting.student)
-        sum(adapting(pictures, 0).values()).backward()
-        adapting.after_step(0, average)
-        means[norms] = norms_of(average)[0].running_mean
-        if norms == 'target':
-            network = copy.deepcopy(average).train()
-            norms_of(network)[0].momentum = 1.0
-            network(pictures.images[2:])
-            measured = norms_of(network)[0].running_mean
-    assert torch.allclose(means['target'], measured, atol=1e-4)
-    assert not torch.allclose(means['both'], measured, atol=1e-2)
+        torch.manual_seed(0)
+        adapting = task(norms=norms, class_mix=False).train()
+        losses[norms] = [
+            {name: float(term) for name, term in adapting(one, 0).items() if name.startswith('source')}
+            for one in (replace(pictures, strong=pictures.images), replace(changed, strong=changed.images))
+        ]
+    assert losses['target'][0] == pytest.approx(losses['target'][1])
+    assert losses['both'][0] != pytest.approx(losses['both'][1], rel=1e-3)
+
+
+def test_a_teacher_with_norms_of_its_own_looks_at_each_batch_anew_while_learning() -> None:
+    for norms, mode, expected in (('target', True, {True}), ('target', False, {False}), ('both', True, {False})):
+        adapting = task(norms=norms).train(mode)
+        assert {norm.training for norm in norms_of(adapting.teacher)} == expected
+        assert not adapting.teacher.training
 
 
 def test_the_weight_of_the_target_grows_over_the_warm_up() -> None:

@@ -35,6 +35,7 @@ from cast_train.methods.famda_task import FamdaTask
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file, digest_of_samples
+from cast_train.methods.target_norms import measure_norms_in
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 from cast_train.teachers.cache import LabelCache
@@ -142,6 +143,8 @@ class Famda:
             target = self.unlabelled_target(segments, depth)
             sources = [self._source(stage.labelled), Source(target, stage.unlabelled)]
             self._train(task, stage, sources, folder, recipe.learned_from(), recipe.strong)
+            if recipe.adaptation.norms == 'target':
+                measure_norms_in(folder, self.domains.target.train)
             return self._judged(folder)
 
         return self.stages.once('famda', inputs, work)

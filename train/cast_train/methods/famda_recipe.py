@@ -85,8 +85,8 @@ class AdaptationSection(Settings):
         class_alignment: how far the classes' shares of the pseudo-labels are drawn to those of the source's labels
             (``methods.class_alignment``); 0 leaves them, 1 makes them equal.
         norms: whose statistics the batch norms have. ``both``: those of source and target together, for a student that
-            must know both. ``target``: while learning each domain its own, in the end the target's alone (AdaBN), for
-            domains so far apart that the mixture fits neither.
+            must know both. ``target``: while learning each domain its own, in the end those of the target's plain
+            pictures (``methods.target_norms``), for domains so far apart that the mixture fits neither.
     """
 
     added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment')

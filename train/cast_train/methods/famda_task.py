@@ -27,6 +27,7 @@ from cast_train.losses.consistency import confident_share, feature_distance, hid
 from cast_train.losses.relative_depth import relative_depth_loss
 from cast_train.methods.class_alignment import ClassAlignment
 from cast_train.methods.famda_recipe import AdaptationSection
+from cast_train.methods.target_norms import norms_of
 from cast_train.models import Student, StudentOutput, compose_semantic
 from cast_train.models.graph import best_instances
 from cast_train.teachers.majority import best_segments, majority_vote
@@ -35,8 +36,6 @@ from cast_train.teachers.majority import best_segments, majority_vote
 OBSERVED_EVERY = 50
 # Terms of the losses that teach depth; all others teach masks and classes.
 DEPTH_TERMS = ('depth', 'relative_depth')
-# Of the teacher's own norms: about the last fifty batches count.
-NORM_MOMENTUM = 0.02
 # Metres beyond the cap, as a teacher's sky, are not learned; a network cannot say much nearer than this.
 NEAREST_M = 0.1
 
@@ -84,7 +83,6 @@ class FamdaTask(Task):
         if self._own_norms:
             for norm in norms_of(self.teacher):
                 norm.train(mode)
-                norm.momentum = NORM_MOMENTUM
         if self.anchor is not None:
             self.anchor.eval()
         return self
@@ -141,21 +139,13 @@ class FamdaTask(Task):
 
     @torch.no_grad()
     def after_step(self, step: int, average: Student) -> None:
-        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), batch-norm statistics included.
-
-        With norms of its own, the teacher has measured them on the target's plain pictures, and the average, which is
-        what is kept, gets them too.
-        """
-        measured = [buffer.clone() for buffer in _statistics(self.teacher)] if self._own_norms else []
+        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), batch-norm statistics included."""
         share = 1 - min(self._settings.decay, 1 - 1 / (step + 2))
         for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
             if own.is_floating_point():
                 own.lerp_(current, share)
             else:
                 own.copy_(current)
-        for network in (self.teacher, average) if self._own_norms else ():
-            for buffer, value in zip(_statistics(network), measured, strict=True):
-                buffer.copy_(value)
 
     @torch.no_grad()
     def pseudo_targets(self, answer: StudentOutput, given: Sequence[Targets]) -> tuple[list[Targets], float]:
@@ -284,16 +274,6 @@ def class_shares(answer: StudentOutput) -> Tensor:
     """B×C×h×w, what part of each cell's mask probability is of which class."""
     composed = compose_semantic(answer.levels[-1])
     return composed / composed.sum(1, keepdim=True).clamp(min=1e-6)
-
-
-def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
-    """Its batch norms, in a fixed order."""
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-
-
-def _statistics(network: nn.Module) -> list[Tensor]:
-    buffers = [buffer for norm in norms_of(network) for buffer in (norm.running_mean, norm.running_var)]
-    return [buffer for buffer in buffers if buffer is not None]
 
 
 def with_sky(semantic: Tensor, endless: Tensor, sky_id: int) -> Tensor:
