@@ -174,7 +174,7 @@ def test_with_norms_of_the_target_each_domain_is_normalised_by_itself() -> None:
         torch.manual_seed(0)
         adapting = task(norms=norms, class_mix=False).train()
         losses[norms] = [
-            {name: float(term) for name, term in adapting(one, 0).items() if name.startswith('source')}
+            {name: term.item() for name, term in adapting(one, 0).items() if name.startswith('source')}
             for one in (replace(pictures, strong=pictures.images), replace(changed, strong=changed.images))
         ]
     assert losses['target'][0] == pytest.approx(losses['target'][1])
