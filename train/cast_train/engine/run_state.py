@@ -102,10 +102,13 @@ def _read(run: Path, resume: bool) -> tuple[dict[str, Any], str] | None:
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Top-level keys in which two recipes differ; how a run proceeds (``run``) and where the data lies may change."""
+    """Top-level keys in which two recipes differ; what decides no weight may change.
+
+    That is how a run proceeds (``run``), where the data lies, and how provenance tells of it (``learned_from``).
+    """
 
     def relevant(document: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in document.items() if key != 'run'}
+        kept = {key: value for key, value in document.items() if key not in ('run', 'learned_from')}
         if isinstance(kept.get('data'), Mapping):
             kept['data'] = {key: value for key, value in kept['data'].items() if key not in ('root', 'in_memory')}
         return kept
