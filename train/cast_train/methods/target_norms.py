@@ -17,7 +17,7 @@ from cast_train.methods.cast import weights_in
 from cast_train.teachers.network import to_batch
 
 BATCH = 8
-# Evenly spread; means and variances over so many pictures change by less than a percent with more.
+# Evenly spread over what there is.
 MOST_PICTURES = 128
 
 
