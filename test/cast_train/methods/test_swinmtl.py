@@ -12,7 +12,7 @@ import torch
 from drawn_streets import FX_PX, WIDTH, draw_streets
 
 from cast_ros.student import Student as RuntimeStudent
-from cast_train.engine.recipe import parse
+from cast_train.engine.recipe_file import parse
 from cast_train.errors import RecipeError
 from cast_train.methods.pipeline import run_swinmtl
 from cast_train.methods.stages import Stages

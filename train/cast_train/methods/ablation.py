@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cast_ros.files import replacing, write_text
-from cast_train.engine.recipe import load_document, parse
+from cast_train.engine.recipe_file import load_document, parse
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import git_revision
 from cast_train.methods.stages import LOG, Stage, StageBusyError, Stages

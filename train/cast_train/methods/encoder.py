@@ -21,16 +21,8 @@ from torch.nn import functional as F
 from cast_train.data import Augmentation, Batch, Source, ViewRules, batches, load_samples
 from cast_train.data.registry import DATASETS
 from cast_train.engine.loop import train
-from cast_train.engine.recipe import (
-    DataSection,
-    OptimizerSection,
-    Phase,
-    Plan,
-    RunSection,
-    load_document,
-    parse,
-    require_known,
-)
+from cast_train.engine.recipe import DataSection, OptimizerSection, Phase, Plan, RunSection
+from cast_train.engine.recipe_file import load_document, parse, require_known
 from cast_train.engine.task import Task
 from cast_train.models import SIZES, Student
 from cast_train.models.backbones import BACKBONES, make_backbone

@@ -9,12 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from cast_train.data import StrongViews
-from cast_train.engine.recipe import (
-    NamedPictures,
-    Recipe,
-    load_document,
-    parse,
-)
+from cast_train.engine.recipe import NamedPictures, Recipe
+from cast_train.engine.recipe_file import load_document, parse
 from cast_train.methods.method_recipe import MethodRecipe, StageSection
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight

@@ -14,7 +14,8 @@ from cast_train.data import Augmentation, StrongViews
 from cast_train.data.bag_plan import ImportSettings
 from cast_train.data.frame_selection import SelectionRules
 from cast_train.data.time_blocks import BlockRules
-from cast_train.engine.recipe import DepthSection, InputSection, Part, RunSection, StudentSection, load_document, parse
+from cast_train.engine.recipe import DepthSection, InputSection, Part, RunSection, StudentSection
+from cast_train.engine.recipe_file import load_document, parse
 from cast_train.errors import RecipeError
 from cast_train.losses import LossSection
 from cast_train.methods.famda_recipe import AdaptationSection, DomainSection, FamdaRecipe, FamdaStages, TeacherSection

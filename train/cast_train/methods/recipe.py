@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cast_train.data.splits import LabelChoice
-from cast_train.engine.recipe import NamedPictures, Recipe, load_document, parse
+from cast_train.engine.recipe import NamedPictures, Recipe
+from cast_train.engine.recipe_file import load_document, parse
 from cast_train.losses.pixel_contrast import PixelContrast
 from cast_train.methods.method_recipe import MethodRecipe, StageSection
 from cast_train.models import SIZES

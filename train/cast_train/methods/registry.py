@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cast_train.engine.recipe import Recipe, load_document, load_recipe, require_known
+from cast_train.engine.recipe import Recipe, load_recipe
+from cast_train.engine.recipe_file import load_document, require_known
 from cast_train.methods.encoder import EncoderRecipe, load_encoder_recipe
 from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
 from cast_train.methods.night_recipe import NightRecipe, load_night_recipe

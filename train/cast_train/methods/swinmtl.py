@@ -23,13 +23,8 @@ from cast_train.data.registry import common_classes
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import start_student
-from cast_train.engine.recipe import (
-    NamedPictures,
-    Recipe,
-    load_document,
-    parse,
-    require_known,
-)
+from cast_train.engine.recipe import NamedPictures, Recipe
+from cast_train.engine.recipe_file import load_document, parse, require_known
 from cast_train.engine.task import SupervisedTask, Task
 from cast_train.export.checkpoint import load_student
 from cast_train.losses import LossSection

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cast_train.engine.recipe import load_document, require_known
+from cast_train.engine.recipe_file import load_document, require_known
 from cast_train.methods import cast, famda, swinmtl
 from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
 from cast_train.methods.recipe import CastRecipe, load_cast_recipe

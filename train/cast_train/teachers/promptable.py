@@ -24,17 +24,8 @@ from cast_train.data import DATASETS, Augmentation, Sample, load_samples
 from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.ema import MovingAverage
-from cast_train.engine.recipe import (
-    DataSection,
-    InputSection,
-    OptimizerSection,
-    Part,
-    Phase,
-    RunSection,
-    load_document,
-    parse,
-    require_known,
-)
+from cast_train.engine.recipe import DataSection, InputSection, OptimizerSection, Part, Phase, RunSection
+from cast_train.engine.recipe_file import load_document, parse, require_known
 from cast_train.errors import RecipeError, TeacherError, TrainingError
 from cast_train.models.backbones import BACKBONES
 from cast_train.models.promptable import (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cast_ros.student import ClassInfo
-from cast_train.engine.recipe import parse
+from cast_train.engine.recipe_file import parse
 from cast_train.errors import TeacherError
 from cast_train.settings import Settings
 from cast_train.teachers.composite import CompositeSettings, CompositeTeacher
