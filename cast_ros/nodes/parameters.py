@@ -21,7 +21,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         'model',
         '',
-        f'Path of the student, an ONNX file with its contract. Empty: {DEFAULT_MODEL}, which comes with this package.',
+        'Path of the student, an ONNX file with its contract, or the name of one that comes with this package. '
+        f'Empty: {DEFAULT_MODEL}.',
         Changes.UNCONFIGURED,
         may_be_empty=True,
     ),

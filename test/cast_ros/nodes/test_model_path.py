@@ -17,11 +17,20 @@ def test_a_model_path_is_taken_as_it_is_and_a_home_folder_is_expanded(monkeypatc
     assert model_path('~/a.onnx') == Path('/home/robot/a.onnx')
 
 
-def test_a_missing_default_student_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_bare_name_is_a_student_of_the_package_and_none_is_its_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr('cast_ros.nodes.model_path.share_folders', lambda: [tmp_path / 'absent', tmp_path])
+    (tmp_path / 'models').mkdir()
+    for name in (DEFAULT_MODEL, 'road-medium'):
+        (tmp_path / 'models' / f'{name}.onnx').touch()
+    assert model_path('') == tmp_path / 'models' / f'{DEFAULT_MODEL}.onnx'
+    assert model_path('road-medium') == tmp_path / 'models' / 'road-medium.onnx'
+    with pytest.raises(ParameterError, match=r"no student 'road-large' in .*\(there: road-medium, streets-small\)"):
+        model_path('road-large')
+
+
+def test_a_package_without_students_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr('cast_ros.nodes.model_path.share_folders', lambda: [tmp_path])
-    with pytest.raises(ParameterError, match=r"default student is not installed .*: set 'model' to the path"):
+    with pytest.raises(ParameterError, match=r"is '', and there is no student 'streets-small' .*\(there: none\): set"):
         model_path('')
-    student = tmp_path / 'models' / DEFAULT_MODEL
-    student.parent.mkdir()
-    student.touch()
-    assert model_path('') == student
