@@ -23,11 +23,11 @@ from cast_ros.metrics import SemanticMetrics
 from cast_train.data.augment import make_targets, make_view
 from cast_train.export.checkpoint import git_revision, load_student
 from cast_train.methods.ablation import load_table
-from cast_train.methods.cast import weights_in
 from cast_train.methods.famda import Domains, Famda
 from cast_train.methods.famda_recipe import load_famda_recipe
 from cast_train.methods.famda_task import FamdaTask
 from cast_train.methods.stages import Stages
+from cast_train.methods.trained import weights_in
 
 HERE = Path(__file__).parent
 TABLE = HERE.parent / 'accuracy' / 'night_streets.yaml'

@@ -10,40 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, Qos
+from rosbags.interfaces import Connection, ConnectionExtRosbag2
 
 from cast_ros.bags.errors import BagError
+from cast_ros.bags.salvaged_part import PartTopic, StoragePart
 from cast_ros.bags.storage import storage_files
 
 # rosbag2 can compress each message; serialized ones never begin like this.
 _ZSTD_START = b'\x28\xb5\x2f\xfd'
-
-
-class PartTopic(NamedTuple):
-    """A topic as one storage file declares it; hashable fields alone."""
-
-    name: str
-    msgtype: str
-    definition: MessageDefinition
-    digest: str
-    qos: tuple[Qos, ...]
-
-
-class StoragePart(Protocol):
-    """One storage file, read from its beginning to where it stops making sense."""
-
-    @property
-    def problem(self) -> str:
-        """What ended or marred the last `messages()`; empty if nothing did."""
-
-    @property
-    def topics(self) -> Collection[PartTopic]:
-        """Every topic that the last `messages()` came across."""
-
-    def messages(self) -> Iterator[tuple[PartTopic, int, bytes]]:
-        """Topic, nanoseconds of recording and bytes, in the order of the file; never raises for damage."""
 
 
 @dataclass(frozen=True)

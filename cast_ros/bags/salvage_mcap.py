@@ -24,7 +24,7 @@ from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
 
-from cast_ros.bags.salvage import PartTopic
+from cast_ros.bags.salvaged_part import PartTopic
 from cast_ros.bags.storage import CHUNK_HEAD, MCAP_MAGIC, RECORD_PREFIX
 
 MAX_PARTIAL_BYTES = 1 << 28

@@ -12,7 +12,8 @@ from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 
 from cast_ros.student import Student
 from cast_train.methods import tasks
-from cast_train.methods.cast import STAGES, Cast, Pictures
+from cast_train.methods.cast import STAGES, Cast
+from cast_train.methods.cast_training import Pictures
 from cast_train.methods.pipeline import run_cast
 from cast_train.methods.stages import Stages, digest_of_samples
 

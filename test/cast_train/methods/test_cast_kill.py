@@ -14,7 +14,7 @@ from killed_runs import run_with_kills
 from tiny_cast import cast_document, draw_scenes, pretrain
 
 from cast_train.engine.checkpoint import load_checkpoint
-from cast_train.methods.cast import weights_in
+from cast_train.methods.trained import weights_in
 
 KILLS = 10
 CLOCK = ('train_seconds', 'checkpoint_sha256')  # a checkpoint says when it was written

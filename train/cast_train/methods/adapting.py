@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from cast_train.data import Sample, StrongViews
+from cast_train.data import Sample
 from cast_train.engine.checkpoint import LAST
 from cast_train.engine.fitting import take_over
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
+from cast_train.methods.cast_training import CAST_STRONG, CastTraining
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.recipe import CompositeSection, GroundedSection, NetworkSection
 from cast_train.methods.stages import digest_of_file
@@ -19,9 +20,6 @@ from cast_train.teachers import Teacher
 from cast_train.teachers.composite import CompositeTeacher
 from cast_train.teachers.network import NetworkTeacher
 from cast_train.teachers.promptable import open_promptable
-
-if TYPE_CHECKING:
-    from cast_train.methods.cast import Cast
 
 
 class SizedTeacher(Teacher, Protocol):
@@ -52,42 +50,42 @@ class AdaptableNetwork:
 
     section: NetworkSection | CompositeSection
 
-    def __init__(self, cast: Cast) -> None:
-        section = cast.recipe.teacher
+    def __init__(self, training: CastTraining) -> None:
+        section = training.recipe.teacher
         assert isinstance(section, (NetworkSection, CompositeSection))
-        self._cast, self.section = cast, section
+        self._training, self.section = training, section
 
     def inputs(self) -> dict[str, Any]:
         """See ``AdaptableTeacher``."""
-        recipe = self._cast.recipe
+        recipe = self._training.recipe
         settings = self.section.model_dump(mode='json', exclude={'adapt', 'initial', 'masks'})
         return {
             'teacher': settings,
             'initial': digest_of_file(self.section.initial),
             'input': recipe.input.model_dump(mode='json'),
             'depth': recipe.depth.model_dump(mode='json'),
-            'data': self._cast.pictures.digest,
+            'data': self._training.pictures.digest,
         }
 
     def adapt(
         self, stage: StageSection | None, labelled: Sequence[Sample], others: Sequence[Sample], folder: Path
     ) -> None:
         """See ``AdaptableTeacher``."""
-        cast = self._cast
+        training = self._training
         if stage is None:
-            raise RecipeError(f'{cast.recipe.name}: a {self.section.kind} teacher needs its sections under stages')
-        network = cast.fresh(self.section.size)
+            raise RecipeError(f'{training.recipe.name}: a {self.section.kind} teacher needs its sections under stages')
+        network = training.fresh(self.section.size)
         take_over(network, self.section.initial)
-        cast.run(cast.task(network, stage), stage, self.section.size, labelled, others, folder, CAST_STRONG)
+        training.run(training.task(network, stage), stage, self.section.size, labelled, others, folder, CAST_STRONG)
 
     def open(self, folder: Path | None) -> SizedTeacher:
         """See ``AdaptableTeacher``."""
-        return NetworkTeacher(self._network(folder), self._cast.contract)
+        return NetworkTeacher(self._network(folder), self._training.contract)
 
     def _network(self, folder: Path | None) -> Any:
         if folder is not None:
             return load_student(folder / LAST)[0].network
-        network = self._cast.fresh(self.section.size)
+        network = self._training.fresh(self.section.size)
         take_over(network, self.section.initial)
         return network
 
@@ -104,23 +102,23 @@ class AdaptableComposite(AdaptableNetwork):
     def open(self, folder: Path | None) -> SizedTeacher:
         """See ``AdaptableTeacher``."""
         masks, masks_input = open_promptable(self.section.masks)
-        return CompositeTeacher(self._network(folder), self._cast.contract, masks, masks_input)
+        return CompositeTeacher(self._network(folder), self._training.contract, masks, masks_input)
 
 
 class AdaptableGroundedSam2:
     """Grounding DINO, whose language model stays frozen, and SAM 2, of which at most the mask decoder learns."""
 
-    def __init__(self, cast: Cast) -> None:
-        section = cast.recipe.teacher
+    def __init__(self, training: CastTraining) -> None:
+        section = training.recipe.teacher
         assert isinstance(section, GroundedSection)
-        self._cast, self._section = cast, section
+        self._training, self._section = training, section
 
     def inputs(self) -> dict[str, Any]:
         """See ``AdaptableTeacher``."""
         return {
             'teacher': self._section.model_dump(mode='json', exclude={'adapt'}),
             'pretrained': self.open(None).fingerprint,
-            'data': self._cast.pictures.digest,
+            'data': self._training.pictures.digest,
         }
 
     def adapt(
@@ -132,7 +130,7 @@ class AdaptableGroundedSam2:
         samples = [*labelled, *others]
         detector = adaptation.DetectorAdaptation(**self._section.detector)
         teacher = self._settings(None)
-        adaptation.adapt_detector(teacher, self._cast.pictures.classes, samples, detector, folder / 'detector')
+        adaptation.adapt_detector(teacher, self._training.pictures.classes, samples, detector, folder / 'detector')
         if self._section.mask_decoder is not None:
             decoder = adaptation.MaskDecoderAdaptation(**self._section.mask_decoder)
             adaptation.adapt_mask_decoder(teacher, samples, decoder, folder / 'segmenter')
@@ -141,7 +139,7 @@ class AdaptableGroundedSam2:
         """See ``AdaptableTeacher``."""
         from cast_train.teachers.grounded_sam2 import GroundedSam2
 
-        return GroundedSam2(self._settings(folder), self._cast.pictures.classes)
+        return GroundedSam2(self._settings(folder), self._training.pictures.classes)
 
     def _settings(self, folder: Path | None) -> Any:
         from cast_train.teachers.grounded_sam2 import GroundedSam2Settings
@@ -152,10 +150,7 @@ class AdaptableGroundedSam2:
         return GroundedSam2Settings(**{**self._section.settings, **adapted})
 
 
-# The published code's strong view changes colours and blurs always.
-CAST_STRONG = StrongViews(jitter=1.0, blur=1.0)
-
-TEACHERS: dict[str, Callable[[Any], AdaptableTeacher]] = {
+TEACHERS: dict[str, Callable[[CastTraining], AdaptableTeacher]] = {
     'network': AdaptableNetwork,
     'composite': AdaptableComposite,
     'grounded_sam2': AdaptableGroundedSam2,

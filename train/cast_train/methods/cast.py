@@ -12,29 +12,24 @@ in the store (``methods.stages``). In the paper's order (J is the unified object
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from cast_train.data import Sample, Source, StrongViews, read_samples, split_labels, subset_of
-from cast_train.data.registry import common_classes
-from cast_train.engine.checkpoint import BEST, LAST
-from cast_train.engine.contract import build_contract
+from cast_train.data import Sample, StrongViews
+from cast_train.engine.checkpoint import LAST
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import take_over
-from cast_train.engine.recipe import Recipe
 from cast_train.engine.task import Task
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
-from cast_train.methods.adapting import CAST_STRONG, TEACHERS
+from cast_train.methods.adapting import TEACHERS
+from cast_train.methods.cast_training import CAST_STRONG, CastTraining, Pictures
 from cast_train.methods.method_recipe import StageSection
-from cast_train.methods.recipe import CastData, CastRecipe
-from cast_train.methods.stage_training import train_stage
-from cast_train.methods.stages import LOG, Stage, Stages, digest_of, digest_of_file, digest_of_samples
-from cast_train.methods.tasks import CastTask, GuidedTask
+from cast_train.methods.recipe import CastRecipe
+from cast_train.methods.stages import Stage, Stages, digest_of_file
+from cast_train.methods.tasks import GuidedTask
+from cast_train.methods.trained import millions, seconds_in, weights_in
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 from cast_train.teachers.labelling import LabelRun, PseudoSamples
@@ -43,27 +38,6 @@ from cast_train.teachers.teacher import TeacherAsStudent
 PRETRAINED = 'teacher-pretrained'
 PRETRAINING_SEED = 0
 GUIDED_STRONG = StrongViews()
-
-
-class Pictures:
-    """The pictures that a recipe names, read once.
-
-    Raises:
-        DataError: the data set is not as expected.
-    """
-
-    def __init__(self, data: CastData) -> None:
-        opened = [data.open(part) for part in data.train]
-        judged = [data.open(part) for part in data.validation]
-        self.train = read_samples(opened, data.in_memory)
-        self.validation = read_samples(judged, data.in_memory)
-        self.names = [name for dataset in opened for name in dataset.names]
-        self.classes = common_classes([dataset.classes for dataset in (*opened, *judged)])
-        self.scenes = [scene for dataset in opened for scene in dataset.scenes]
-        self.digest = digest_of_samples([*self.train, *self.validation])
-        if data.class_map is not None:
-            # Two maps may give the same numbers to classes of other names, or of which others are things.
-            self.digest = digest_of({'samples': self.digest, 'class_map': data.class_map})
 
 
 class Cast:
@@ -77,10 +51,10 @@ class Cast:
 
     def __init__(self, recipe: CastRecipe, stages: Stages, pictures: Pictures) -> None:
         self.recipe, self.stages, self.pictures = recipe, stages, pictures
-        self.split = split_labels(pictures.names, pictures.scenes, recipe.data.labels, recipe.data.dataset)
+        self.training = CastTraining(recipe, pictures)
+        self.split, self.contract = self.training.split, self.training.contract
         self.every_label = sorted((*self.split.labelled, *self.split.held_out))
-        self.contract = build_contract(self._plain(recipe.stages.distillation, recipe.student.size), pictures.classes)
-        self.teacher = TEACHERS[recipe.teacher.kind](self)
+        self.teacher = TEACHERS[recipe.teacher.kind](self.training)
 
     # Stage 1: the teacher.
 
@@ -127,8 +101,8 @@ class Cast:
 
         def work(folder: Path) -> dict[str, Any]:
             everything = self._pseudo_samples(pseudo, range(len(self.pictures.train)))
-            task = self.task(self.fresh(self.recipe.student.size, PRETRAINING_SEED), stage)
-            self.run(task, stage, self.recipe.student.size, everything, [], folder, CAST_STRONG)
+            task = self.training.task(self.training.fresh(self.recipe.student.size, PRETRAINING_SEED), stage)
+            self.training.run(task, stage, self.recipe.student.size, everything, [], folder, CAST_STRONG)
             return self._judged_student(folder)
 
         return self.stages.once('student-pretrained', inputs, work)
@@ -161,14 +135,11 @@ class Cast:
             guide = load_student(teacher.folder / LAST)[0].network
             return GuidedTask(student, guide, self.recipe.losses, settings)
 
-        others = self._samples(self.split.unlabelled)
+        others = self.training.samples(self.split.unlabelled)
         inputs = {'guide': teacher.digest, 'guided': settings.model_dump(mode='json')}
         return self._student('guided-distillation', settings.stage, self.every_label, None, None, make, others, inputs)
 
     # How a stage is done.
-
-    def _plain(self, stage: StageSection, size: str) -> Recipe:
-        return self.recipe.of_stage(stage, size)
 
     def _adapted(self, name: str, stage: StageSection | None, pseudo: Stage | None) -> Stage:
         """Adapt the pretrained teacher; ``pseudo`` holds labels for the pictures without."""
@@ -179,9 +150,8 @@ class Cast:
         }
 
         def work(folder: Path) -> dict[str, Any]:
-            self.teacher.adapt(
-                stage, self._samples(self.every_label), self._pseudo_samples(pseudo, self.split.unlabelled), folder
-            )
+            labelled = self.training.samples(self.every_label)
+            self.teacher.adapt(stage, labelled, self._pseudo_samples(pseudo, self.split.unlabelled), folder)
             return {**self._judged_teacher(folder), 'train_seconds': seconds_in(folder)}
 
         return self.stages.once(name, inputs, work)
@@ -210,14 +180,15 @@ class Cast:
         }
 
         def work(folder: Path) -> dict[str, Any]:
-            student = self.fresh(size)
+            student = self.training.fresh(size)
             if start is not None:
                 take_over(student, weights_in(start.folder))
             elif initial is not None:
                 take_over(student, initial)
-            task = self.task(student, stage) if make is None else make(student)
+            task = self.training.task(student, stage) if make is None else make(student)
             extra = self._pseudo_samples(pseudo, hidden) if others is None else others
-            self.run(task, stage, size, self._samples(labelled), extra, folder, GUIDED_STRONG if make else CAST_STRONG)
+            strong = GUIDED_STRONG if make else CAST_STRONG
+            self.training.run(task, stage, size, self.training.samples(labelled), extra, folder, strong)
             return self._judged_student(folder)
 
         return self.stages.once(name, inputs, work)
@@ -257,83 +228,19 @@ class Cast:
             'labelled': list(labelled),
         }
 
-    def _samples(self, indices: Sequence[int]) -> Sequence[Sample]:
-        return subset_of(self.pictures.train, indices)
-
     def _pseudo_samples(self, pseudo: Stage | None, indices: Sequence[int]) -> Sequence[Sample]:
         """Pictures as a teacher labels them."""
         if pseudo is None:
             return []
         fingerprint, settings = pseudo.result['fingerprint'], self.recipe.pseudo_labels
-        found = PseudoSamples(self._samples(indices), pseudo.folder, fingerprint, settings)
+        found = PseudoSamples(self.training.samples(indices), pseudo.folder, fingerprint, settings)
         return list(found) if self.recipe.data.in_memory else found
-
-    def fresh(self, size: str, seed: int | None = None) -> Student:
-        """A network with the first weights that a seed gives, the recipe's unless another is named."""
-        torch.manual_seed(self.recipe.seed if seed is None else seed)
-        section = self.recipe.student
-        own = size == section.size
-        weights = section.backbone_weights if own else None
-        return Student(
-            section.architecture if own else size, len(self.pictures.classes), self.contract.thing_ids, weights
-        )
-
-    def task(self, network: Student, stage: StageSection) -> CastTask:
-        """The unified objective with the weights of a stage."""
-        contrast = self.recipe.contrast if stage.contrast else None
-        return CastTask(network, self.recipe.losses, stage.semi, contrast, stage.steps)
-
-    def run(
-        self,
-        task: Task,
-        stage: StageSection,
-        size: str,
-        labelled: Sequence[Sample],
-        others: Sequence[Sample],
-        folder: Path,
-        strong: StrongViews,
-    ) -> None:
-        """Train in a folder, going on with what is there; without other pictures all of a batch is labelled."""
-        mixed = stage.unlabelled > 0 and bool(others)
-        sources = [Source(labelled, stage.labelled if mixed else stage.labelled + stage.unlabelled)]
-        if mixed:
-            sources.append(Source(others, stage.unlabelled))
-        views = strong if stage.contrast or isinstance(task, GuidedTask) else None
-
-        def judge(student: Student) -> dict[str, float]:
-            held_out = self._samples(self.split.held_out)
-            return headline(evaluate(TorchStudent(student, self.contract), held_out))
-
-        note = f'{len(labelled)} labelled and {len(others)} other pictures'
-        train_stage(task, stage, self._plain(stage, size), self.contract, sources, folder, views, judge, note)
 
 
 def _asked_for(section: Any, name: str) -> Any:
     if section is None:
         raise RecipeError(f'the recipe has no stages.{name}; add that section to run this baseline')
     return section
-
-
-def weights_in(folder: Path) -> Path:
-    """The checkpoint that a finished run stands for: the best one if it stopped early."""
-    best = folder / BEST
-    return best if best.is_file() else folder / LAST
-
-
-def millions(network: torch.nn.Module) -> float:
-    """Millions of parameters."""
-    return sum(parameter.numel() for parameter in network.parameters()) / 1e6
-
-
-def seconds_in(folder: Path) -> float:
-    """Seconds that the steps in a run's log took; steps that a kill made it repeat count once."""
-    spent: dict[int, float] = {}
-    log = folder / LOG
-    for line in log.read_text().splitlines() if log.is_file() else []:
-        record = json.loads(line)
-        if 'seconds' in record:
-            spent[record['step']] = record['seconds']
-    return round(sum(spent.values()), 1)
 
 
 STAGES: dict[str, Callable[[Cast], Stage]] = {

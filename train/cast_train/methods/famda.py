@@ -29,13 +29,13 @@ from cast_train.engine.fitting import start_student
 from cast_train.engine.task import SupervisedTask, Task
 from cast_train.errors import RecipeError
 from cast_train.export.checkpoint import load_student
-from cast_train.methods.cast import millions, seconds_in, weights_in
 from cast_train.methods.famda_recipe import DomainSection, FamdaRecipe, TeacherSection
 from cast_train.methods.famda_task import FamdaTask
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file, digest_of_samples
 from cast_train.methods.target_norms import measure_norms_in
+from cast_train.methods.trained import millions, seconds_in, weights_in
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 from cast_train.teachers.cache import LabelCache

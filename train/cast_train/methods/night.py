@@ -26,13 +26,13 @@ from cast_train.errors import DataError, TrainingError
 from cast_train.export.checkpoint import git_revision, load_student
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.run import export_run
-from cast_train.methods.cast import weights_in
 from cast_train.methods.famda import Domains, Famda
 from cast_train.methods.famda_task import FamdaTask
 from cast_train.methods.night_judging import Judgement, PseudoLabelFigures, judge, judge_pseudo_labels
 from cast_train.methods.night_recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
 from cast_train.methods.night_report import write_report
 from cast_train.methods.stages import Stage, Stages, digest_of_file
+from cast_train.methods.trained import weights_in
 
 METRICS, REPORT, START = 'metrics.json', 'report.html', 'start.pt'
 # The figures that the gate looks at, and tables show first.

@@ -11,12 +11,14 @@ from typing import Any
 from cast_ros.files import write_text
 from cast_train.export.checkpoint import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.cast import Cast, Pictures, weights_in
+from cast_train.methods.cast import Cast
+from cast_train.methods.cast_training import Pictures
 from cast_train.methods.famda import Domains, Famda
 from cast_train.methods.famda_recipe import FamdaRecipe
 from cast_train.methods.recipe import CastRecipe
 from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file
 from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, SwinMtlRecipe
+from cast_train.methods.trained import weights_in
 
 MANIFEST = 'manifest.json'
 

@@ -30,10 +30,10 @@ from cast_train.export.checkpoint import load_student
 from cast_train.losses import LossSection
 from cast_train.losses.adversarial import AdversarialSection
 from cast_train.methods.adversarial_task import AdversarialTask
-from cast_train.methods.cast import millions, seconds_in, weights_in
 from cast_train.methods.method_recipe import MethodRecipe, StageSection
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
+from cast_train.methods.trained import millions, seconds_in, weights_in
 from cast_train.models import SIZES
 from cast_train.models.graph import TorchStudent
 

@@ -13,7 +13,7 @@ from cast_ros.student import InputGeometry, InputSpec
 from cast_train.data import Sample
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.export.checkpoint import load_student
-from cast_train.methods.cast import weights_in
+from cast_train.methods.trained import weights_in
 from cast_train.teachers.network import to_batch
 
 BATCH = 8
