@@ -174,7 +174,7 @@ def session_options(threads: int) -> SessionOptions:
     options.inter_op_num_threads = 1
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
-    # Where others compute, threads that spin take half as long again and more (benchmarks/runtime/options.md); robots are busy.
+    # Spinning threads cost half as much again where others compute (benchmarks/runtime/options.md); robots are busy.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     return options
 
