@@ -83,6 +83,26 @@ def test_an_unsure_instance_is_no_pseudo_label() -> None:
     assert 2 not in found.labels.tolist()
 
 
+def test_pixels_of_which_the_teacher_is_not_sure_teach_nothing_if_so_wished() -> None:
+    unsure = answer()
+    unsure.levels[0].mask_logits[0, 0, :, :4] = unsure.levels[0].mask_logits[0, 1, :, :4] = 1.0
+    (learned,), quality = task(refinement=None).pseudo_targets(unsure, [given()])
+    (found,), same = task(refinement=None, unsure='ignore').pseudo_targets(unsure, [given()])
+    assert learned.unknown is None
+    assert learned.semantic is not None
+    assert not (learned.semantic == UNLABELLED).any()
+    assert found.semantic is not None
+    assert found.masks is not None
+    assert found.unknown is not None
+    assert found.unknown[:, :12].all()  # as likely class 0 as class 1
+    assert not found.unknown[:, 48:].any()
+    assert not found.unknown[26:38, 26:38].any()  # an instance is sure, or it is none
+    assert torch.equal(found.unknown, found.semantic == UNLABELLED)
+    assert torch.equal(found.semantic[:, 48:], learned.semantic[:, 48:])
+    assert not found.masks[:, found.unknown].any()
+    assert same == quality < 1
+
+
 def test_a_segment_corrects_map_and_instance() -> None:
     segment = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
     segment[0, 22:42, 22:42] = True
