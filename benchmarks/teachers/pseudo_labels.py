@@ -25,8 +25,8 @@ from cast_train.export.checkpoint import git_revision, load_student
 from cast_train.methods.ablation import load_table
 from cast_train.methods.famda import Domains, Famda
 from cast_train.methods.famda_recipe import load_famda_recipe
-from cast_train.methods.famda_task import FamdaTask
 from cast_train.methods.stages import Stages
+from cast_train.methods.target_labels import TargetLabels
 from cast_train.methods.trained import weights_in
 
 HERE = Path(__file__).parent
@@ -73,27 +73,20 @@ def main() -> None:
 
 @torch.no_grad()
 def judged(famda: Famda, checkpoint: Path) -> dict[str, float | None]:
-    """IoU of the class maps that a step of the adaptation would learn from, before anything is pasted into them."""
+    """IoU of the class maps that a step learns from, before their classes are aligned and anything is pasted."""
     recipe, contract = famda.recipe, famda.contract
-    task = FamdaTask(
-        load_student(checkpoint)[0].network,
-        recipe.losses,
-        recipe.adaptation,
-        famda.protected,
-        recipe.relative_depth,
-        recipe.depth.cap_m,
-        famda.sky_id,
-    ).train()
+    teacher = load_student(checkpoint)[0].network.eval()
+    cap_m = recipe.depth.cap_m
+    labels = TargetLabels(teacher, recipe.adaptation, famda.protected, cap_m, famda.sky_id, None)
     scores = SemanticMetrics([entry.name for entry in contract.classes])
     given = famda.unlabelled_target(famda.segments(), famda.depth())
     size = recipe.stages.adaptation.height, recipe.stages.adaptation.width
     for true, sample in zip(famda.domains.target.train, given, strict=True):
         view, truth = (
-            make_view(one, *size, recipe.depth.focal_reference_px, recipe.depth.cap_m, None, [0])
-            for one in (sample, true)
+            make_view(one, *size, recipe.depth.focal_reference_px, cap_m, None, [0]) for one in (sample, true)
         )
         target = make_targets(view, contract.thing_ids)
-        (found,), _ = task.pseudo_targets(task.teacher(view.image[None]), [target])
+        (found,), _ = labels.of(teacher(view.image[None]), [target])
         assert found.semantic is not None
         assert truth.semantic is not None
         scores.update(found.semantic.numpy().astype(np.uint8), truth.semantic.numpy())

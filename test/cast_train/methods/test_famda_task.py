@@ -62,7 +62,7 @@ def batch(labelled: int = 2, others: int = 2) -> Batch:
 
 
 def test_pseudo_labels_are_the_teachers_map_instances_and_depth() -> None:
-    (found,), sure = task().pseudo_targets(answer(), [given()])
+    (found,), sure = task().labels.of(answer(), [given()])
     assert found.semantic is not None
     assert found.masks is not None
     assert found.labels is not None
@@ -78,7 +78,7 @@ def test_pseudo_labels_are_the_teachers_map_instances_and_depth() -> None:
 
 
 def test_an_unsure_instance_is_no_pseudo_label() -> None:
-    (found,), _ = task(instance_quality=0.7).pseudo_targets(answer(quality=0.4), [given()])
+    (found,), _ = task(instance_quality=0.7).labels.of(answer(quality=0.4), [given()])
     assert found.labels is not None
     assert 2 not in found.labels.tolist()
 
@@ -86,8 +86,8 @@ def test_an_unsure_instance_is_no_pseudo_label() -> None:
 def test_pixels_of_which_the_teacher_is_not_sure_teach_nothing_if_so_wished() -> None:
     unsure = answer()
     unsure.levels[0].mask_logits[0, 0, :, :4] = unsure.levels[0].mask_logits[0, 1, :, :4] = 1.0
-    (learned,), quality = task(refinement=None).pseudo_targets(unsure, [given()])
-    (found,), same = task(refinement=None, unsure='ignore').pseudo_targets(unsure, [given()])
+    (learned,), quality = task(refinement=None).labels.of(unsure, [given()])
+    (found,), same = task(refinement=None, unsure='ignore').labels.of(unsure, [given()])
     assert learned.unknown is None
     assert learned.semantic is not None
     assert not (learned.semantic == UNLABELLED).any()
@@ -107,10 +107,10 @@ def test_a_segment_corrects_map_and_instance() -> None:
     segment = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
     segment[0, 22:42, 22:42] = True
     refinement = {'least_share': 0.5, 'instance_iou': 0.4}
-    (found,), _ = task(refinement=refinement).pseudo_targets(answer(), [given(segments=segment)])
+    (found,), _ = task(refinement=refinement).labels.of(answer(), [given(segments=segment)])
     assert found.masks is not None
     assert torch.equal(found.masks[0], segment[0])
-    (kept,), _ = task(refinement=None).pseudo_targets(answer(), [given(segments=segment)])
+    (kept,), _ = task(refinement=None).labels.of(answer(), [given(segments=segment)])
     assert kept.masks is not None
     assert not torch.equal(kept.masks[0], segment[0])
 
@@ -131,7 +131,7 @@ def test_where_a_depth_teacher_sees_no_end_is_sky_and_nowhere_else() -> None:
     endless[:, 48:] = True
     student = Student('nano', CLASSES, THINGS)
     adapting = FamdaTask(student, LossSection(), AdaptationSection(), (), 1.0, 80.0, sky_id=0)
-    (found,), _ = adapting.pseudo_targets(answer(), [given(endless=endless)])
+    (found,), _ = adapting.labels.of(answer(), [given(endless=endless)])
     assert found.semantic is not None
     assert found.masks is not None
     assert found.labels is not None
@@ -139,14 +139,14 @@ def test_where_a_depth_teacher_sees_no_end_is_sky_and_nowhere_else() -> None:
     assert set(found.semantic[:20, :40].flatten().tolist()) == {UNLABELLED}
     assert found.semantic[-1, 0] == 1
     assert torch.equal(found.masks[found.labels.tolist().index(0)], endless)
-    (without,), _ = adapting.pseudo_targets(answer(), [given()])
+    (without,), _ = adapting.labels.of(answer(), [given()])
     assert without.semantic is not None
     assert without.semantic[0, 0] == 0
 
 
 def test_depth_of_a_teacher_comes_before_the_average_s_own() -> None:
     metric, relative = torch.full((HEIGHT, WIDTH), 33.0), torch.rand(HEIGHT, WIDTH)
-    (with_depth, with_disparity), _ = task().pseudo_targets(
+    (with_depth, with_disparity), _ = task().labels.of(
         StudentOutput(
             [QueryPrediction(*(part.repeat(2, *[1] * (part.ndim - 1)) for part in answer().levels[0]))],
             torch.zeros(2, 2, 8, 8),

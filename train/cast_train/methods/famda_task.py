@@ -15,29 +15,24 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from cast_ros.student import UNLABELLED
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
-from cast_train.data.classmix import SMALLEST_PX, Side, class_mix
+from cast_train.data.classmix import Side, class_mix
 from cast_train.engine.task import Task
 from cast_train.losses import LossSection, supervised_losses
-from cast_train.losses.consistency import confident_share, feature_distance, hide_patches
+from cast_train.losses.consistency import feature_distance, hide_patches
 from cast_train.losses.relative_depth import relative_depth_loss
 from cast_train.methods.class_alignment import ClassAlignment
 from cast_train.methods.famda_recipe import AdaptationSection
+from cast_train.methods.target_labels import TargetLabels, class_shares
 from cast_train.methods.target_norms import norms_of
-from cast_train.models import Student, StudentOutput, compose_semantic
-from cast_train.models.graph import best_instances
-from cast_train.teachers.majority import best_segments, majority_vote
+from cast_train.models import Student, StudentOutput
 
 # Steps between looks at the gradients of the two tasks; one costs a third of a step.
 OBSERVED_EVERY = 50
 # Terms of the losses that teach depth; all others teach masks and classes.
 DEPTH_TERMS = ('depth', 'relative_depth')
-# Metres beyond the cap, as a teacher's sky, are not learned; a network cannot say much nearer than this.
-NEAREST_M = 0.1
 
 
 class FamdaTask(Task):
@@ -72,8 +67,8 @@ class FamdaTask(Task):
         self.anchor: nn.Module | None = None
         if settings.feature_distance > 0:
             self.anchor = copy.deepcopy(student.backbone).eval().requires_grad_(False)
-        self._losses, self._settings, self._protected = losses, settings, protected
-        self._relative_depth, self._cap_m, self._sky_id = relative_depth, cap_m, sky_id
+        self.labels = TargetLabels(student, settings, protected, cap_m, sky_id, self.alignment)
+        self._losses, self._settings, self._relative_depth = losses, settings, relative_depth
         self._observed: dict[str, float] = {}
 
     def train(self, mode: bool = True) -> FamdaTask:
@@ -95,7 +90,7 @@ class FamdaTask(Task):
             answer = self.teacher(batch.images[labelled:])
             if self.alignment is not None:
                 self.alignment.look(class_shares(answer), batch.targets[:labelled])
-        pseudo, quality = self.pseudo_targets(answer, batch.targets[labelled:])
+        pseudo, quality = self.labels.of(answer, batch.targets[labelled:])
         mixed = self._mixed(batch, pseudo, quality)
         if all(target.masks is None for target in batch.targets[:labelled]):
             # What no label teaches, guesses must not: alone, they outweigh the labels ten to one.
@@ -147,89 +142,6 @@ class FamdaTask(Task):
             else:
                 own.copy_(current)
 
-    @torch.no_grad()
-    def pseudo_targets(self, answer: StudentOutput, given: Sequence[Targets]) -> tuple[list[Targets], float]:
-        """What the target's pictures are taken to show, and the share of their pixels that the teacher is sure of.
-
-        Args:
-            answer: of the teacher, for B pictures.
-            given: their class-agnostic masks and depth, as far as teachers gave any.
-        """
-        final = answer.levels[-1]
-        height, width = 4 * final.mask_logits.shape[-2], 4 * final.mask_logits.shape[-1]
-        shares = class_shares(answer)
-        likely = compose_semantic(final) if self.alignment is None else self.alignment(shares)
-        full = F.interpolate(likely, size=(height, width), mode='bilinear', align_corners=False).argmax(1)
-        depth_m = F.interpolate(answer.log_depth[:, None].float().exp(), size=(height, width), mode='bilinear')[:, 0]
-        doubtful: Tensor | None = None
-        if self._settings.unsure == 'ignore':
-            best = shares.amax(1, keepdim=True)
-            sharp = F.interpolate(best, size=(height, width), mode='bilinear', align_corners=False)[:, 0]
-            doubtful = sharp < self._settings.confidence
-        found = []
-        for row, target in enumerate(given):
-            semantic = full[row]
-            masks, labels = self._instances(final.class_logits[row], final.mask_logits[row], (height, width))
-            refinement = self._settings.refinement
-            if refinement is not None and target.segments is not None:
-                semantic = majority_vote(
-                    semantic, target.segments, self.student.classes, refinement.least_share, self._protected
-                )
-                masks = best_segments(masks, target.segments, refinement.instance_iou)
-            if self._sky_id is not None and target.endless is not None:
-                semantic = with_sky(semantic, target.endless, self._sky_id)
-            if doubtful is not None:
-                semantic = torch.where(doubtful[row], UNLABELLED, semantic)
-            found.append(self._put_together(semantic, masks, labels, target, self._own_depth(depth_m[row], target)))
-        return found, float(confident_share(shares, self._settings.confidence))
-
-    def _instances(self, class_logits: Tensor, mask_logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """N×H×W masks and labels of the sure instances of a picture, the better one owning contested pixels."""
-        things = torch.tensor(self.student.thing_ids, dtype=torch.int64, device=class_logits.device)
-        _, labels, queries = best_instances(class_logits.float(), mask_logits.float(), things)
-        chances = class_logits.float().softmax(-1)[queries, labels]
-        soft = mask_logits[queries].float().sigmoid()
-        inside = soft > 0.5
-        quality = (soft * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
-        sure = (chances >= self._settings.instance_score) & (quality >= self._settings.instance_quality)
-        full = F.interpolate(soft[sure][:, None], size=size, mode='bilinear', align_corners=False)[:, 0] > 0.5
-        taken = torch.zeros(size, dtype=torch.bool, device=full.device)
-        masks, kept = [], []
-        for row, mask in enumerate(full):
-            own = mask & ~taken
-            if int(own.sum()) >= max(SMALLEST_PX, int(mask.sum()) // 2):
-                masks.append(own)
-                kept.append(row)
-                taken |= mask
-        return torch.stack(masks) if masks else full[:0], labels[sure][kept]
-
-    def _own_depth(self, depth_m: Tensor, given: Targets) -> Tensor | None:
-        """The average's own depth where no teacher gave any."""
-        if given.depth_m is not None or given.disparity is not None:
-            return given.depth_m
-        return torch.where((depth_m > NEAREST_M) & (depth_m <= self._cap_m), depth_m, torch.nan)
-
-    def _put_together(
-        self, semantic: Tensor, masks: Tensor, labels: Tensor, given: Targets, depth_m: Tensor | None
-    ) -> Targets:
-        """Instances overwrite the class map; every stuff class of the map is a mask as well."""
-        for mask, label in zip(masks, labels, strict=True):
-            semantic = torch.where(mask, label, semantic)
-        stuff = [
-            label for label in semantic.unique().tolist() if label != UNLABELLED and label not in self.student.thing_ids
-        ]
-        every = [masks, *((semantic == label)[None] for label in stuff)]
-        return replace(
-            given,
-            masks=torch.cat(every),
-            labels=torch.cat([labels, torch.tensor(stuff, dtype=torch.int64, device=labels.device)]),
-            semantic=semantic,
-            depth_m=depth_m,
-            segments=None,
-            endless=None,
-            unknown=semantic == UNLABELLED if self._settings.unsure == 'ignore' else None,
-        )
-
     def _mixed(self, batch: Batch, pseudo: Sequence[Targets], quality: float) -> list[Side]:
         """What the student sees of the target: strong views, with half of a source's classes pasted onto each."""
         assert batch.strong is not None
@@ -276,21 +188,6 @@ class FamdaTask(Task):
             norm = math.hypot(*(float(gradient.norm()) for gradient in gradients if gradient is not None))
             if math.isfinite(norm):
                 self._observed[f'gradient_{task}'] = norm
-
-
-def class_shares(answer: StudentOutput) -> Tensor:
-    """B×C×h×w, what part of each cell's mask probability is of which class."""
-    composed = compose_semantic(answer.levels[-1])
-    return composed / composed.sum(1, keepdim=True).clamp(min=1e-6)
-
-
-def with_sky(semantic: Tensor, endless: Tensor, sky_id: int) -> Tensor:
-    """H×W class ids where exactly what is ``endless`` is sky; what was taken for sky but ends is unlabelled.
-
-    A network that knows days takes the dark sky for a wall and is sure of it; a depth teacher sees nothing there.
-    """
-    ends = torch.where(semantic == sky_id, UNLABELLED, semantic)
-    return torch.where(endless, sky_id, ends)
 
 
 def split_by_task(terms: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -27,11 +27,11 @@ from cast_train.export.checkpoint import git_revision, load_student
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.run import export_run
 from cast_train.methods.famda import Domains, Famda
-from cast_train.methods.famda_task import FamdaTask
 from cast_train.methods.night_judging import Judgement, PseudoLabelFigures, judge, judge_pseudo_labels
 from cast_train.methods.night_recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
 from cast_train.methods.night_report import write_report
 from cast_train.methods.stages import Stage, Stages, digest_of_file
+from cast_train.methods.target_labels import TargetLabels
 from cast_train.methods.trained import weights_in
 
 METRICS, REPORT, START = 'metrics.json', 'report.html', 'start.pt'
@@ -130,22 +130,16 @@ def passes(losses: dict[str, float], gate: GateSection) -> bool:
 def pseudo_label_figures(famda: Famda, stage: Stage) -> PseudoLabelFigures:
     """What the target's labels are worth when the student of ``stage`` gives them; truth judges where there is some."""
     recipe, contract = famda.recipe, famda.contract
-    network = load_student(weights_in(stage.folder))[0].network
+    network = load_student(weights_in(stage.folder))[0].network.eval()
     plain = recipe.adaptation.model_copy(update={'refinement': None})
-
-    def task(adaptation: Any) -> FamdaTask:
-        return FamdaTask(
-            network, recipe.losses, adaptation, famda.protected, recipe.relative_depth, recipe.depth.cap_m
-        ).eval()
-
+    cap_m = recipe.depth.cap_m
+    raw = TargetLabels(network, plain, (), cap_m, None, None)
+    refined = TargetLabels(network, recipe.adaptation, famda.protected, cap_m, famda.sky_id, None)
     view = recipe.stages.adaptation
-    rules = ViewRules(
-        view.height, view.width, recipe.depth.focal_reference_px, recipe.depth.cap_m, contract.thing_ids, None
-    )
+    rules = ViewRules(view.height, view.width, recipe.depth.focal_reference_px, cap_m, contract.thing_ids, None)
     samples = famda.unlabelled_target(famda.segments(), famda.depth())
-    return judge_pseudo_labels(
-        task(recipe.adaptation), task(plain), samples, famda.domains.target.train, rules, contract.class_names
-    )
+    truths = famda.domains.target.train
+    return judge_pseudo_labels(network, raw, refined, samples, truths, rules, contract.class_names)
 
 
 def _contract_of(student: Path) -> StudentContract:

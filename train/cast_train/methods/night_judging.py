@@ -17,7 +17,8 @@ from cast_ros.metrics import SemanticMetrics
 from cast_ros.student import Prediction
 from cast_train.data import Sample, ViewRules, make_targets, make_view
 from cast_train.engine.evaluate import Predictor, ground_truth_of, headline
-from cast_train.methods.famda_task import FamdaTask
+from cast_train.methods.target_labels import TargetLabels
+from cast_train.models import Student
 
 # Edges of mean grey values, 0…255.
 LUMINANCE_EDGES = (0, 30, 60, 90, 120, 256)
@@ -90,7 +91,7 @@ class PseudoLabelFigures:
         sure_share: mean share of pixels of which the teacher is sure.
         instances: pseudo-instances a picture.
         raw_iou: IoU of each class of the teacher's own map.
-        refined_iou: after the vote of class-agnostic masks.
+        refined_iou: with all that corrects it.
         raw_miou, refined_miou: their means.
     """
 
@@ -108,8 +109,9 @@ class PseudoLabelFigures:
 
 @torch.no_grad()
 def judge_pseudo_labels(
-    task: FamdaTask,
-    unrefined: FamdaTask,
+    teacher: Student,
+    raw_labels: TargetLabels,
+    refined_labels: TargetLabels,
     samples: Sequence[Sample],
     truths: Sequence[Sample],
     rules: ViewRules,
@@ -118,8 +120,9 @@ def judge_pseudo_labels(
     """Make the pseudo-labels of whole pictures with and without masks, and compare them with labels if there are any.
 
     Args:
-        task: with the teacher, and masks.
-        unrefined: the same without.
+        teacher: in evaluation mode.
+        raw_labels: makes labels of what it says alone.
+        refined_labels: makes those that the student gets.
         samples: of the target, with what teachers say.
         truths: the same pictures with their labels, if they have some.
         rules: of the views; without augmentation.
@@ -130,9 +133,9 @@ def judge_pseudo_labels(
     for sample, truth in zip(samples, truths, strict=True):
         view = make_view(sample, rules.height, rules.width, rules.focal_reference_px, rules.cap_m, None, [0])
         given = replace(make_targets(view, rules.thing_ids), masks=None, labels=None, semantic=None)
-        answer = task.teacher(view.image[None])
-        (refined,), share = task.pseudo_targets(answer, [given])
-        (raw,), _ = unrefined.pseudo_targets(answer, [given])
+        answer = teacher(view.image[None])
+        (refined,), share = refined_labels.of(answer, [given])
+        (raw,), _ = raw_labels.of(answer, [given])
         sure += share
         assert refined.labels is not None
         instances += sum(int(label) in rules.thing_ids for label in refined.labels)
