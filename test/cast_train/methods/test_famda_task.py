@@ -103,6 +103,23 @@ def test_pixels_of_which_the_teacher_is_not_sure_teach_nothing_if_so_wished() ->
     assert same == quality < 1
 
 
+def test_a_thing_of_which_no_instance_is_sure_is_stuff_if_so_wished() -> None:
+    weak = answer()
+    weak.levels[0].class_logits[0, 2] = torch.tensor([-8.0, -8.0, 3.0, -8.0, 2.0])  # 0.73 a thing
+    weak.levels[0].mask_logits[0, :2, 6:10, 6:10] -= 2 * weak.levels[0].mask_logits[0, :2, 6:10, 6:10].clamp(min=0)
+    settings = {'refinement': None, 'instance_score': 0.9}
+    (own,), _ = task(**settings).labels.of(weak, [given()])
+    (strict,), _ = task(**settings, things_from_instances=True).labels.of(weak, [given()])
+    (found,), _ = task(refinement=None, instance_score=0.7, things_from_instances=True).labels.of(weak, [given()])
+    assert own.semantic is not None
+    assert strict.semantic is not None
+    assert found.semantic is not None
+    assert (own.semantic[26:38, 26:38] == 2).all()
+    assert not (strict.semantic == 2).any()
+    assert (found.semantic[26:38, 26:38] == 2).all()
+    assert torch.equal(strict.semantic[:, 48:], own.semantic[:, 48:])
+
+
 def test_a_segment_corrects_map_and_instance() -> None:
     segment = torch.zeros(1, HEIGHT, WIDTH, dtype=torch.bool)
     segment[0, 22:42, 22:42] = True

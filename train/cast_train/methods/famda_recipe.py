@@ -74,6 +74,8 @@ class AdaptationSection(Settings):
         class_mix: paste half of the source's classes onto the target.
         instance_score: least class probability of an instance pseudo-label.
         instance_quality: least mean probability inside its mask.
+        things_from_instances: a pixel is of a thing only inside of an instance pseudo-label; elsewhere it takes the
+            likeliest stuff. Else the class map's own things count as well.
         refinement: None takes the average's class map as it is.
         rare_classes: None draws source pictures alike.
         masked: None leaves the consistency out.
@@ -86,7 +88,7 @@ class AdaptationSection(Settings):
             pictures (``methods.target_norms``), for domains so far apart that the mixture fits neither.
     """
 
-    added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment', 'unsure')
+    added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment', 'unsure', 'things_from_instances')
 
     decay: Share = 0.999
     weight: Weight = 1.0
@@ -96,6 +98,7 @@ class AdaptationSection(Settings):
     class_mix: bool = True
     instance_score: Share = 0.5
     instance_quality: Share = 0.7
+    things_from_instances: bool = False
     refinement: RefinementSection | None = RefinementSection()
     rare_classes: RareClassSection | None = RareClassSection()
     masked: MaskedSection | None = None

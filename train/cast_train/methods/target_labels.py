@@ -46,6 +46,7 @@ class TargetLabels:
         alignment: ClassAlignment | None,
     ) -> None:
         self._classes, self._thing_ids = student.classes, student.thing_ids
+        self._things = torch.tensor(student.thing_ids, dtype=torch.int64)
         self._settings, self._protected = settings, protected
         self._cap_m, self._sky_id, self._alignment = cap_m, sky_id, alignment
 
@@ -61,6 +62,8 @@ class TargetLabels:
         height, width = 4 * final.mask_logits.shape[-2], 4 * final.mask_logits.shape[-1]
         shares = class_shares(answer)
         likely = compose_semantic(final) if self._alignment is None else self._alignment(shares)
+        if self._settings.things_from_instances:
+            likely = likely.index_fill(1, self._things.to(likely.device), 0.0)
         full = F.interpolate(likely, size=(height, width), mode='bilinear', align_corners=False).argmax(1)
         depth_m = F.interpolate(answer.log_depth[:, None].float().exp(), size=(height, width), mode='bilinear')[:, 0]
         doubtful: Tensor | None = None
@@ -87,7 +90,7 @@ class TargetLabels:
 
     def _instances(self, class_logits: Tensor, mask_logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """N×H×W masks and labels of the sure instances of a picture, the better one owning contested pixels."""
-        things = torch.tensor(self._thing_ids, dtype=torch.int64, device=class_logits.device)
+        things = self._things.to(class_logits.device)
         _, labels, queries = best_instances(class_logits.float(), mask_logits.float(), things)
         chances = class_logits.float().softmax(-1)[queries, labels]
         soft = mask_logits[queries].float().sigmoid()
