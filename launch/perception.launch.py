@@ -38,7 +38,9 @@ def generate_launch_description():
     arguments = [
         DeclareLaunchArgument('params_file', default_value=default_params, description='parameter file'),
         DeclareLaunchArgument('namespace', default_value='', description='namespace of the node, one per camera'),
-        DeclareLaunchArgument('model', default_value='', description='path of the student (ONNX)'),
+        DeclareLaunchArgument(
+            'model', default_value='', description='path of a student (ONNX), or name of one of the package'
+        ),
         DeclareLaunchArgument('image_transport', default_value='', description='raw or compressed'),
         DeclareLaunchArgument('use_sim_time', default_value='', description='true: take the time from /clock'),
         DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal'),
