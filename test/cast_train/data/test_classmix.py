@@ -53,16 +53,6 @@ def test_two_of_three_classes_bring_their_pixels_depth_and_instances(seed: int) 
     assert (24 in whole) == pasted_car
 
 
-def test_what_the_source_pastes_is_known() -> None:
-    source, target = side(200, 5.0, (2, 10, 8, 14)), side(50, 40.0, (20, 10, 28, 16))
-    below = Side(target.image, replace(target.targets, unknown=torch.ones(20, 30, dtype=torch.bool)))
-    mixed = class_mix(source, below, THINGS, 0.4, 1)
-    assert source.targets.semantic is not None
-    assert mixed.targets.unknown is not None
-    assert torch.equal(mixed.targets.unknown, ~pasted_pixels(source.targets.semantic, 1))
-    assert class_mix(source, target, THINGS, 0.4, 1).targets.unknown is None
-
-
 def test_an_instance_that_is_mostly_covered_is_no_example_any_more() -> None:
     source, target = side(200, 5.0, (0, 10, 30, 20)), side(50, 40.0, (5, 7, 15, 20))
     seed = next(seed for seed in range(50) if pasted_pixels(source.targets.semantic, seed)[15, 15])  # type: ignore[arg-type]

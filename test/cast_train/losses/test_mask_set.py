@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -129,23 +128,6 @@ def test_a_perfect_prediction_costs_next_to_nothing_and_a_wrong_one_does_not() -
     enlarged = perfect(targets)._replace(boxes=perfect(targets).boxes * 1.5)
     assert good['box'].item() == pytest.approx(0.0, abs=1e-4)
     assert mask_set_loss([enlarged], [targets], WEIGHTS, EVERY)['box'].item() > 1.0
-
-
-def test_what_is_unknown_is_judged_by_nothing_but_the_rest_is() -> None:
-    targets = two_squares()
-    assert targets.masks is not None
-    unknown = torch.zeros(targets.masks.shape[-2:], dtype=torch.bool)
-    unknown[:, : unknown.shape[1] // 2] = True
-    wrong = perfect(targets)
-    half = wrong.mask_logits.shape[-1] // 2
-    wrong.mask_logits[..., :half] *= -1
-    plain = mask_set_loss([wrong], [targets], WEIGHTS, EVERY)
-    spared = mask_set_loss([wrong], [replace(targets, unknown=unknown)], WEIGHTS, EVERY)
-    right = mask_set_loss([perfect(targets)], [replace(targets, unknown=unknown)], WEIGHTS, EVERY)
-    assert spared['bce'].item() < 0.5 < plain['bce'].item()
-    assert right['bce'].item() < spared['bce'].item() + 1e-6
-    other = wrong._replace(mask_logits=wrong.mask_logits.flip(-1))
-    assert mask_set_loss([other], [replace(targets, unknown=unknown)], WEIGHTS, EVERY)['bce'].item() > 0.5
 
 
 def test_the_class_term_is_the_weighted_cross_entropy_of_matched_and_unmatched_queries() -> None:

@@ -83,26 +83,6 @@ def test_an_unsure_instance_is_no_pseudo_label() -> None:
     assert 2 not in found.labels.tolist()
 
 
-def test_pixels_of_which_the_teacher_is_not_sure_teach_nothing_if_so_wished() -> None:
-    unsure = answer()
-    unsure.levels[0].mask_logits[0, 0, :, :4] = unsure.levels[0].mask_logits[0, 1, :, :4] = 1.0
-    (learned,), quality = task(refinement=None).labels.of(unsure, [given()])
-    (found,), same = task(refinement=None, unsure='ignore').labels.of(unsure, [given()])
-    assert learned.unknown is None
-    assert learned.semantic is not None
-    assert not (learned.semantic == UNLABELLED).any()
-    assert found.semantic is not None
-    assert found.masks is not None
-    assert found.unknown is not None
-    assert found.unknown[:, :12].all()  # as likely class 0 as class 1
-    assert not found.unknown[:, 48:].any()
-    assert not found.unknown[26:38, 26:38].any()  # an instance is sure, or it is none
-    assert torch.equal(found.unknown, found.semantic == UNLABELLED)
-    assert torch.equal(found.semantic[:, 48:], learned.semantic[:, 48:])
-    assert not found.masks[:, found.unknown].any()
-    assert same == quality < 1
-
-
 def test_a_thing_of_which_no_instance_is_sure_is_stuff_if_so_wished() -> None:
     weak = answer()
     weak.levels[0].class_logits[0, 2] = torch.tensor([-8.0, -8.0, 3.0, -8.0, 2.0])  # 0.73 a thing

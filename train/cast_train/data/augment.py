@@ -186,7 +186,6 @@ class Targets:
         segments: M×H×W bool, class-agnostic masks, large before small; no loss looks at them, methods may.
         pixel_weights: H×W float32, how much each pixel's class counts; None counts all alike.
         endless: H×W bool, where depth is +Inf; no loss looks at it, methods may.
-        unknown: H×W bool, pixels at which no mask is judged; None judges them everywhere.
     """
 
     masks: Tensor | None
@@ -198,7 +197,6 @@ class Targets:
     segments: Tensor | None = None
     pixel_weights: Tensor | None = None
     endless: Tensor | None = None
-    unknown: Tensor | None = None
 
 
 def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) -> Targets:

@@ -70,7 +70,6 @@ class Batch:
                     segments=move(target.segments),
                     pixel_weights=move(target.pixel_weights),
                     endless=move(target.endless),
-                    unknown=move(target.unknown),
                 )
                 for target in self.targets
             ],

@@ -59,7 +59,6 @@ def class_mix(source: Side, target: Side, thing_ids: tuple[int, ...], quality: f
             seed=below.seed,
             disparity=None if below.disparity is None else below.disparity.masked_fill(paste, torch.nan),
             pixel_weights=torch.where(paste, 1.0, quality),
-            unknown=None if below.unknown is None else below.unknown & ~paste,
         ),
     )
 

@@ -101,7 +101,6 @@ class _Wanted(NamedTuple):
         labels: (M,) class ids of them.
         coarse: for each grid of logits, the P×T×h·w masks averaged to it.
         row_labels, row_boxes: P×T and P×T×4.
-        unknown: P×H×W bool, pixels at which no mask is judged; None where all are known.
     """
 
     pictures: Tensor
@@ -113,7 +112,6 @@ class _Wanted(NamedTuple):
     coarse: dict[Grid, Tensor]
     row_labels: Tensor
     row_boxes: Tensor
-    unknown: Tensor | None
 
 
 def _collect(targets: Sequence[Targets], levels: Sequence[QueryPrediction]) -> _Wanted | None:
@@ -136,15 +134,7 @@ def _collect(targets: Sequence[Targets], levels: Sequence[QueryPrediction]) -> _
         coarse[height, width] = boxes.new_zeros(*shape, height * width)
         coarse[height, width][rows, places] = coarse_masks(masks, height, width).flatten(1)
     seeds = [targets[index].seed for index in pictures]
-    unknown = _unknown([targets[index] for index in pictures], masks)
-    return _Wanted(torch.tensor(pictures), counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes, unknown)
-
-
-def _unknown(targets: Sequence[Targets], masks: Tensor) -> Tensor | None:
-    if all(target.unknown is None for target in targets):
-        return None
-    nothing = masks.new_zeros(masks.shape[-2:])
-    return torch.stack([nothing if target.unknown is None else target.unknown for target in targets])
+    return _Wanted(torch.tensor(pictures), counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes)
 
 
 def _grid(level: QueryPrediction) -> Grid:
@@ -229,8 +219,7 @@ def mask_set_loss(
         predicted, boxes = level.mask_logits[found].float(), wanted.boxes[order]
         draws = random_points(wanted.seeds, per_picture, number, weights.points)
         points = loss_points(predicted, boxes, weights.points, draws)
-        known = None if wanted.unknown is None else 1 - read_nearest(wanted.unknown, places, points)
-        bce, dice = _mask_losses(read_at(predicted, points), read_nearest(wanted.masks, order, points), known)
+        bce, dice = _mask_losses(read_at(predicted, points), read_nearest(wanted.masks, order, points))
         total['bce'] = total['bce'] + weights.bce * bce.sum() / masks
         total['dice'] = total['dice'] + weights.dice * dice.sum() / masks
         total['box'] = total['box'] + weights.box * _box_losses(level.boxes[found].float(), boxes).sum() / masks
@@ -242,13 +231,9 @@ def _pictures(values: Tensor, pictures: Tensor) -> Tensor:
     return values if len(values) == len(pictures) else values[pictures]
 
 
-def _mask_losses(logits: Tensor, targets: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
-    entropy, p = F.binary_cross_entropy_with_logits(logits, targets, reduction='none'), logits.sigmoid()
-    if known is None:
-        bce = entropy.mean(1)
-    else:
-        bce = (entropy * known).sum(1) / known.sum(1).clamp(min=1)
-        p, targets = p * known, targets * known
+def _mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean(1)
+    p = logits.sigmoid()
     dice = 1 - (2 * (p * targets).sum(1) + 1) / (p.sum(1) + targets.sum(1) + 1)
     return bce, dice
 

@@ -70,7 +70,6 @@ class AdaptationSection(Settings):
         weight: of all terms on the target.
         warm_up: steps over which that weight grows from zero.
         confidence: probability from which a pixel counts as sure; the share of sure pixels weighs the target's labels.
-        unsure: what the other pixels do: ``learn`` as the sure ones do (DAFormer), or ``ignore``: they teach nothing.
         class_mix: paste half of the source's classes onto the target.
         instance_score: least class probability of an instance pseudo-label.
         instance_quality: least mean probability inside its mask.
@@ -88,13 +87,12 @@ class AdaptationSection(Settings):
             pictures (``methods.target_norms``), for domains so far apart that the mixture fits neither.
     """
 
-    added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment', 'unsure', 'things_from_instances')
+    added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment', 'things_from_instances')
 
     decay: Share = 0.999
     weight: Weight = 1.0
     warm_up: Annotated[int, Field(ge=0)] = 0
     confidence: Share = 0.9
-    unsure: Literal['learn', 'ignore'] = 'learn'
     class_mix: bool = True
     instance_score: Share = 0.5
     instance_quality: Share = 0.7

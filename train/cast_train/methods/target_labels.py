@@ -66,11 +66,6 @@ class TargetLabels:
             likely = likely.index_fill(1, self._things.to(likely.device), 0.0)
         full = F.interpolate(likely, size=(height, width), mode='bilinear', align_corners=False).argmax(1)
         depth_m = F.interpolate(answer.log_depth[:, None].float().exp(), size=(height, width), mode='bilinear')[:, 0]
-        doubtful: Tensor | None = None
-        if self._settings.unsure == 'ignore':
-            best = shares.amax(1, keepdim=True)
-            sharp = F.interpolate(best, size=(height, width), mode='bilinear', align_corners=False)[:, 0]
-            doubtful = sharp < self._settings.confidence
         found = []
         for row, target in enumerate(given):
             semantic = full[row]
@@ -83,8 +78,6 @@ class TargetLabels:
                 masks = best_segments(masks, target.segments, refinement.instance_iou)
             if self._sky_id is not None and target.endless is not None:
                 semantic = with_sky(semantic, target.endless, self._sky_id)
-            if doubtful is not None:
-                semantic = torch.where(doubtful[row], UNLABELLED, semantic)
             found.append(self._put_together(semantic, masks, labels, target, self._own_depth(depth_m[row], target)))
         return found, float(confident_share(shares, self._settings.confidence))
 
@@ -130,7 +123,6 @@ class TargetLabels:
             depth_m=depth_m,
             segments=None,
             endless=None,
-            unknown=semantic == UNLABELLED if self._settings.unsure == 'ignore' else None,
         )
 
 
