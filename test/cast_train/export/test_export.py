@@ -150,6 +150,22 @@ def test_an_ap_gap_is_found_and_swapped_equal_rows_are_no_error() -> None:
     assert relative_error(one, {**one, 'masks': masks[:, [1, 0, 2]]}) > 0.1
 
 
+def test_a_score_may_jump_with_a_cell_of_its_mask_that_rounding_moves_across_zero() -> None:
+    masks = np.full((1, 3, 4, 4), -8.0, dtype=np.float32)
+    masks[0, 0, :2], masks[0, 1, 2:] = 8.0, 8.0
+    masks[0, 1, 0, 0] = 1e-6
+    network = {'scores': np.array([[0.9, 0.6, 0.1]]), 'labels': np.array([[1, 2, 1]]), 'masks': masks}
+    moved = masks.copy()
+    moved[0, 1, 0, 0] = -1e-6
+    jumped = {**network, 'scores': np.array([[0.9, 0.63, 0.1]]), 'masks': moved}
+    assert relative_error(network, jumped) < 1e-6
+    assert relative_error(network, {**jumped, 'scores': np.array([[0.9, 0.75, 0.1]])}) == np.inf
+    assert relative_error(network, {**jumped, 'labels': np.array([[1, 3, 1]])}) == np.inf
+    sure = masks.copy()
+    sure[0, 1, 0, 0] = -8.0
+    assert relative_error({**network, 'masks': sure}, {**jumped, 'masks': sure}) == np.inf
+
+
 def test_statistics_describe_the_pictures(run: Path, samples: list[Sample]) -> None:
     student, _, _ = load_student(run)
     found = measure_statistics(student, samples)

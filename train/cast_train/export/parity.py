@@ -87,32 +87,33 @@ def raw_outputs(graph: StudentGraph, picture: npt.NDArray[np.uint8]) -> Tensors:
 
 
 def relative_error(network: Tensors, file: Tensors) -> float:
-    """Largest |difference| / largest |value| over the floating-point outputs.
-
-    Rows of ``masks`` are compared with the row of the same class and nearly the same score that fits best: two
-    detections of almost equal score may swap places, or the last place, without any error. So may a mask that is
-    empty but for rounding: its score jumps when one cell crosses zero.
-    """
-
-    def error(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic], scale: float) -> float:
-        return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0.0) / max(scale, 1e-12))
-
-    found = [
-        error(network[name], file[name], float(np.abs(network[name]).max()))
-        for name in ('scores', 'depth')
-        if name in network
-    ]
+    """Largest |difference| / largest |value| over depth and masks, these row by row (``_row_error``)."""
+    found = []
+    if 'depth' in network:
+        found.append(_error(network['depth'], file['depth'], float(np.abs(network['depth']).max())))
     if 'masks' in network:
-        scale = float(np.abs(network['masks']).max())
-        scores, labels = network['scores'][0].astype(np.float64), network['labels'][0]
-        tie = LARGEST_RELATIVE_ERROR * float(scores[0])
-        for row, score in enumerate(file['scores'][0].astype(np.float64)):
-            rows = np.flatnonzero((np.abs(scores - score) <= tie) & (labels == file['labels'][0, row]))
-            is_empty = file['masks'][0, row].max() <= LARGEST_RELATIVE_ERROR * scale
-            missing = 0.0 if is_empty or score <= scores[-1] + tie else np.inf
-            found.append(
-                min(
-                    (error(network['masks'][0, other], file['masks'][0, row], scale) for other in rows), default=missing
-                )
-            )
+        found += [_row_error(network, file, row) for row in range(file['scores'].shape[1])]
     return max(found)
+
+
+def _row_error(network: Tensors, file: Tensors, row: int) -> float:
+    """Distance of one detection of the file to the network's of its class and score that fits best; inf without one.
+
+    Detections of almost equal score may swap places, or the last place, without any error. A score is the class's
+    probability times the mean inside the mask, so that it jumps by up to its share when one cell crosses zero: scores
+    may differ by what the cells within rounding of zero can make of them. So may the row of a mask of such cells alone
+    be missing.
+    """
+    scores, mask, score = network['scores'][0].astype(np.float64), file['masks'][0, row], float(file['scores'][0, row])
+    scale = float(np.abs(network['masks']).max())
+    doubtful = int((np.abs(mask) <= LARGEST_RELATIVE_ERROR * scale).sum()) / max(int((mask > 0).sum()), 1)
+    tie = LARGEST_RELATIVE_ERROR * float(scores[0]) + score * min(doubtful, 1.0)
+    rows = np.flatnonzero((np.abs(scores - score) <= tie) & (network['labels'][0] == file['labels'][0, row]))
+    is_empty = mask.max() <= LARGEST_RELATIVE_ERROR * scale
+    missing = 0.0 if is_empty or score <= scores[-1] + tie else np.inf
+    return min((_error(network['masks'][0, other], mask, scale) for other in rows), default=missing)
+
+
+def _error(network: npt.NDArray[np.generic], file: npt.NDArray[np.generic], scale: float) -> float:
+    difference = np.abs(network.astype(np.float64) - file.astype(np.float64))
+    return float(difference.max(initial=0.0) / max(scale, 1e-12))
