@@ -112,6 +112,20 @@ def test_a_segment_corrects_map_and_instance() -> None:
     assert not torch.equal(kept.masks[0], segment[0])
 
 
+@pytest.mark.parametrize('colours', [True, False])
+def test_in_target_colours_it_does_not_matter_how_bright_the_source_was(colours: bool) -> None:
+    adapting, dark = task(target_colours=colours).eval(), batch()
+    assert dark.strong is not None
+    dark = replace(dark, images=dark.images // 2, strong=dark.strong // 2)
+    brighter = {}
+    for name, images in (('images', dark.images), ('strong', dark.strong)):
+        assert images is not None
+        brighter[name] = torch.cat([images[: dark.labelled] + 60, images[dark.labelled :]])
+    before = float(adapting(dark, 5)['source_classification'].detach())
+    after = float(adapting(replace(dark, **brighter), 5)['source_classification'].detach())
+    assert (before == after) is colours
+
+
 def test_guesses_teach_no_masks_where_no_label_does() -> None:
     adapting, given_batch = task(confidence=0.0, masked={'patch_px': 16}), batch()
     with_masks = {name: value.detach() for name, value in adapting(given_batch, 5).items()}

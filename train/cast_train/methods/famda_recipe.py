@@ -82,12 +82,13 @@ class AdaptationSection(Settings):
         sky_from_depth: where a metric depth teacher sees no end is sky, whatever the average says, and nothing else is.
         class_alignment: how far the classes' shares of the pseudo-labels are drawn to those of the source's labels
             (``methods.class_alignment``); 0 leaves them, 1 makes them equal.
+        target_colours: the source is learned in the colours of the target (``methods.target_colours``).
         norms: whose statistics the batch norms have. ``both``: those of source and target together, for a student that
             must know both. ``target``: while learning each domain its own, in the end those of the target's plain
             pictures (``methods.target_norms``), for domains so far apart that the mixture fits neither.
     """
 
-    added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment', 'things_from_instances')
+    added: ClassVar = ('sky_from_depth', 'norms', 'class_alignment', 'things_from_instances', 'target_colours')
 
     decay: Share = 0.999
     weight: Weight = 1.0
@@ -103,6 +104,7 @@ class AdaptationSection(Settings):
     feature_distance: Weight = 0.0
     sky_from_depth: bool = False
     class_alignment: Annotated[float, Field(ge=0, le=1)] = 0.0
+    target_colours: bool = False
     norms: Literal['both', 'target'] = 'both'
 
 

@@ -25,6 +25,7 @@ from cast_train.losses.consistency import feature_distance, hide_patches
 from cast_train.losses.relative_depth import relative_depth_loss
 from cast_train.methods.class_alignment import ClassAlignment
 from cast_train.methods.famda_recipe import AdaptationSection
+from cast_train.methods.target_colours import in_target_colours
 from cast_train.methods.target_labels import TargetLabels, class_shares
 from cast_train.methods.target_norms import norms_of
 from cast_train.models import Student, StudentOutput
@@ -84,8 +85,10 @@ class FamdaTask(Task):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted terms; the target's rows come with class-agnostic masks and depth at most, never with its labels."""
-        assert batch.strong is not None
         labelled, settings = batch.labelled, self._settings
+        if settings.target_colours:
+            batch = in_target_colours(batch)
+        assert batch.strong is not None
         with torch.no_grad():
             answer = self.teacher(batch.images[labelled:])
             if self.alignment is not None:
