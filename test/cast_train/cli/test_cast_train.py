@@ -41,7 +41,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, student = tmp_path / 'run', tmp_path / 'models' / 'tiny.onnx'
+    run, student = tmp_path / 'run', tmp_path / 'models' / 'road-tiny.onnx'
     assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=60') == 0
     assert 'miou' in capsys.readouterr().out
     assert {'last.pt', 'log.jsonl', 'recipe.yaml', 'tensorboard'} <= {path.name for path in run.iterdir()}
@@ -51,10 +51,10 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     assert 'relative error' in capsys.readouterr().out
     card = student.with_suffix('.md')
     assert {path.name for path in student.parent.iterdir()} == {
-        'tiny.onnx',
-        'tiny.md',
-        'tiny.recipe.yaml',
-        'tiny.log.jsonl',
+        'road-tiny.onnx',
+        'road-tiny.md',
+        'road-tiny.recipe.yaml',
+        'road-tiny.log.jsonl',
     }
     assert 'Nobody has looked yet' in card.read_text()
     card.write_text(card.read_text().replace('Nobody has looked yet.', 'Cars are found.'))
@@ -62,6 +62,7 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     assert 'Cars are found.' in card.read_text()
     assert card.read_text().count('| road |') == 1
     with Student.load(student) as loaded:
+        assert (loaded.contract.name, loaded.contract.provenance['recipe']) == ('road-tiny', 'tiny')
         assert loaded.contract.metrics['data'] == 'streets train day'
         assert loaded.contract.provenance['seed'] == 3
         assert loaded.contract.input_statistics is not None

@@ -45,6 +45,8 @@ class Exported:
 def export_run(run: Path, out: Path, root: Path | None = None, provenance: Mapping[str, Any] | None = None) -> Exported:
     """Export the averaged weights of a run, compare file and network on the validation part, and write the card.
 
+    The student is called like its file; its provenance names the recipe.
+
     Args:
         run: run folder, or a checkpoint in it.
         out: the ONNX file.
@@ -68,7 +70,7 @@ def export_run(run: Path, out: Path, root: Path | None = None, provenance: Mappi
         metrics = headline(parity.scores)
         where = ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.validation)
         contract = build_contract(
-            recipe,
+            recipe.model_copy(update={'name': out.stem}),
             classes,
             {**provenance_of(recipe, state), **(provenance or {})},
             {'data': where, 'pictures': len(validation), **metrics},
