@@ -39,7 +39,9 @@ def generate_launch_description():
         DeclareLaunchArgument('params_file', default_value=default_params, description='parameter file'),
         DeclareLaunchArgument('namespace', default_value='', description='namespace of the node, one per camera'),
         DeclareLaunchArgument(
-            'model', default_value='', description='path of a student (ONNX), or name of one of the package'
+            'model',
+            default_value='',
+            description='path of a student (ONNX), or streets-small (rendered streets) or road-medium (real ones by day)',
         ),
         DeclareLaunchArgument('image_transport', default_value='', description='raw or compressed'),
         DeclareLaunchArgument('use_sim_time', default_value='', description='true: take the time from /clock'),

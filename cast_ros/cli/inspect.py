@@ -79,7 +79,7 @@ def _class_table(contract: StudentContract) -> Table:
 
 
 def _print_values(console: Console, title: str, values: Mapping[str, Any]) -> None:
-    """Free-form values, one per line; nested ones with dots between the names."""
+    """Free-form values, one per line; nested ones with dots between the names, tables by their size alone."""
     if not values:
         return
     console.print(f'\n[bold]{title}[/bold]')
@@ -98,6 +98,8 @@ def _flat(values: Mapping[str, Any], prefix: str = '') -> list[tuple[str, str]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             rows += _flat(value, f'{prefix}{name}.')
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple):
+            rows.append((f'{prefix}{name}', f'{len(value)}×{len(value[0])} values, see --json'))
         elif isinstance(value, list | tuple):
             rows.append((f'{prefix}{name}', ' '.join(_word(entry) for entry in value)))
         else:

@@ -23,7 +23,10 @@ def cast(*arguments: str | Path, **environment: str) -> subprocess.CompletedProc
 
 
 def test_prints_the_contract(tmp_path: Path) -> None:
-    path = tiny_student(tmp_path / 'tiny.onnx', contract={'metrics': {'streets day val': {'ap50': 0.4125}}})
+    path = tiny_student(
+        tmp_path / 'tiny.onnx',
+        contract={'metrics': {'streets day val': {'ap50': 0.4125}, 'confusion': [[8, 1, 0], [2, 9, 4]]}},
+    )
     done = cast('inspect', path)
     assert (done.returncode, done.stderr) == (0, '')
     for line in (
@@ -35,6 +38,7 @@ def test_prints_the_contract(tmp_path: Path) -> None:
         'depth            metre, cap 80 m, reference fx 100 px',
         'recipe  made by hand',
         'streets day val.ap50  0.4125',
+        'confusion             2×3 values, see --json',
     ):
         assert line in done.stdout.splitlines()
     assert '│ 3  │ car    │ thing │ ██ 0 0 142    │' in done.stdout
