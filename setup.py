@@ -33,7 +33,7 @@ setup(
     author_email='cast_ros@example.com',
     maintainer='cast_ros maintainers',
     maintainer_email='cast_ros@example.com',
-    license='Apache-2.0',
+    license='Apache-2.0 AND CC-BY-NC-4.0',  # the second one: models/road-medium.onnx alone
     python_requires='>=3.10',
     packages=[
         *find_packages(include=[PACKAGE, f'{PACKAGE}.*']),

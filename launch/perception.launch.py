@@ -41,7 +41,7 @@ def generate_launch_description():
         DeclareLaunchArgument(
             'model',
             default_value='',
-            description='path of a student (ONNX), or streets-small (rendered streets) or road-medium (real ones by day)',
+            description='path of a student (ONNX), or streets-small (rendered streets) or road-medium (real ones)',
         ),
         DeclareLaunchArgument('image_transport', default_value='', description='raw or compressed'),
         DeclareLaunchArgument('use_sim_time', default_value='', description='true: take the time from /clock'),

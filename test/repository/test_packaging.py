@@ -108,13 +108,14 @@ def test_the_heavy_libraries_are_extras(installed_prefix: Path) -> None:
     ]
     assert [name for name in requirements if name.startswith('onnxruntime') and 'extra == "cpu"' in name]
     assert [name for name in requirements if name.startswith('onnxruntime-gpu') and 'extra == "gpu"' in name]
-    assert metadata['License'] == 'Apache-2.0' or metadata['License-Expression'] == 'Apache-2.0'
+    assert 'Apache-2.0 AND CC-BY-NC-4.0' in (metadata['License'], metadata['License-Expression'])
 
 
 def test_the_manifest_is_a_format_3_python_package(manifest: ElementTree.Element) -> None:
     assert manifest.get('format') == '3'
     assert manifest.findtext('name') == 'cast_ros'
-    assert manifest.findtext('license') == 'Apache-2.0'
+    licences = {entry.text: entry.get('file') for entry in manifest.findall('license')}
+    assert licences == {'Apache-2.0': 'LICENSE', 'CC-BY-NC-4.0': 'models/road-medium.md'}
     assert manifest.findtext('export/build_type') == 'ament_python'
 
 
