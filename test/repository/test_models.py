@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The students that come with the package: small enough, called like their files, described by a person."""
+"""The students that come with the package: called like their files, described by a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from cast_ros.student import Student
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = sorted((ROOT / 'models').glob('*.onnx'))
-LARGEST_BYTES = 20_000_000
 
 
 def test_there_is_one_for_rendered_and_one_for_real_streets() -> None:
@@ -19,8 +18,7 @@ def test_there_is_one_for_rendered_and_one_for_real_streets() -> None:
 
 
 @pytest.mark.parametrize('path', MODELS, ids=lambda path: path.stem)
-def test_each_is_small_named_like_its_file_and_described(path: Path) -> None:
-    assert path.stat().st_size <= LARGEST_BYTES
+def test_each_is_named_like_its_file_and_described(path: Path) -> None:
     with Student.load(path, threads=1) as student:
         contract = student.contract
     assert contract.name == path.stem

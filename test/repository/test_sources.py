@@ -35,11 +35,11 @@ def test_test_folders_are_no_packages(tracked: list[Path], project_root: Path) -
     assert [path for path in tracked if path.name == '__init__.py' and path.is_relative_to(project_root / 'test')] == []
 
 
-def test_no_large_file_but_the_drive_the_student_and_what_tables_start_from(
+def test_no_large_file_but_the_drive_the_students_and_what_tables_start_from(
     tracked: list[Path], project_root: Path
 ) -> None:
     # .pt: three networks in half precision that no recipe of the tables could be run without for an hour and a half.
-    limits = {'.mcap': 8_000_000, '.onnx': 12_000_000, '.pt': 9_000_000}
+    limits = {'.mcap': 8_000_000, '.onnx': 20_000_000, '.pt': 9_000_000}
     too_large = [
         path.relative_to(project_root) for path in tracked if path.stat().st_size > limits.get(path.suffix, 1_000_000)
     ]
