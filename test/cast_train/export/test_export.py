@@ -148,6 +148,13 @@ def test_an_ap_gap_is_found_and_swapped_equal_rows_are_no_error() -> None:
     swapped = {**one, 'masks': masks[:, [0, 2, 1]]}
     assert relative_error(one, swapped) == 0.0
     assert relative_error(one, {**one, 'masks': masks[:, [1, 0, 2]]}) > 0.1
+    twice = {
+        **one,
+        'scores': np.array([[0.9, 0.9, 0.5]]),
+        'labels': np.array([[1, 1, 2]]),
+        'masks': masks[:, [0, 0, 2]],
+    }
+    assert relative_error(one, twice) > 0.1
 
 
 def test_a_score_may_jump_with_a_cell_of_its_mask_that_rounding_moves_across_zero() -> None:

@@ -87,31 +87,33 @@ def raw_outputs(graph: StudentGraph, picture: npt.NDArray[np.uint8]) -> Tensors:
 
 
 def relative_error(network: Tensors, file: Tensors) -> float:
-    """Largest |difference| / largest |value| over depth and masks, these row by row (``_row_error``)."""
+    """Largest |difference| / largest |value| over depth and masks, these row by row and both ways (``_row_error``)."""
     found = []
     if 'depth' in network:
         found.append(_error(network['depth'], file['depth'], float(np.abs(network['depth']).max())))
     if 'masks' in network:
-        found += [_row_error(network, file, row) for row in range(file['scores'].shape[1])]
+        for one, other in ((network, file), (file, network)):
+            found += [_row_error(one, other, row) for row in range(other['scores'].shape[1])]
     return max(found)
 
 
-def _row_error(network: Tensors, file: Tensors, row: int) -> float:
-    """Distance of one detection of the file to the network's of its class and score that fits best; inf without one.
+def _row_error(expected: Tensors, found: Tensors, row: int) -> float:
+    """Distance of one detection found to the expected one of its class and score that fits best; inf without one.
 
     Detections of almost equal score may swap places, or the last place, without any error. A score is the class's
     probability times the mean inside the mask, so that it jumps by up to its share when one cell crosses zero: scores
     may differ by what the cells within rounding of zero can make of them. So may the row of a mask of such cells alone
     be missing.
     """
-    scores, mask, score = network['scores'][0].astype(np.float64), file['masks'][0, row], float(file['scores'][0, row])
-    scale = float(np.abs(network['masks']).max())
+    scores, mask = expected['scores'][0].astype(np.float64), found['masks'][0, row]
+    score = float(found['scores'][0, row])
+    scale = float(np.abs(expected['masks']).max())
     doubtful = int((np.abs(mask) <= LARGEST_RELATIVE_ERROR * scale).sum()) / max(int((mask > 0).sum()), 1)
     tie = LARGEST_RELATIVE_ERROR * float(scores[0]) + score * min(doubtful, 1.0)
-    rows = np.flatnonzero((np.abs(scores - score) <= tie) & (network['labels'][0] == file['labels'][0, row]))
+    rows = np.flatnonzero((np.abs(scores - score) <= tie) & (expected['labels'][0] == found['labels'][0, row]))
     is_empty = mask.max() <= LARGEST_RELATIVE_ERROR * scale
     missing = 0.0 if is_empty or score <= scores[-1] + tie else np.inf
-    return min((_error(network['masks'][0, other], mask, scale) for other in rows), default=missing)
+    return min((_error(expected['masks'][0, other], mask, scale) for other in rows), default=missing)
 
 
 def _error(network: npt.NDArray[np.generic], file: npt.NDArray[np.generic], scale: float) -> float:
