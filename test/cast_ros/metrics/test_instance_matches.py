@@ -57,10 +57,6 @@ def matched(*frames: InstanceFrame, categories: dict[int, str] = CATEGORIES) -> 
     return MatchedFrames([FrameMatches.of(frame) for frame in frames], categories)
 
 
-def random_scenes(seed: int) -> list[InstanceFrame]:
-    return [scene(1000 * seed + number) for number in range(1 + 3 * seed)]
-
-
 def reference(*frames: InstanceFrame) -> InstanceScores:
     metrics = InstanceMetrics(CATEGORIES)
     for frame in frames:
@@ -79,13 +75,9 @@ def check(pool: MatchedFrames, coco: InstanceScores, counts: Any = None) -> None
 
 @pytest.mark.parametrize('seed', range(12))
 def test_random_scenes_give_the_numbers_of_faster_coco_eval(seed: int) -> None:
-    frames = random_scenes(seed)
-    check(matched(*frames), reference(*frames))
-
-
-@pytest.mark.parametrize('seed', range(6, 12))
-def test_many_random_scenes_are_neither_all_right_nor_all_wrong(seed: int) -> None:
-    coco = reference(*random_scenes(seed))
+    frames = [scene(1000 * seed + number) for number in range(1 + 3 * seed)]
+    coco = reference(*frames)
+    check(matched(*frames), coco)
     assert coco.ap is not None
     assert 0.05 < coco.ap < 0.95
 
