@@ -131,7 +131,8 @@ class QueryDecoder(nn.Module):
             with torch.no_grad():
                 pooled = F.avg_pool2d(features, 2 ** (index + 1))
                 masks = self._masks(queries, self._boxes(queries, start), pooled)
-                bias = (masks.flatten(2) < 0).to(fine.dtype) * BLOCKED
+                # 1 below zero, otherwise 0, without a comparison: OpenVINO 1.24 cannot compile one beside attention.
+                bias = (-masks.flatten(2)).relu().sign() * BLOCKED
             queries = layer(queries, embedding, keys[index], coarse[index], bias)
         return Decoded([*predictions, self._predict(queries, start, features)], heat)
 
