@@ -31,7 +31,7 @@ from cast_ros.bags import BagError, BagReader, BagWriter
 from cast_ros.bags.messages import compressed_image, image, label_info, text
 from cast_ros.evaluation import topics
 from cast_ros.images import encode_png
-from cast_train.data import open_dataset
+from cast_train.data import CLASS_MAPS, open_dataset
 from cast_train.data.bag_import import ImportReport, import_bag
 from cast_train.data.bag_plan import ImportSettings
 from cast_train.data.frame_selection import SelectionRules
@@ -274,6 +274,25 @@ def test_classes_of_a_data_set_take_the_labels_by_name(tmp_path: Path) -> None:
         DataError, match=r'--classes coco: must be one of acdc, camvid, .*streets.*, whose classes are fixed'
     ):
         imported(tmp_path / 'plain', tmp_path / 'other', classes='coco')
+
+
+def test_labels_take_the_classes_of_a_map_and_what_is_none_of_them_is_named(tmp_path: Path) -> None:
+    bag = write_labelled_bag(tmp_path / 'drive', 2, names={7: 'wall', 23: 'bus stop', 26: 'truck'})
+    camvid11 = CLASS_MAPS['camvid11'].classes
+    report = imported(bag, tmp_path / 'out', blocks=WHOLE, classes=camvid11)
+    assert 'labels that are no class here, and stay unlabelled: bus stop' in report.summary()
+    pictures = open_dataset('frames', tmp_path / 'out', 'train')
+    assert pictures.classes == camvid11
+    sample = pictures[0]
+    assert sample.semantic is not None
+    assert sample.instance_labels is not None
+    assert [camvid11[int(label)].name for label in (sample.semantic[35, 5], sample.semantic[15, 15])] == [
+        'building',
+        'car',
+    ]
+    assert [camvid11[int(label)].name for label in sample.instance_labels] == ['car', 'car']
+    with pytest.raises(DataError, match=r'none of the labels \(wall, bus stop, truck\) is a class that was asked for'):
+        imported(bag, tmp_path / 'other', blocks=WHOLE, classes=streets.CLASSES[:1])
 
 
 def damaged_labels(path: Path) -> Path:

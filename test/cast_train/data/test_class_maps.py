@@ -19,6 +19,7 @@ from tiny_recipe import recipe_document, tiny_recipe
 from cast_ros.student import ClassInfo
 from cast_train.data import CLASS_MAPS, DATASETS, Mapped, Sample, classes_of, open_dataset
 from cast_train.data.cityscapes import CLASSES
+from cast_train.data.class_maps import targets_into
 from cast_train.engine.fitting import fit
 from cast_train.errors import DataError
 from cast_train.export.checkpoint import load_student, provenance_of
@@ -95,6 +96,12 @@ def test_seven_classes_are_ctrls() -> None:
         'vehicle': {'car', 'bicycle'},
     }
     assert merged('cityscapes7', 'synthia')['flat'] == {'road', 'sidewalk', 'lane marking'}
+
+
+def test_classes_of_a_map_are_known_by_the_names_that_it_takes() -> None:
+    into = targets_into(CLASS_MAPS['camvid11'].classes)
+    assert (into['wall'], into['bus'], into['sky']) == ('building', 'car', 'sky')
+    assert targets_into(CLASS_MAPS['camvid11'].classes[:5]) == {}
 
 
 def test_every_class_of_streets_and_cityscapes_has_a_place_in_camvids_eleven() -> None:

@@ -16,7 +16,7 @@ from tiny_famda import draw_days_and_nights, tiny_famda
 from tiny_run import untrained_run
 
 from cast_ros.student import Student as RuntimeStudent
-from cast_train.data import Sample
+from cast_train.data import LazySamples, Sample
 from cast_train.errors import DataError, RecipeError, TeacherError
 from cast_train.methods.famda import STAGES, Domain, Domains, Famda
 from cast_train.methods.pipeline import run_famda
@@ -97,6 +97,20 @@ def test_teachers_give_masks_and_depth_to_the_target(root: Path) -> None:
         assert len(sample.segments) > 0
         assert sample.depth_m is not None
         assert not np.array_equal(sample.depth_m, truth.depth_m)
+
+
+def test_pictures_that_are_decoded_anew_each_time_teach_the_same(root: Path) -> None:
+    recipe = famda(root).recipe
+    lazy = {
+        name: {**getattr(recipe, name).model_dump(mode='json'), 'in_memory': False} for name in ('source', 'target')
+    }
+    run = famda(root, 'lazy', target_labels_every=2, **lazy)
+    assert isinstance(run.domains.source.train, LazySamples)
+    assert not isinstance(run.unlabelled_target(None, None), list)
+    one, other = famda(root, target_labels_every=2).adapted(), run.adapted()
+    assert one.digest == other.digest
+    weights = [torch.load(stage.folder / 'last.pt', weights_only=True)['ema'] for stage in (one, other)]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
 def test_options_of_the_adaptation_run_and_leave_other_students(root: Path) -> None:

@@ -54,6 +54,21 @@ def test_from_the_cap_on_it_is_sky(tmp_path: Path) -> None:
     assert np.isposinf(answer.depth_m).all()
 
 
+def test_the_most_that_a_network_can_say_is_sky_unless_told_otherwise(tmp_path: Path) -> None:
+    """Its head ends in a sigmoid: 80 m themselves are never reached."""
+    folder = write_depth_anything(tmp_path / 'n', 'metric', max_depth_m=20)
+    weights = load_file(folder / 'model.safetensors')
+    weights['head.conv3.bias'] = torch.full_like(weights['head.conv3.bias'], 4.0)
+    save_file(weights, folder / 'model.safetensors')
+    (answer,) = open_teacher('depth_anything', {'network': str(folder)}, ()).label([PICTURE], [None])
+    (told,) = open_teacher('depth_anything', {'network': str(folder), 'cap_m': 20.0}, ()).label([PICTURE], [None])
+    assert answer.depth_m is not None
+    assert told.depth_m is not None
+    assert np.isposinf(answer.depth_m).any()
+    assert float(told.depth_m.max()) < 20
+    assert np.array_equal(np.isposinf(answer.depth_m), told.depth_m >= 0.95 * 20)
+
+
 def test_broken_weights_and_other_networks_are_refused(tmp_path: Path) -> None:
     folder = write_depth_anything(tmp_path / 'n', 'metric')
     weights = load_file(folder / 'model.safetensors')

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_foundation import write_sam
+from tiny_grounded_sam2 import tiny_grounded_sam2
 
 from cast_train.errors import TeacherError
 from cast_train.teachers.cache import LabelCache
@@ -51,6 +52,17 @@ def test_small_masks_are_dropped(folder: Path) -> None:
     (answer,) = SamRefiner(SamRefinerSettings.model_validate(settings(folder, smallest_px=10**6))).label([PICTURE], [1])
     assert answer.segments is not None
     assert len(answer.segments) == 0
+
+
+@pytest.mark.parametrize('kind', ['sam', 'sam2'])
+def test_it_looks_again_at_parts_of_the_picture_as_it_does_by_default(folder: Path, kind: str, tmp_path: Path) -> None:
+    network = folder if kind == 'sam' else tiny_grounded_sam2(tmp_path)[1]
+    lenient = {'points_per_side': 4, 'quality': 0.0, 'stability': 0.0, 'smallest_px': 1}
+    (answer,) = open_teacher('sam_refiner', {'network': str(network), **lenient}, ()).label([PICTURE], [None])
+    assert answer.segments is not None
+    assert answer.segments.crop(0, 0, 48, 80).shape[1:] == (48, 80)
+    plain = SamRefinerSettings(network='any')
+    assert (plain.crop_layers, plain.points_per_side) == (1, 32)
 
 
 def test_settings_change_the_fingerprint_and_where_the_folder_lies_does_not(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cast_ros.student import ClassInfo
+
 
 def import_bag(
     bag: Annotated[Path, typer.Argument(help='Bag: folder of rosbag2, or one .mcap or .db3 file.')],
@@ -17,7 +19,11 @@ def import_bag(
     camera_info: Annotated[str | None, typer.Option(help='Calibration; the one beside the topic by default.')] = None,
     labels: Annotated[bool, typer.Option(help='Take ground truth of the bag along, where it has some.')] = True,
     classes: Annotated[
-        str | None, typer.Option(help="Data set whose classes the frames get, by name; the bag's own by default.")
+        str | None,
+        typer.Option(
+            help="Whose classes the frames get: a data set's, by its name, or a student's, by its file; "
+            "the bag's own by default."
+        ),
     ] = None,
     val: Annotated[float, typer.Option(min=0, max=1, help='Share of the time blocks that validate.')] = 0.2,
     block_s: Annotated[float, typer.Option(min=0.1, help='Seconds of a block; shorter if the bag is short.')] = 10.0,
@@ -52,7 +58,7 @@ def import_bag(
         camera_info=camera_info,
         domain=domain,
         labels=labels,
-        classes=classes,
+        classes=_classes(classes),
         selection=SelectionRules(
             blur_below=blur_below,
             bright_above=bright_above,
@@ -68,3 +74,13 @@ def import_bag(
         jpeg_quality=jpeg_quality,
     )
     typer.echo(f'{out}: {run_import(bag, out, settings, Console(stderr=True)).summary()}')
+
+
+def _classes(asked: str | None) -> str | tuple[ClassInfo, ...] | None:
+    """A data set's name as it is; of a student its classes."""
+    from cast_train.data import DATASETS
+    from cast_train.export.checkpoint import contract_of
+
+    if asked is None or asked in DATASETS or not Path(asked).exists():
+        return asked
+    return contract_of(Path(asked)).classes

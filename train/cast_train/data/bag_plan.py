@@ -16,6 +16,7 @@ from cast_ros.evaluation.ground_truth import read_label_notes
 from cast_ros.evaluation.topics import COMPRESSED_IMAGE_TYPE, LABEL_INFO, About
 from cast_ros.student import ClassInfo
 from cast_train.data.bag_survey import LABEL_TOPICS, Picture, Survey, survey
+from cast_train.data.class_maps import targets_into
 from cast_train.data.colors import color_of
 from cast_train.data.frame_selection import SelectionRules, select
 from cast_train.data.frames_manifest import (
@@ -41,7 +42,8 @@ class ImportSettings(Settings):
         camera_info: topic; None for the one beside the pictures, if it is there.
         domain: for recipes, for example ``night``.
         labels: whether ground truth of the bag is taken along.
-        classes: data set whose classes these are to be; None for those of the bag's ground truth.
+        classes: those that the frames are to have, or the data set whose they are; None for those of the bag's ground
+            truth.
         max_width: wider pictures are shrunk to it, in proportion.
         height: of all kept pictures, with ``width`` and instead of ``max_width``.
         jpeg_quality: JPEG instead of PNG.
@@ -51,7 +53,7 @@ class ImportSettings(Settings):
     camera_info: str | None = None
     domain: str = ''
     labels: bool = True
-    classes: str | None = None
+    classes: str | tuple[ClassInfo, ...] | None = None
     selection: SelectionRules = SelectionRules()
     blocks: BlockRules = BlockRules()
     max_width: Positive | None = None
@@ -87,7 +89,8 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
     label_topics, notes = _label_topics(reader) if settings.labels else ({}, [])
     classes, labels = _fixed_classes(settings.classes), None
     if label_topics:
-        classes, labels = _label_table(reader, classes)
+        classes, labels, strangers = _label_table(reader, classes)
+        notes += strangers
     found = survey(reader, settings.topic, camera_topic, label_topics, advance)
     chosen, dropped = _choose(found, settings)
     if found.first_problem:
@@ -176,17 +179,33 @@ def _label_topics(reader: BagReader) -> tuple[dict[LabelKind, str], list[str]]:
     return usable, notes
 
 
-def _label_table(reader: BagReader, asked: tuple[ClassInfo, ...]) -> tuple[tuple[ClassInfo, ...], LabelTable]:
-    """The classes, those of the bag if none were asked for, and which number in its labels is which; by name."""
+def _label_table(
+    reader: BagReader, asked: tuple[ClassInfo, ...]
+) -> tuple[tuple[ClassInfo, ...], LabelTable, list[str]]:
+    """The classes, those of the bag if none were asked for; which number in its labels is which; notes.
+
+    Labels go by name, and where a class map leads into these classes, by its names as well.
+
+    Raises:
+        DataError: the bag does not say what its labels mean, or means nothing that was asked for.
+    """
     try:
         about, names = read_label_notes(reader)
         classes = asked or _classes_of(names, about)
     except (BagError, DataError) as error:
         raise DataError(f'{error}; --no-labels imports the pictures alone') from error
     ids = {entry.name: entry.id for entry in classes}
-    return classes, LabelTable(
-        about=about, class_ids={number: ids[name] for number, name in sorted(names.items()) if name in ids}
-    )
+    into = targets_into(classes)
+    meant = {number: into.get(name, name) for number, name in sorted(names.items())}
+    class_ids = {number: ids[name] for number, name in meant.items() if name in ids}
+    strangers = [name for number, name in sorted(names.items()) if number not in class_ids]
+    if not class_ids:
+        raise DataError(
+            f'none of the labels ({", ".join(strangers)}) is a class that was asked for ({", ".join(ids)}); choose '
+            'other --classes, or --no-labels'
+        )
+    notes = [f'labels that are no class here, and stay unlabelled: {", ".join(strangers)}'] if strangers else []
+    return classes, LabelTable(about=about, class_ids=class_ids), notes
 
 
 def _classes_of(names: Mapping[int, str], about: About) -> tuple[ClassInfo, ...]:
@@ -202,14 +221,18 @@ def _classes_of(names: Mapping[int, str], about: About) -> tuple[ClassInfo, ...]
         raise DataError(f'{LABEL_INFO} cannot be used: {first_problem(error)}') from error
 
 
-def _fixed_classes(name: str | None) -> tuple[ClassInfo, ...]:
+def _fixed_classes(name: str | tuple[ClassInfo, ...] | None) -> tuple[ClassInfo, ...]:
     """Classes of a kind of data set, which are the same for each of its trees; none for None."""
     if name is None:
         return ()
+    if isinstance(name, tuple):
+        return name
     entry = DATASETS.get(name)
     if entry is None or entry.classes is None:
         fixed = sorted(known for known, each in DATASETS.items() if each.classes is not None)
-        raise DataError(f'--classes {name}: must be one of {", ".join(fixed)}, whose classes are fixed')
+        raise DataError(
+            f'--classes {name}: must be one of {", ".join(fixed)}, whose classes are fixed, or the file of a student'
+        )
     return entry.classes
 
 

@@ -107,6 +107,15 @@ class Mapped:
         )
 
 
+def targets_into(classes: Sequence[ClassInfo]) -> Mapping[str, str]:
+    """The class that each name becomes in the map into exactly these classes; empty if there is no such map."""
+    names = [entry.name for entry in classes]
+    for known in CLASS_MAPS.values():
+        if [entry.name for entry in known.classes] == names:
+            return known.targets
+    return {}
+
+
 def class_map_of(name: str) -> ClassMap:
     """Look a map up.
 

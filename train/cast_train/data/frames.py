@@ -84,7 +84,8 @@ class Frames:
         """
         if not self._classes:
             raise DataError(
-                f'{self._root}: these frames have no classes; import the bag into a new folder with --classes DATASET'
+                f'{self._root}: these frames have no classes; import the bag into a new folder with --classes DATASET, '
+                'or the file of a student'
             )
         return self._classes
 

@@ -99,9 +99,22 @@ class LazySamples(Sequence[Sample]):
         owner = bisect_right(self._starts, place) - 1
         return self._datasets[owner][place - self._starts[owner]]
 
+    def followed_by(self, others: LazySamples) -> LazySamples:
+        """These, and then those."""
+        offset = self._starts[-1]
+        indices = [*self._indices, *(offset + index for index in others._indices)]
+        return LazySamples([*self._datasets, *others._datasets], indices)
+
     def subset(self, indices: Sequence[int]) -> LazySamples:
         """Only these pictures, counted through this sequence."""
         return LazySamples(self._datasets, [self._indices[index] for index in indices])
+
+
+def joined(first: Sequence[Sample], second: Sequence[Sample]) -> Sequence[Sample]:
+    """One after the other; lazy if both are."""
+    if isinstance(first, LazySamples) and isinstance(second, LazySamples):
+        return first.followed_by(second)
+    return [*first, *second]
 
 
 def subset_of(samples: Sequence[Sample], indices: Sequence[int]) -> Sequence[Sample]:

@@ -11,6 +11,8 @@ from typing import Any
 import onnx
 import torch
 
+from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import StudentContract
 from cast_train.data.registry import classes_of
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.contract import build_contract
@@ -41,6 +43,18 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
             f'{path}: its weights do not fit its recipe ({error}); it was made by another version'
         ) from error
     return TorchStudent(network.eval(), contract), recipe, state
+
+
+def contract_of(student: Path) -> StudentContract:
+    """The contract of an exported student, or of what a run folder or checkpoint holds.
+
+    Raises:
+        StudentError, TrainingError: it is none of these.
+    """
+    if student.suffix == '.onnx':
+        with RuntimeStudent.load(student) as exported:
+            return exported.contract
+    return load_student(student)[0].contract
 
 
 def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ class Pictures:
         self.names = [name for dataset in opened for name in dataset.names]
         self.classes = common_classes([dataset.classes for dataset in (*opened, *judged)])
         self.scenes = [scene for dataset in opened for scene in dataset.scenes]
-        self.digest = digest_of_samples([*self.train, *self.validation])
+        self.digest = digest_of_samples(chain(self.train, self.validation))
         if data.class_map is not None:
             # Two maps may give the same numbers to classes of other names, or of which others are things.
             self.digest = digest_of({'samples': self.digest, 'class_map': data.class_map})

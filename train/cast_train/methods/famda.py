@@ -13,21 +13,20 @@ Every method of ``Famda`` is one stage; a stage that was done before is found in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cast_train.data import Dataset, Sample, Source, StrongViews
-from cast_train.data.batches import load_samples
+from cast_train.data import Dataset, Sample, Source, StrongViews, joined, read_samples, subset_of
 from cast_train.data.rare_classes import rare_class_chances
 from cast_train.data.registry import common_classes
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import start_student
 from cast_train.engine.task import SupervisedTask, Task
-from cast_train.errors import RecipeError
+from cast_train.errors import DataError, RecipeError
 from cast_train.export.checkpoint import load_student
 from cast_train.methods.famda_recipe import DomainSection, FamdaRecipe, TeacherSection
 from cast_train.methods.famda_task import FamdaTask
@@ -35,11 +34,12 @@ from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file, digest_of_samples
 from cast_train.methods.target_norms import measure_norms_in
+from cast_train.methods.target_pictures import TargetPictures
 from cast_train.methods.trained import millions, seconds_in, weights_in
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 from cast_train.teachers.cache import LabelCache
-from cast_train.teachers.labelling import LabelRun, read_label
+from cast_train.teachers.labelling import LabelRun
 from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, Kind, open_teacher
 from cast_train.teachers.report import CollapseRule
 
@@ -47,27 +47,50 @@ from cast_train.teachers.report import CollapseRule
 class Domain(NamedTuple):
     """The pictures of a domain, with all the labels that the data set has of them."""
 
-    train: list[Sample]
-    validation: list[Sample]
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
 
 
 class Domains:
-    """The pictures that a recipe names, read once.
+    """The pictures that a recipe names, read once unless it says otherwise.
+
+    Attributes:
+        classes: of both domains.
+        source: training pictures without a class map are left out: nobody can learn from them.
+        target: as it is.
+        digest: of all of them.
 
     Raises:
-        DataError: a data set is not as expected, or source and target differ in their classes.
+        DataError: a data set is not as expected, source and target differ in their classes, or the source has no class
+            map.
     """
 
     def __init__(self, recipe: FamdaRecipe) -> None:
         sections = recipe.source, recipe.target
         opened = [([section.open(one) for one in section.train], _judging(section)) for section in sections]
         self.classes = common_classes([one.classes for train, judging in opened for one in (*train, *judging)])
-        self.source, self.target = (Domain(load_samples(train), load_samples(judging)) for train, judging in opened)
-        samples = [sample for domain in (self.source, self.target) for part in domain for sample in part]
-        self.digest = digest_of_samples(samples)
-        maps = [section.class_map for section in sections]
-        if any(maps):
-            self.digest = digest_of({'samples': self.digest, 'class_maps': maps})
+        source, self.target = (
+            Domain(read_samples(train, section.in_memory), read_samples(judging, section.in_memory))
+            for section, (train, judging) in zip(sections, opened, strict=True)
+        )
+        labelled = [row for row, sample in enumerate(source.train) if sample.semantic is not None]
+        if not labelled:
+            raise DataError(f'{recipe.source.root}: the {recipe.source.name} has no class map to learn from')
+        complete = len(labelled) == len(source.train)
+        self.source = source if complete else source._replace(train=subset_of(source.train, labelled))
+        self.digest = _digest(sections, (*self.source, *self.target))
+
+
+def _digest(sections: Sequence[DomainSection], parts: Sequence[Sequence[Sample]]) -> str:
+    """Of pictures and labels, and of what else they may mean: classes by map, cameras of recordings."""
+    digest = digest_of_samples(chain.from_iterable(parts))
+    maps = [section.class_map for section in sections]
+    if any(maps):
+        digest = digest_of({'samples': digest, 'class_maps': maps})
+    if any(section.dataset == 'frames' for section in sections):
+        # A bag may be imported again with another calibration.
+        digest = digest_of({'samples': digest, 'fx_px': [sample.fx_px for part in parts for sample in part]})
+    return digest
 
 
 def _judging(section: DomainSection) -> list[Dataset]:
@@ -164,19 +187,12 @@ class Famda:
 
     # How a stage is done.
 
-    def unlabelled_target(self, segments: Stage | None, depth: Stage | None) -> list[Sample]:
+    def unlabelled_target(self, segments: Stage | None, depth: Stage | None) -> Sequence[Sample]:
         """The target's training pictures with what teachers say, and without any label of their own."""
-        bare = [
-            replace(
-                sample, instance_ids=None, instance_labels=None, instance_is_crowd=None, semantic=None, depth_m=None
-            )
-            for sample in self.domains.target.train
-        ]
-        for stage in (segments, depth):
-            if stage is not None:
-                cache = LabelCache(stage.folder, stage.result['fingerprint'])
-                bare = [_with_answer(sample, cache) for sample in bare]
-        return bare
+        asked = [stage for stage in (segments, depth) if stage is not None]
+        caches = [LabelCache(stage.folder, stage.result['fingerprint']) for stage in asked]
+        pictures = TargetPictures(self.domains.target.train, caches)
+        return list(pictures) if self.recipe.target.in_memory else pictures
 
     def _labelled(self, name: str, section: TeacherSection | None, kinds: dict[str, Kind]) -> Stage | None:
         if section is None:
@@ -198,9 +214,9 @@ class Famda:
         self,
         name: str,
         stage: StageSection,
-        labelled: list[Sample],
+        labelled: Sequence[Sample],
         start: Stage | None,
-        others: list[Sample] | None = None,
+        others: Sequence[Sample] | None = None,
     ) -> Stage:
         """Learn labels: of the source, and for the oracle ``stage.unlabelled`` pictures a step of the target's."""
         recipe = self.recipe
@@ -232,7 +248,7 @@ class Famda:
     def _source(self, count: int) -> Source:
         """Labelled pictures: of the source, and of the target where the recipe asks for some of its labels."""
         rare, every = self.recipe.adaptation.rare_classes, self.recipe.target_labels_every
-        samples = self.domains.source.train
+        samples: Sequence[Sample] = self.domains.source.train
         if rare is None and every is None:
             return Source(samples, count)
         chances = np.full(len(samples), 1 / len(samples))
@@ -242,7 +258,7 @@ class Famda:
             return Source(samples, count, chances)
         labelled = self.domains.target.train[::every]
         of_target = np.full(len(labelled), 1 / len(labelled))
-        return Source([*samples, *labelled], count, np.concatenate([chances, of_target]) / 2)
+        return Source(joined(samples, labelled), count, np.concatenate([chances, of_target]) / 2)
 
     def _train(
         self,
@@ -294,13 +310,6 @@ def _asked_for(section: StageSection | None, name: str) -> StageSection:
     if section is None:
         raise RecipeError(f'the recipe has no stages.{name}; add that section to run this baseline')
     return section
-
-
-def _with_answer(sample: Sample, cache: LabelCache) -> Sample:
-    answer = read_label(cache, sample)
-    if answer.segments is not None:
-        return replace(sample, segments=answer.segments)
-    return replace(sample, depth_m=answer.depth_m, disparity=answer.disparity)
 
 
 STAGES: dict[str, Callable[[Famda], Stage]] = {

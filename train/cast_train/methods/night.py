@@ -7,8 +7,10 @@ Whatever a kill interrupts goes on with the same command: imports file by file, 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +19,14 @@ from rich.console import Console
 from cast_ros.files import write_text
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student import StudentContract
-from cast_train.data import DATASETS, Sample, ViewRules, open_dataset
+from cast_train.data import LazySamples, Sample, ViewRules, open_dataset
 from cast_train.data.bag_import import import_bag
 from cast_train.data.frames_manifest import MANIFEST as FRAMES
 from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.evaluate import Predictor
+from cast_train.engine.recipe import StudentSection
 from cast_train.errors import DataError, TrainingError
-from cast_train.export.checkpoint import git_revision, load_student
+from cast_train.export.checkpoint import contract_of, git_revision, load_student
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.run import export_run
 from cast_train.methods.famda import Domains, Famda
@@ -40,12 +43,11 @@ GATED = ('ap', 'miou')
 
 
 class Start(NamedTuple):
-    """The student as it was given: how it predicts, its size and a checkpoint to learn on from."""
+    """The student as it was given: how it predicts, what it is made of, and in that a checkpoint to learn on from."""
 
     predictor: Predictor
     contract: StudentContract
-    size: str
-    checkpoint: Path
+    section: StudentSection
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +57,9 @@ class Night:
     Attributes:
         student: the exported file.
         report: for people.
-        losses: by how many points each gated figure of the source fell; negative where it rose.
-        passed: whether none fell by more than the recipe allows.
+        losses: by how many points each gated figure of the source fell, negative where it rose; those that could be
+            measured.
+        passed: whether there are any, and none fell by more than the recipe allows.
     """
 
     student: Path
@@ -68,7 +71,8 @@ class Night:
     def summary(self) -> str:
         """One line for people."""
         changes = ', '.join(f'{name} {-loss:+.2f} points' for name, loss in self.losses.items())
-        return f'gate {"passed" if self.passed else "FAILED"}: by {SOURCE} {changes}; see {self.report}'
+        unknown = ''.join(f', {name} not measured' for name in GATED if name not in self.losses)
+        return f'gate {"passed" if self.passed else "FAILED"}: by {SOURCE} {changes}{unknown}; see {self.report}'
 
 
 def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, folder: Path, console: Console) -> Night:
@@ -91,17 +95,15 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
         console.print(text, markup=False, highlight=False)
 
     folder.mkdir(parents=True, exist_ok=True)
-    contract = _contract_of(student)
-    classes = _dataset_with(contract)
+    contract = contract_of(student)
     roots = {
-        name: _frames(path, folder / name, name, recipe.imports, classes, console)
+        name: _frames(path, folder / name, name, recipe.imports, contract, console)
         for name, path in ((SOURCE, source), (TARGET, target))
     }
-    learned = _samples(roots[SOURCE], 'train')
-    if not any(sample.semantic is not None and sample.instance_ids is not None for sample in learned):
-        raise DataError(f'{source}: has no labels to learn from; record ground truth, or name another --source')
+    learned = _labelled(source, roots[SOURCE], 'train', say)
+    _labelled(source, roots[SOURCE], 'val', say)
     start = _start(student, learned, folder)
-    settings = recipe.famda(start.size, start.checkpoint, start.contract, roots[SOURCE], roots[TARGET])
+    settings = recipe.famda(start.section, start.contract, roots[SOURCE], roots[TARGET])
     domains = Domains(settings)
     famda = Famda(settings, Stages(folder / 'stages', say), domains)
     adapted = famda.adapted()
@@ -110,11 +112,7 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
     say(export_run(weights_in(adapted.folder), model, provenance=method).summary)
     judged = _judged(start, model, domains)
     pseudo = pseudo_label_figures(famda, adapted)
-    losses = {
-        name: 100 * (judged['before', SOURCE].figures[name] - judged['after', SOURCE].figures[name])
-        for name in GATED
-        if name in judged['before', SOURCE].figures
-    }
+    losses = lost_points(judged['before', SOURCE].figures, judged['after', SOURCE].figures)
     passed = passes(losses, recipe.gate)
     document = _document(recipe, settings.model_dump(mode='json'), judged, pseudo, losses, passed, model, student)
     write_text(folder / METRICS, json.dumps(document, indent=1))
@@ -122,9 +120,14 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
     return Night(model, folder / REPORT, losses, passed)
 
 
+def lost_points(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """By how many points each gated figure fell; not a number where only the student before has it."""
+    return {name: 100 * (before[name] - after.get(name, math.nan)) for name in GATED if name in before}
+
+
 def passes(losses: dict[str, float], gate: GateSection) -> bool:
-    """Whether no figure fell by more points than allowed; a figure that is no number passes nothing."""
-    return all(loss <= getattr(gate, name) for name, loss in losses.items())
+    """Whether something was measured and fell by no more points than allowed; what is no number passes nothing."""
+    return bool(losses) and all(loss <= getattr(gate, name) for name, loss in losses.items())
 
 
 def pseudo_label_figures(famda: Famda, stage: Stage) -> PseudoLabelFigures:
@@ -142,41 +145,58 @@ def pseudo_label_figures(famda: Famda, stage: Stage) -> PseudoLabelFigures:
     return judge_pseudo_labels(network, raw, refined, samples, truths, rules, contract.class_names)
 
 
-def _contract_of(student: Path) -> StudentContract:
-    if student.suffix == '.onnx':
-        with RuntimeStudent.load(student) as exported:
-            return exported.contract
-    return load_student(student)[0].contract
-
-
-def _dataset_with(contract: StudentContract) -> str | None:
-    """The data set whose classes are the student's, so that frames can be read in them; None if it has its own."""
-    for name, entry in DATASETS.items():
-        if entry.classes is not None and tuple(one.name for one in entry.classes) == contract.class_names:
-            return name
-    return None
-
-
-def _frames(path: Path, out: Path, name: str, imports: ImportSection, classes: str | None, console: Console) -> Path:
-    """The folder of frames of a recording: as it is, or imported now."""
-    if (path / FRAMES).is_file():
+def _frames(
+    path: Path, out: Path, name: str, imports: ImportSection, contract: StudentContract, console: Console
+) -> Path:
+    """The folder of frames of a recording, in the classes of the student: as it is, or imported now."""
+    if (path / FRAMES).is_file() or any(path.glob(f'*/{FRAMES}')):
+        _require_same_classes(path, contract)
         return path
     if not path.exists():
         raise DataError(f'{path}: no such bag or folder of frames; name what was recorded')
-    report = import_bag(path, out, imports.settings(name, classes), console)
+    report = import_bag(path, out, imports.settings(name, contract.classes), console)
     console.print(f'{name}: {report.summary()}', markup=False, highlight=False)
     return out
 
 
-def _samples(root: Path, split: str) -> list[Sample]:
-    dataset = open_dataset('frames', root, split)
-    return [dataset[index] for index in range(len(dataset))]
+def _require_same_classes(root: Path, contract: StudentContract) -> None:
+    """Raise ``DataError`` unless the frames' classes are the student's, things included: ids would mean others."""
+    wanted = [(entry.name, entry.is_thing) for entry in contract.classes]
+    found = [(entry.name, entry.is_thing) for entry in open_dataset('frames', root, 'train').classes]
+    if found != wanted:
+        one, other = next(pair for pair in zip_longest(wanted, found, fillvalue='nothing') if pair[0] != pair[1])
+        raise DataError(
+            f'{root}: its classes are not those of the student ({other} instead of {one}); name the bag itself, or '
+            'import it with --classes and the file of the student'
+        )
+
+
+def _labelled(recording: Path, root: Path, split: str, say: Callable[[str], None]) -> Sequence[Sample]:
+    """The source's frames of a split that have labels; the others are named and left out.
+
+    Raises:
+        DataError: none has.
+    """
+    samples = LazySamples([open_dataset('frames', root, split)])
+    rows = [
+        row for row, sample in enumerate(samples) if sample.semantic is not None and sample.instance_ids is not None
+    ]
+    if not rows:
+        raise DataError(
+            f'{recording}: has no labels to {"learn from" if split == "train" else "judge by, in its val frames"}; '
+            'record ground truth, or name another --source'
+        )
+    if len(rows) < len(samples):
+        say(f'{recording.name}: {len(samples) - len(rows)} of {len(samples)} {split} frames have no labels')
+    return samples.subset(rows)
 
 
 def _start(student: Path, pictures: Sequence[Sample], folder: Path) -> Start:
     if student.suffix != '.onnx':
         found, recipe, _ = load_student(student)
-        return Start(found, found.contract, recipe.student.size, weights_in(student) if student.is_dir() else student)
+        weights = weights_in(student) if student.is_dir() else student
+        section = recipe.student.model_copy(update={'initial': weights, 'backbone_weights': None})
+        return Start(found, found.contract, section)
     exported = RuntimeStudent.load(student)
     checkpoint = folder / f'{digest_of_file(student)[:12]}-{START}'
     network, contract = recover_student(student, pictures[:CALIBRATION_PICTURES])
@@ -185,7 +205,7 @@ def _start(student: Path, pictures: Sequence[Sample], folder: Path) -> Start:
     if not checkpoint.is_file():
         made_of = {'recovered_from': student.name, 'contract': contract.model_dump(mode='json')}
         save_checkpoint({'recipe': made_of, 'ema': network.state_dict()}, checkpoint)
-    return Start(exported, contract, network.size, checkpoint)
+    return Start(exported, contract, StudentSection(size=network.size, initial=checkpoint))
 
 
 def _judged(start: Start, model: Path, domains: Domains) -> dict[tuple[str, str], Judgement]:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from cast_ros.evaluation.compare import Comparison, Scores
 from cast_ros.metrics import SemanticMetrics
 from cast_ros.student import Prediction
-from cast_train.data import Sample, ViewRules, make_targets, make_view
+from cast_train.data import Sample, Targets, ViewRules, make_targets, make_view
 from cast_train.engine.evaluate import Predictor, ground_truth_of, headline
 from cast_train.methods.target_labels import TargetLabels
 from cast_train.models import Student
@@ -85,7 +86,7 @@ def luminance_of(image: npt.NDArray[np.uint8]) -> float:
 
 @dataclass(frozen=True)
 class PseudoLabelFigures:
-    """What the target's labels are worth, as the student gets them; None where there is no truth to compare with.
+    """What the target's labels are worth, but for class alignment, which follows a training; None without a truth.
 
     Attributes:
         sure_share: mean share of pixels of which the teacher is sure.
@@ -93,14 +94,21 @@ class PseudoLabelFigures:
         raw_iou: IoU of each class of the teacher's own map.
         refined_iou: with all that corrects it.
         raw_miou, refined_miou: their means.
+        precision: of the pixels that the corrected map gives a class, what part has the right one.
+        class_precision: the same of each class that it gives; None for one that it gives nowhere.
+        instance_precision: of the pseudo-instances, what part overlaps a true one of its class with an IoU of ½; None
+            if there is none.
     """
 
     sure_share: float
     instances: float
-    raw_iou: dict[str, float | None] | None
-    refined_iou: dict[str, float | None] | None
-    raw_miou: float | None
-    refined_miou: float | None
+    raw_iou: dict[str, float | None] | None = None
+    refined_iou: dict[str, float | None] | None = None
+    raw_miou: float | None = None
+    refined_miou: float | None = None
+    precision: float | None = None
+    class_precision: dict[str, float | None] | None = None
+    instance_precision: float | None = None
 
     def as_document(self) -> dict[str, Any]:
         """JSON values."""
@@ -129,7 +137,8 @@ def judge_pseudo_labels(
         class_names: in the order of their ids.
     """
     metrics = {'raw': SemanticMetrics(class_names), 'refined': SemanticMetrics(class_names)}
-    sure, instances, compared = 0.0, 0, 0
+    things = torch.tensor(rules.thing_ids)
+    sure, instances, right, judged, compared = 0.0, 0, 0, 0, 0
     for sample, truth in zip(samples, truths, strict=True):
         view = make_view(sample, rules.height, rules.width, rules.focal_reference_px, rules.cap_m, None, [0])
         given = replace(make_targets(view, rules.thing_ids), masks=None, labels=None, semantic=None)
@@ -137,22 +146,57 @@ def judge_pseudo_labels(
         (refined,), share = refined_labels.of(answer, [given])
         (raw,), _ = raw_labels.of(answer, [given])
         sure += share
-        assert refined.labels is not None
-        instances += sum(int(label) in rules.thing_ids for label in refined.labels)
+        found, labels = _things_of(refined, things)
+        instances += len(labels)
         true_view = make_view(truth, rules.height, rules.width, rules.focal_reference_px, rules.cap_m, None, [0])
         if true_view.semantic is None:
             continue
         compared += 1
-        for name, found in (('raw', raw), ('refined', refined)):
-            assert found.semantic is not None
-            metrics[name].update(found.semantic.numpy().astype(np.uint8), true_view.semantic.numpy())
-    scores = {name: metric.compute() if compared else None for name, metric in metrics.items()}
-    raw_scores, refined_scores = scores['raw'], scores['refined']
+        for name, answer_map in (('raw', raw.semantic), ('refined', refined.semantic)):
+            assert answer_map is not None
+            metrics[name].update(answer_map.numpy().astype(np.uint8), true_view.semantic.numpy())
+        if true_view.instance_ids is not None:
+            judged += len(labels)
+            right += _right(found, labels, *_things_of(make_targets(true_view, rules.thing_ids), things))
+    count = max(len(samples), 1)
+    if not compared:
+        return PseudoLabelFigures(sure / count, instances / count)
+    raw_scores, refined_scores = (metrics[name].compute() for name in ('raw', 'refined'))
+    precision, class_precision = _precision(refined_scores.confusion, class_names)
     return PseudoLabelFigures(
-        sure_share=sure / max(len(samples), 1),
-        instances=instances / max(len(samples), 1),
-        raw_iou=None if raw_scores is None else raw_scores.per_class,
-        refined_iou=None if refined_scores is None else refined_scores.per_class,
-        raw_miou=None if raw_scores is None else raw_scores.miou,
-        refined_miou=None if refined_scores is None else refined_scores.miou,
+        sure_share=sure / count,
+        instances=instances / count,
+        raw_iou=raw_scores.per_class,
+        refined_iou=refined_scores.per_class,
+        raw_miou=raw_scores.miou,
+        refined_miou=refined_scores.miou,
+        precision=precision,
+        class_precision=class_precision,
+        instance_precision=right / judged if judged else None,
     )
+
+
+def _things_of(targets: Targets, things: Tensor) -> tuple[Tensor, Tensor]:
+    """N×H×W bool masks and N labels of the targets that are things."""
+    assert targets.masks is not None
+    assert targets.labels is not None
+    rows = torch.isin(targets.labels, things)
+    return targets.masks[rows], targets.labels[rows]
+
+
+def _right(masks: Tensor, labels: Tensor, true_masks: Tensor, true_labels: Tensor) -> int:
+    """How many masks overlap a true one of their class with an IoU of at least ½."""
+    found, true = masks.flatten(1).float(), true_masks.flatten(1).float()
+    shared = found @ true.T
+    union = found.sum(1, keepdim=True) + true.sum(1) - shared
+    fits = (shared >= 0.5 * union) & (labels[:, None] == true_labels)
+    return int(fits.any(1).sum())
+
+
+def _precision(
+    confusion: npt.NDArray[np.int64], class_names: Sequence[str]
+) -> tuple[float | None, dict[str, float | None]]:
+    """Of all pixels that were given a class, and of those of each class, what part has the right one."""
+    right, given = confusion.diagonal(), confusion[:, : len(class_names)].sum(0)
+    of_class = {name: float(right[row] / given[row]) if given[row] else None for row, name in enumerate(class_names)}
+    return (float(right.sum() / given.sum()) if given.sum() else None), of_class

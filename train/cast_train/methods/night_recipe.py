@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cast_ros.evaluation import topics
-from cast_ros.student import StudentContract
+from cast_ros.student import ClassInfo, StudentContract
 from cast_train.data import Augmentation, StrongViews
 from cast_train.data.bag_plan import ImportSettings
 from cast_train.data.frame_selection import SelectionRules
@@ -40,8 +40,8 @@ class ImportSection(Settings):
     selection: SelectionRules = SelectionRules()
     blocks: BlockRules = BlockRules()
 
-    def settings(self, domain: str, classes: str | None) -> ImportSettings:
-        """For one bag; frames get the classes of a data set, or keep those of the bag."""
+    def settings(self, domain: str, classes: tuple[ClassInfo, ...]) -> ImportSettings:
+        """For one bag, whose frames get these classes."""
         return ImportSettings(
             topic=self.topic,
             domain=domain,
@@ -60,7 +60,11 @@ class GateSection(Settings):
 
 
 class NightRecipe(Settings):
-    """The whole recipe; sizes of views are the student's own input, whatever ``stages`` says."""
+    """The whole recipe; sizes of views are the student's own input, whatever ``stages`` says.
+
+    Attributes:
+        in_memory: read every frame once; false decodes them anew each time, for long recordings.
+    """
 
     method: Literal['night']
     name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
@@ -68,6 +72,7 @@ class NightRecipe(Settings):
     license: str
     seed: Annotated[int, Field(ge=0)] = 1
     imports: ImportSection = ImportSection()
+    in_memory: bool = True
     segments: TeacherSection | None = None
     depth_teacher: TeacherSection | None = None
     relative_depth: Weight = 1.0
@@ -79,12 +84,11 @@ class NightRecipe(Settings):
     gate: GateSection = GateSection()
     run: RunSection = RunSection()
 
-    def famda(self, size: str, initial: Path, contract: StudentContract, source: Path, target: Path) -> FamdaRecipe:
+    def famda(self, student: StudentSection, contract: StudentContract, source: Path, target: Path) -> FamdaRecipe:
         """The adaptation of one student from one folder of frames to another.
 
         Args:
-            size: of the student.
-            initial: checkpoint with its weights.
+            student: what it is made of, and the checkpoint with its weights.
             contract: of the student; input and depth stay as they are.
             source: folder of frames with labels.
             target: folder of frames without.
@@ -99,15 +103,22 @@ class NightRecipe(Settings):
 
         def domain(name: str, root: Path) -> DomainSection:
             parts = {split: (Part(split=split),) for split in ('train', 'val')}
-            return DomainSection(name=name, dataset='frames', root=root, train=parts['train'], validation=parts['val'])
+            return DomainSection(
+                name=name,
+                dataset='frames',
+                root=root,
+                train=parts['train'],
+                validation=parts['val'],
+                in_memory=self.in_memory,
+            )
 
         def at_size(stage: StageSection) -> StageSection:
             return stage.model_copy(update={'height': contract.input.height, 'width': contract.input.width})
 
-        shared = self.model_dump(exclude={'method', 'imports', 'gate', 'stages'})
+        shared = self.model_dump(exclude={'method', 'imports', 'in_memory', 'gate', 'stages'})
         return FamdaRecipe(
             method='famda',
-            student=StudentSection(size=size, initial=initial),
+            student=student,
             input=InputSection(height=contract.input.height, width=contract.input.width, resize=contract.input.resize),
             depth=DepthSection(cap_m=contract.depth.cap_m, focal_reference_px=contract.depth.focal_reference_px),
             source=domain(SOURCE, source),

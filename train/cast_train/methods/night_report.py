@@ -156,7 +156,12 @@ def _pseudo_rows(pseudo: dict[str, Any]) -> list[dict[str, str]]:
     if pseudo['raw_iou'] is None:
         return []
     return [
-        {'name': name, 'raw': shown('miou', raw), 'refined': shown('miou', pseudo['refined_iou'][name])}
+        {
+            'name': name,
+            'raw': shown('miou', raw),
+            'refined': shown('miou', pseudo['refined_iou'][name]),
+            'precision': shown('miou', pseudo['class_precision'][name]),
+        }
         for name, raw in pseudo['raw_iou'].items()
     ]
 

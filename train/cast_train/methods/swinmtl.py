@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from cast_train.data import Source
-from cast_train.data.batches import load_samples
+from cast_train.data import Source, read_samples
 from cast_train.data.cutmix import cut_mix
 from cast_train.data.registry import common_classes
 from cast_train.engine.contract import build_contract
@@ -104,8 +104,8 @@ class LabelledPictures:
     def __init__(self, data: NamedPictures) -> None:
         train, validation = ([data.open(part) for part in parts] for parts in (data.train, data.validation))
         self.classes = common_classes([one.classes for one in (*train, *validation)])
-        self.train, self.validation = load_samples(train), load_samples(validation)
-        self.digest = digest_of_samples([*self.train, *self.validation])
+        self.train, self.validation = (read_samples(part, data.in_memory) for part in (train, validation))
+        self.digest = digest_of_samples(chain(self.train, self.validation))
 
 
 class SwinMtl:

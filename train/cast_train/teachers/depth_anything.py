@@ -25,7 +25,9 @@ from cast_train.teachers.teacher import PseudoLabels
 
 MODEL_TYPE, METRIC = 'depth_anything', 'metric'
 # Raise it whenever the same weights would give other depth: labels in a cache are then computed anew.
-ANSWER_VERSION = 1
+ANSWER_VERSION = 2
+# Metric heads end in a sigmoid, which comes near their largest depth and never reaches it.
+CAP_SHARE = 0.95
 
 
 class DepthAnythingSettings(Settings):
@@ -36,14 +38,14 @@ class DepthAnythingSettings(Settings):
         local_files_only: never use the network; a hub id must then be in the cache.
         fx_over_width: focal length ÷ width of the camera that the network learned metres with (0.584 for Virtual
             KITTI 2). With it, metres are scaled to each picture's own camera; None takes them as they come.
-        cap_m: metres from here on are sky.
+        cap_m: metres from here on are sky; None for ``CAP_SHARE`` of the most that a metric network can say.
         device: where the network runs.
     """
 
     network: str
     local_files_only: bool = True
     fx_over_width: Annotated[float, Field(gt=0)] | None = None
-    cap_m: Annotated[float, Field(gt=0)] = 80.0
+    cap_m: Annotated[float, Field(gt=0)] | None = None
     device: Device = 'cpu'
 
 
@@ -67,6 +69,8 @@ class DepthAnything:
         self._network = network.to(torch_device(settings.device)).requires_grad_(False)
         self._processor = load_part(AutoImageProcessor, folder)
         self.is_metric = self._network.config.depth_estimation_type == METRIC
+        most_m = float(self._network.config.max_depth)
+        self.cap_m = CAP_SHARE * most_m if settings.cap_m is None else settings.cap_m
         self.parameters_m = count_parameters_m(self._network)
         self.fingerprint = digest(
             'depth_anything',
@@ -95,6 +99,6 @@ class DepthAnything:
             return PseudoLabels.without_instances(height, width, disparity=plane)
         learned = self.settings.fx_over_width
         scale = 1.0 if learned is None or fx_px is None else fx_px / width / learned
-        metres = np.where(plane >= self.settings.cap_m, np.inf, plane * scale).astype(np.float32)
+        metres = np.where(plane >= self.cap_m, np.inf, plane * scale).astype(np.float32)
         metres[plane <= 0] = np.nan
         return PseudoLabels.without_instances(height, width, depth_m=metres)

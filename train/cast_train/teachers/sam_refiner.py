@@ -39,8 +39,8 @@ class SamRefinerSettings(Settings):
         points_at_once: that go through the mask decoder together.
         quality: smallest IoU that the network expects of its mask.
         stability: smallest IoU of a mask with itself under other thresholds.
-        crop_layers: how often the picture is cut into parts that are looked at again, for small things.
-        points_downscale: the grid is so many times coarser in each of these layers.
+        crop_layers: how often the picture is cut into parts that are looked at again, with the same grid, for small
+            things.
         smallest_px: a mask of fewer pixels of the picture is dropped.
         device: where the network runs.
     """
@@ -52,7 +52,6 @@ class SamRefinerSettings(Settings):
     quality: Share = 0.86
     stability: Share = 0.92
     crop_layers: Annotated[int, Field(ge=0, le=3)] = 1
-    points_downscale: Positive = 2
     smallest_px: Positive = 100
     device: Device = 'cpu'
 
@@ -93,15 +92,19 @@ class SamRefiner:
     def _label(self, image: npt.NDArray[np.uint8]) -> PseudoLabels:
         height, width = image.shape[:2]
         settings = self.settings
-        found = self._pipeline(
-            Image.fromarray(image),
-            points_per_batch=settings.points_at_once,
-            points_per_crop=settings.points_per_side,
-            pred_iou_thresh=settings.quality,
-            stability_score_thresh=settings.stability,
-            crops_n_layers=settings.crop_layers,
-            crop_n_points_downscale_factor=settings.points_downscale,
-        )
+        try:
+            found = self._pipeline(
+                Image.fromarray(image),
+                points_per_batch=settings.points_at_once,
+                points_per_crop=settings.points_per_side,
+                pred_iou_thresh=settings.quality,
+                stability_score_thresh=settings.stability,
+                crops_n_layers=settings.crop_layers,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise TeacherError(
+                f'{settings.network}: finds no masks in a picture of {width}×{height}: {error}'
+            ) from error
         masks = [np.asarray(mask, bool) for mask in found['masks']]
         large = [mask for mask in masks if int(mask.sum()) >= settings.smallest_px]
         stacked = np.stack(large) if large else np.zeros((0, height, width), np.bool_)
