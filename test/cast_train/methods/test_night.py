@@ -19,7 +19,7 @@ from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.errors import DataError, RecipeError
 from cast_train.export.checkpoint import load_student
 from cast_train.export.onnx import export_onnx
-from cast_train.methods.night import Night, passes, run_night
+from cast_train.methods.night import Night, lost_points, passes, run_night
 from cast_train.methods.night_judging import luminance_of
 from cast_train.methods.night_recipe import GateSection, load_night_recipe
 
@@ -116,6 +116,13 @@ def test_the_gate_lets_nothing_fall_further_than_allowed() -> None:
     assert not passes({'ap': 1.01, 'miou': 0.0}, gate)
     assert not passes({'ap': 0.0, 'miou': 0.6}, gate)
     assert not passes({'ap': float('nan'), 'miou': 0.0}, gate)
+
+
+def test_what_was_not_measured_passes_nothing() -> None:
+    gate = GateSection(ap=100.0, miou=100.0)
+    assert not passes(lost_points({'abs_rel': 0.1}, {'abs_rel': 0.1}), gate)
+    assert lost_points({'miou': 0.75, 'abs_rel': 0.1}, {'miou': 0.5}) == {'miou': 25.0}
+    assert not passes(lost_points({'ap': 0.25, 'miou': 0.75}, {'miou': 0.75}), gate)
 
 
 def test_what_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:

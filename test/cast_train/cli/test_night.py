@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cast-train night` as a user runs it: what it says last, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_night import write_recipe, write_recordings, write_student
+
+from cast_train.cli import main
+
+# So large that nothing that was learned is left.
+RUIN = {
+    name: {
+        'height': 64,
+        'width': 128,
+        'labelled': 2,
+        'unlabelled': count,
+        'steps': 3,
+        'optimizer': {'learning_rate': 1.0, 'warmup_steps': 0, 'ema_decay': 0.0},
+    }
+    for name, count in (('source', 0), ('adaptation', 2))
+}
+
+
+def run_night(*arguments: str | Path) -> int:
+    """Run the verb in this process and return its exit code."""
+    sys.argv = ['cast-train', 'night', *map(str, arguments)]
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+def test_a_day_that_lost_too_much_ends_with_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    day, night = write_recordings(tmp_path, night_has_truth=False)
+    student = write_student(tmp_path)
+    recipe = write_recipe(tmp_path / 'recipe.yaml', None, stages=RUIN, gate={'ap': 100.0, 'miou': 0.1})
+    command = ('--source', day, '--target', night, '--student', student, '--recipe', recipe, '--out', tmp_path / 'run')
+    assert run_night(*command) == 3
+    assert 'gate FAILED: by day ' in capsys.readouterr().out
+    document = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
+    assert not document['gate']['passed']
+    assert document['gate']['lost_points']['miou'] > 0.1
+    assert 'Gate failed.' in (tmp_path / 'run' / 'report.html').read_text()
+    # The same run is let through by those who allow that much; only the verdict is made anew.
+    assert run_night(*command, '--set', 'gate.miou=100') == 0
+    assert 'gate passed: by day ' in capsys.readouterr().out
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(tmp_path / 'recipe.yaml', None)
+    nowhere = tmp_path / 'nowhere.onnx'
+    command = ('--source', tmp_path, '--target', tmp_path, '--student', nowhere, '--recipe', recipe)
+    assert run_night(*command, '--out', tmp_path / 'run') == 2
+    error = capsys.readouterr().err
+    assert str(nowhere) in error
+    assert error.count('\n') == 1
