@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,10 @@ import yaml
 from drawn_streets import draw_streets
 from tiny_recipe import recipe_document
 from tiny_run import untrained
+from train_verb import cast_train
 
 from cast_ros.student import Student
-from cast_train.cli import main
 from cast_train.export.onnx import export_onnx
-
-
-def cast_train(*arguments: str | Path) -> int:
-    """Run the command line in this process and return its exit code."""
-    sys.argv = ['cast-train', *map(str, arguments)]
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
 
 
 @pytest.fixture

@@ -4,25 +4,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from drawn_bags import TOPIC, drive, write_bag, write_labelled_bag
 from tiny_recipe import tiny_recipe
+from train_verb import cast_train
 
-from cast_train.cli import main
 from cast_train.engine.fitting import fit
 from cast_train.errors import DataError
 from cast_train.export.checkpoint import load_student
 
 
 def run_import(*arguments: str | Path) -> int:
-    """Run the verb in this process and return its exit code."""
-    sys.argv = ['cast-train', 'import-bag', *map(str, arguments)]
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
+    return cast_train('import-bag', *arguments)
 
 
 def test_every_option_reaches_the_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

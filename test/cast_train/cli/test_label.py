@@ -4,22 +4,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from drawn_streets import draw_streets
 from tiny_run import untrained_run
-
-from cast_train.cli import main
+from train_verb import cast_train
 
 
 def label(*arguments: str | Path) -> int:
-    """Run the verb in this process and return its exit code."""
-    sys.argv = ['cast-train', 'label', *map(str, arguments)]
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
+    return cast_train('label', *arguments)
 
 
 def test_two_ranks_label_a_part_of_a_data_set_and_a_folder_of_its_pictures(

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from tiny_night import write_recipe, write_recordings, write_student
-
-from cast_train.cli import main
+from train_verb import cast_train
 
 # So large that nothing that was learned is left.
 RUIN = {
@@ -27,11 +25,7 @@ RUIN = {
 
 
 def run_night(*arguments: str | Path) -> int:
-    """Run the verb in this process and return its exit code."""
-    sys.argv = ['cast-train', 'night', *map(str, arguments)]
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
+    return cast_train('night', *arguments)
 
 
 def test_a_day_that_lost_too_much_ends_with_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

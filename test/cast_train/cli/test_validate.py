@@ -3,22 +3,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from drawn_streets import draw_streets
 from tiny_recipe import recipe_document
-
-from cast_train.cli import main
+from train_verb import cast_train
 
 
 def validate(*arguments: str | Path) -> int:
-    sys.argv = ['cast-train', 'validate', *map(str, arguments)]
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
+    return cast_train('validate', *arguments)
 
 
 @pytest.fixture

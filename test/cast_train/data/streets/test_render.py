@@ -7,15 +7,14 @@ import importlib.util
 import io
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from rich.console import Console
+from train_verb import cast_train
 
-from cast_train.cli import main
 from cast_train.data import open_dataset
 from cast_train.data.streets.jobs import Options, SceneJob, choose_jobs
 from cast_train.data.streets.quality import Quality
@@ -29,11 +28,7 @@ TINY = Options(Quality(64, 32, samples=1))
 
 
 def streets_render(*arguments: str | Path) -> int:
-    """Run the command line in this process and return its exit code."""
-    sys.argv = ['cast-train', 'streets', 'render', *map(str, arguments)]
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
+    return cast_train('streets', 'render', *arguments)
 
 
 def quiet() -> Console:
