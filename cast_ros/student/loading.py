@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 from cast_ros.student.contract import CONTRACT_KEY, MASK_STRIDE, StudentContract
 from cast_ros.student.errors import StudentError
 from cast_ros.student.onnx_file import OnnxFile, read_onnx_file
-from cast_ros.student.providers import CPU, OPENVINO, EngineOptions, with_options
+from cast_ros.student.provider_check import (
+    RECORD_ASSIGNMENT,
+    check_provider,
+    offered_providers,
+    one_line,
+    refusal,
+)
+from cast_ros.student.providers import CPU, EngineOptions, with_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
 MAX_ROWS = 100
 
-_OPENVINO_PACKAGE = 'onnxruntime-openvino'
-# These install into one folder; with two of them the later one wins, and removing either breaks both.
-_RUNTIME_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-directml', _OPENVINO_PACKAGE)
 _TENSOR_TYPES = {
     'image': 'tensor(uint8)',
     'scores': 'tensor(float)',
@@ -60,14 +63,16 @@ def open_student(
     file = read_onnx_file(path)
     if sha256 is not None and file.sha256 != sha256.strip().lower():
         raise StudentError(f'{path}: has sha256 {file.sha256}, not {sha256} as asked; get the file that was meant')
-    offered = _offered_providers(file.path, providers, require_provider)
-    session = _create_session(file, with_options(offered, file.sha256, threads, engines), threads)
+    offered = offered_providers(file.path, providers, require_provider)
+    session = _create_session(file, offered, require_provider, threads, engines)
     if require_provider:
         # Otherwise a provider that fails in the middle of a run would be replaced by the CPU without a word.
         session.disable_fallback()
+    else:
+        session.enable_fallback()
     contract = read_contract(path, session)
     check_graph(path, session, contract)
-    _check_provider(path, session, providers[0], require_provider)
+    check_provider(path, session, providers[0], require_provider)
     return OpenedStudent(path, file.sha256, contract, session)
 
 
@@ -153,16 +158,35 @@ def _shape(shape: list[Any]) -> str:
     return '×'.join('?' if size is None else str(size) for size in shape)
 
 
-def _create_session(file: OnnxFile, providers: list[tuple[str, dict[str, str]]], threads: int) -> InferenceSession:
+def _create_session(
+    file: OnnxFile, providers: tuple[str, ...], require_provider: bool, threads: int, engines: EngineOptions
+) -> InferenceSession:
+    """A session on the first of the providers that can take the graph; the rest come after it, the CPU at last.
+
+    Raises:
+        StudentError: not even the CPU can, so that the file is to blame; or the first cannot, and it is required.
+    """
     from onnxruntime import InferenceSession
 
+    first, *others = providers
+    options = with_options(providers, file.sha256, threads, engines)
     try:
-        return InferenceSession(file.content, session_options(threads), providers=providers)
+        # Without its own way out, which prints the cause and goes on with the CPU; before 1.24 it is taken anyhow.
+        return InferenceSession(file.content, session_options(threads), providers=options, enable_fallback=0)
     except Exception as error:  # onnxruntime raises classes of its own, without a common public base
-        raise StudentError(
-            f'{file.path}: onnxruntime cannot load it: {_one_line(error)}; '
-            'copy it again, or export it with opset 17 or 18 if it comes from a newer tool'
-        ) from error
+        if first == CPU:
+            raise StudentError(
+                f'{file.path}: onnxruntime cannot load it: {one_line(error)}; '
+                'copy it again, or export it with opset 17 or 18 if it comes from a newer tool'
+            ) from error
+        problem = refusal(file.path, first, engines.folder_of(first, file.sha256), error)
+        left = (CPU,) if require_provider else tuple(others) or (CPU,)
+        # Also when it is required: a file that the CPU cannot load either is no fault of the provider.
+        session = _create_session(file, left, require_provider, threads, engines)
+        if require_provider:
+            raise StudentError(f'{problem}, or allow it with require_provider: false') from error
+        logger.warning('%s', problem)
+        return session
 
 
 def session_options(threads: int) -> SessionOptions:
@@ -176,73 +200,5 @@ def session_options(threads: int) -> SessionOptions:
     options.log_severity_level = 3
     # Spinning threads cost half as much again where others compute (benchmarks/runtime/options.md); robots are busy.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    options.add_session_config_entry(*RECORD_ASSIGNMENT)
     return options
-
-
-def _offered_providers(path: Path, providers: tuple[str, ...], require_provider: bool) -> tuple[str, ...]:
-    """Those of the asked providers that this onnxruntime knows, so that it does not print errors of its own."""
-    try:
-        from onnxruntime import get_available_providers
-    except ImportError as error:
-        raise StudentError(
-            f'{path}: onnxruntime is missing or broken ({_one_line(error)}); {_mend_runtime()}'
-        ) from error
-    known = get_available_providers()
-    if providers[0] not in known:
-        problem = (
-            f'{path}: this onnxruntime has no {providers[0]}, it has {", ".join(known)}; {_mend_runtime(providers[0])}'
-        )
-        if require_provider:
-            raise StudentError(problem)
-        logger.warning('%s', problem)
-    return tuple(name for name in providers if name in known) or (CPU,)
-
-
-def _check_provider(path: Path, session: InferenceSession, wanted: str, require_provider: bool) -> None:
-    used = session.get_providers()[0]
-    if used != wanted:
-        problem = f'{path}: runs on {used} instead of {wanted}; {_mend_runtime(wanted)}'
-        if require_provider:
-            raise StudentError(f'{problem}, or allow it with require_provider: false')
-        logger.warning('%s', problem)
-    if len(_installed_runtimes()) > 1:
-        logger.warning('%s', _mend_runtime(wanted))
-
-
-def _installed_runtimes() -> list[str]:
-    found = []
-    for name in _RUNTIME_PACKAGES:
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        found.append(name)
-    return found
-
-
-def _mend_runtime(wanted: str = CPU) -> str:
-    """Which command brings the wanted provider, given what is installed."""
-    installed = _installed_runtimes()
-    if wanted == OPENVINO:
-        removal = f'run `pip uninstall -y {" ".join(installed)}` and then ' if installed else 'run '
-        return (
-            'check its driver and libraries'
-            if installed == [_OPENVINO_PACKAGE]
-            else f'{removal}`pip install {_OPENVINO_PACKAGE}`'
-        )
-    extra = 'cpu' if wanted == CPU else 'gpu'
-    if len(installed) > 1:
-        package = 'onnxruntime' if extra == 'cpu' else 'onnxruntime-gpu'
-        return (
-            f'{" and ".join(installed)} are both installed and overwrite each other, run '
-            f'`pip uninstall -y {" ".join(installed)}` and then `pip install {package}`'
-        )
-    if installed and extra == 'gpu' and installed[0] == 'onnxruntime':
-        return "run `pip uninstall -y onnxruntime` and then `pip install 'cast_ros[gpu]'`"
-    if installed and extra == 'gpu':
-        return 'check that its driver and libraries are installed'
-    return f"run `pip install 'cast_ros[{extra}]'`"
-
-
-def _one_line(error: BaseException) -> str:
-    return ' '.join(str(error).split())[:300]

@@ -19,6 +19,7 @@ from cast_ros.student.geometry import InputGeometry, MapSampler
 from cast_ros.student.loading import open_student
 from cast_ros.student.postprocessing import paint_instances, read_depth, read_semantic, sky_mask
 from cast_ros.student.prediction import Prediction, Timing
+from cast_ros.student.provider_check import computing_provider
 from cast_ros.student.providers import CPU, DEFAULT_ENGINES, EngineOptions
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Student:
         self.last_scores: npt.NDArray[np.float32] | None = None
         self.output_shapes = {node.name: tuple(int(size) for size in node.shape) for node in session.get_outputs()}
         self._session: InferenceSession | None = session
-        self._provider = str(session.get_providers()[0])
+        self._registered = session.get_providers()
+        self._provider = computing_provider(session)
 
     @classmethod
     def load(
@@ -82,8 +84,9 @@ class Student:
     @property
     def provider(self) -> str:
         """The execution provider that is really in use; after a fallback the one that took over."""
-        if self._session is not None:
-            self._provider = str(self._session.get_providers()[0])
+        if self._session is not None and self._session.get_providers() != self._registered:
+            self._registered = self._session.get_providers()
+            self._provider = computing_provider(self._session)
         return self._provider
 
     def close(self) -> None:
