@@ -61,6 +61,19 @@ class Answer:
             return np.concatenate([np.zeros(1, np.uint16), self.track_numbers])
         return np.arange(1 + (0 if self.prediction.scores is None else len(self.prediction.scores)), dtype=np.uint16)
 
+    @cached_property
+    def camera(self) -> Pinhole | None:
+        """Of the prediction's maps; None for an unknown camera, or one whose focal length is."""
+        info, prediction = self.camera_info, self.prediction
+        if info is None or focal_length_px(info) is None:
+            return None
+        return scene_messages.pinhole_of(info, self.header, prediction.width, prediction.height)
+
+    @cached_property
+    def objects(self) -> list[LocatedObject] | None:
+        """Every instance in space, found once for all outputs that tell of them; None without a camera."""
+        return None if self.camera is None else locate_instances(self.prediction, self.camera)
+
     def numbered(self, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Rows to numbers, pixel by pixel."""
         return ids if self.track_numbers is None else np.take(self.numbers, ids)
@@ -158,7 +171,7 @@ def nearest_message(answer: Answer) -> Detection3DArray | None:
 
 def points_message(answer: Answer) -> PointCloud2 | None:
     """The depth image as points, without the classes that a parameter leaves out; None without a calibration."""
-    camera = _camera(answer)
+    camera = answer.camera
     if camera is None:
         return None
     settings, classes = answer.settings, answer.contract.classes
@@ -169,21 +182,12 @@ def points_message(answer: Answer) -> PointCloud2 | None:
 
 
 def _located(answer: Answer, choose: Callable[[list[LocatedObject]], list[LocatedObject]]) -> Detection3DArray | None:
-    camera, scores = _camera(answer), answer.prediction.scores
-    if camera is None or scores is None:
+    objects, scores = answer.objects, answer.prediction.scores
+    if objects is None or scores is None:
         return None
-    objects = choose(locate_instances(answer.prediction, camera))
     return scene_messages.detections_3d_message(
-        answer.header, objects, answer.contract.class_names, scores, answer.numbers
+        answer.header, choose(objects), answer.contract.class_names, scores, answer.numbers
     )
-
-
-def _camera(answer: Answer) -> Pinhole | None:
-    """Of the prediction's maps; None for an unknown camera, or one whose focal length is."""
-    info, prediction = answer.camera_info, answer.prediction
-    if info is None or focal_length_px(info) is None:
-        return None
-    return scene_messages.pinhole_of(info, answer.header, prediction.width, prediction.height)
 
 
 def label_info_message(contract: StudentContract, stamp: Any, score_threshold: float) -> LabelInfo:

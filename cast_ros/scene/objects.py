@@ -68,23 +68,60 @@ def nearest_of_each_class(objects: Iterable[LocatedObject]) -> list[LocatedObjec
 
 
 def _points_of_rows(prediction: Prediction, camera: Pinhole) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Each row with N×3 metres of its pixels of known depth, at most ``2 * MOST_PIXELS - 1`` of them."""
     ids, depth_m, boxes = prediction.instance_ids, prediction.depth, prediction.boxes
-    if ids is None or depth_m is None or boxes is None:
+    if ids is None or depth_m is None or boxes is None or len(boxes) == 0:
         return
     height, width = ids.shape
     # Boxes enclose whole masks, so that each row is looked for in its box alone.
     corners = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int)
-    for row, (x0, y0, x1, y1) in enumerate(corners.clip(0, [width, height, width, height]).tolist()):
-        rows, columns = np.nonzero(ids[y0:y1, x0:x1] == row + 1)
-        step = max(1, len(rows) // MOST_PIXELS)
-        rows, columns = rows[::step] + y0, columns[::step] + x0
-        depths = depth_m[rows, columns]
-        known = np.isfinite(depths) & (depths > 0)
-        yield row, camera.points(rows[known], columns[known], depths[known])
+    places_of_rows = [
+        _thinned_places(ids, row + 1, box)
+        for row, box in enumerate(corners.clip(0, [width, height, width, height]).tolist())
+    ]
+    # From here on the pixels of all rows at once, one row after the other: many small arrays cost more than their sum.
+    places = np.concatenate(places_of_rows)
+    depths = depth_m.reshape(-1).take(places)
+    # Comparisons with NaN are false.
+    known = np.flatnonzero((depths > 0) & (depths < np.inf))
+    places, depths = places.take(known), depths.take(known)
+    rows = places // np.int32(width)
+    points = camera.points(rows, places - rows * np.int32(width), depths)
+    ends = known.searchsorted(np.cumsum([len(one) for one in places_of_rows])).tolist()
+    for row, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        yield row, points[start:end]
+
+
+def _thinned_places(ids: NDArray[np.uint16], number: int, box: list[int]) -> NDArray[np.int32]:
+    """Flat places in the map of every n-th pixel of an instance, n as large as leaves ``MOST_PIXELS``.
+
+    Flat, since numpy finds those five times as fast as pairs, and in 32 bits, which it divides five times as fast.
+    """
+    x0, y0, x1, y1 = box
+    if x1 <= x0:
+        return np.zeros(0, np.int32)
+    found = np.flatnonzero(ids[y0:y1, x0:x1] == number)
+    chosen = found[:: max(1, len(found) // MOST_PIXELS)].astype(np.int32)
+    left_out = ids.shape[1] - (x1 - x0)
+    rows = chosen // np.int32(x1 - x0)
+    return np.asarray(rows * np.int32(left_out) + (chosen + np.int32(y0 * ids.shape[1] + x0)))
 
 
 def _located(row: int, label: int, points: NDArray[np.float32]) -> LocatedObject:
-    low, high = np.percentile(points, [TRIMMED_PERCENT, 100 - TRIMMED_PERCENT], axis=0).astype(np.float32)
-    order = points[:, 2].argsort()
-    nearest = points[order[round((len(points) - 1) * TRIMMED_PERCENT / 100)]]
-    return LocatedObject(row, label, (low + high) / 2, high - low, nearest)
+    # Sorting each axis gives both percentiles and the nearest depth, in an eighth of the time of np.percentile.
+    ordered = np.sort(points.T, axis=1)
+    last = len(points) - 1
+    low = _between(ordered, last * TRIMMED_PERCENT / 100)
+    high = _between(ordered, last * (100 - TRIMMED_PERCENT) / 100)
+    nearest_m = ordered[2, round(last * TRIMMED_PERCENT / 100)]
+    nearest = points[int((points[:, 2] == nearest_m).argmax())]
+    return LocatedObject(row, label, (low + high) * np.float32(0.5), high - low, nearest)
+
+
+def _between(ordered: NDArray[np.float32], place: float) -> NDArray[np.float32]:
+    """(axes,) of axes×N ascending values at a place from 0 to N - 1, between two of them as np.percentile takes it."""
+    below = int(place)
+    if below == place:
+        return ordered[:, below]
+    lower = ordered[:, below]
+    return np.asarray(lower + (ordered[:, below + 1] - lower) * np.float32(place - below))

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Integers = NDArray[np.signedinteger[Any]]
 
 
 class Pinhole(NamedTuple):
@@ -19,10 +20,11 @@ class Pinhole(NamedTuple):
     cx_px: float
     cy_px: float
 
-    def points(self, rows: NDArray[np.intp], columns: NDArray[np.intp], depth_m: Floats) -> Floats:
+    def points(self, rows: Integers, columns: Integers, depth_m: Floats) -> Floats:
         """N×3 float32 metres of N pixels with these depths along the optical axis."""
-        found = np.empty((len(depth_m), 3), np.float32)
-        found[:, 0] = (columns - np.float32(self.cx_px)) * (depth_m / np.float32(self.fx_px))
-        found[:, 1] = (rows - np.float32(self.cy_px)) * (depth_m / np.float32(self.fy_px))
-        found[:, 2] = depth_m
-        return found
+        # Axis by axis in memory: the axes are computed, sorted and copied one by one.
+        found = np.empty((3, len(depth_m)), np.float32)
+        found[0] = (columns.astype(np.float32) - np.float32(self.cx_px)) * (depth_m / np.float32(self.fx_px))
+        found[1] = (rows.astype(np.float32) - np.float32(self.cy_px)) * (depth_m / np.float32(self.fy_px))
+        found[2] = depth_m
+        return np.asarray(found.T)

@@ -112,6 +112,19 @@ def test_an_instance_in_space_is_its_box_and_its_nearest_point() -> None:
         assert detection.results[0].pose.pose.position.z == 2.0
 
 
+def test_all_outputs_in_space_tell_of_the_same_objects_found_once() -> None:
+    given = answer(INFO)
+    every = outputs.instances_3d_message(given)
+    assert every is not None
+    assert given.prediction.depth is not None
+    # Whoever looked again would find nothing.
+    given.prediction.depth[:] = np.nan
+    nearest = outputs.nearest_message(given)
+    assert nearest is not None
+    assert len(every.detections) == 1
+    assert nearest.detections == every.detections
+
+
 def dtype_of(fields: list[PointField], point_step: int) -> np.dtype[np.void]:
     """As a reader of point clouds takes them, by what the message says of itself."""
     formats = {PointField.FLOAT32: '<f4', PointField.UINT16: '<u2'}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cast_ros.scene import Pinhole, locate_instances, nearest_of_each_class, point_cloud
+from cast_ros.scene.objects import LEAST_PIXELS, MOST_PIXELS, TRIMMED_PERCENT
 from cast_ros.student import Prediction
 
 CAMERA = Pinhole(fx_px=10.0, fy_px=10.0, cx_px=10.0, cy_px=5.0)
@@ -76,6 +77,74 @@ def test_instances_without_enough_depth_are_left_out() -> None:
     nothing = replace(prediction, boxes=None, labels=None, scores=None, instance_ids=None)
     assert locate_instances(nothing, CAMERA) == []
     assert locate_instances(replace(prediction, depth=None), CAMERA) == []
+
+
+def scattered(seed: int) -> Prediction:
+    """Up to 12 ellipses over each other on noisy depth with holes; boxes are around whole masks, as students say."""
+    random = np.random.default_rng(seed)
+    height, width = (int(size) for size in random.integers(60, 300, 2))
+    ids, boxes = np.zeros((height, width), np.uint16), []
+    depth = random.uniform(3, 60, (height, width)).astype(np.float32)
+    for row in reversed(range(12)):
+        high, wide = int(random.integers(1, height)), int(random.integers(1, width))
+        top, left = int(random.integers(0, height - high)), int(random.integers(0, width - wide))
+        ys, xs = np.mgrid[0:high, 0:wide]
+        inside = ((2 * ys + 1) / high - 1) ** 2 + ((2 * xs + 1) / wide - 1) ** 2 <= 1
+        ids[top : top + high, left : left + wide][inside] = row + 1
+        boxes.insert(0, [left, top, left + wide, top + high])
+    for value in (np.nan, np.inf, -1.0, 0.0):
+        depth[random.random((height, width)) < 0.03] = value
+    return Prediction(
+        height=height,
+        width=width,
+        image_height=height,
+        image_width=width,
+        boxes=np.array(boxes, np.float32),
+        labels=random.integers(0, 3, 12),
+        scores=np.linspace(0.9, 0.5, 12, dtype=np.float32),
+        instance_ids=ids,
+        semantic=None,
+        depth=depth,
+    )
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_objects_are_those_of_numpy_s_percentiles_over_the_mask(seed: int) -> None:
+    prediction = scattered(seed)
+    assert prediction.instance_ids is not None
+    assert prediction.depth is not None
+    expected = {}
+    for row in range(12):
+        rows, columns = np.nonzero(prediction.instance_ids == row + 1)
+        step = max(1, len(rows) // MOST_PIXELS)
+        rows, columns = rows[::step], columns[::step]
+        depths = prediction.depth[rows, columns].astype(float)
+        known = np.isfinite(depths) & (depths > 0)
+        rows, columns, depths = rows[known], columns[known], depths[known]
+        points = np.stack([(columns - 10) * depths / 10, (rows - 5) * depths / 10, depths], axis=1)
+        if len(points) >= LEAST_PIXELS:
+            low, high = np.percentile(points, [TRIMMED_PERCENT, 100 - TRIMMED_PERCENT], axis=0)
+            nearest = points[depths.argsort()[round((len(points) - 1) * TRIMMED_PERCENT / 100)]]
+            expected[row] = ((low + high) / 2, high - low, nearest)
+    found = {one.row: (one.centre_m, one.size_m, one.nearest_m) for one in locate_instances(prediction, CAMERA)}
+    assert list(found) == list(expected)
+    assert len(found) >= 2
+    for row, arrays in expected.items():
+        for mine, numpys in zip(found[row], arrays, strict=True):
+            np.testing.assert_allclose(mine, numpys, rtol=1e-4, atol=1e-4)
+
+
+def test_a_picture_without_instances_has_no_objects() -> None:
+    nothing = replace(
+        street(),
+        boxes=np.zeros((0, 4), np.float32),
+        labels=np.zeros(0, np.int64),
+        scores=np.zeros(0, np.float32),
+        instance_ids=np.zeros((12, 24), np.uint16),
+    )
+    assert locate_instances(nothing, CAMERA) == []
+    beside = replace(street(), boxes=np.array([[30, 2, 40, 6], [14, 3, 16, 9]], np.float32))
+    assert [one.label for one in locate_instances(beside, CAMERA)] == [PERSON]
 
 
 def test_one_object_of_each_class_is_the_nearest() -> None:
