@@ -35,31 +35,40 @@ def point_cloud(
     """
     if prediction.depth is None:
         return np.zeros(0, POINT)
-    grid = np.s_[stride // 2 :: stride]
-    depth_m = prediction.depth[grid, grid]
+    grid = np.s_[stride // 2 :: stride, stride // 2 :: stride]
+    depth_m = prediction.depth[grid]
     shown = np.isfinite(depth_m) & (depth_m > 0)
-    labels = None if prediction.semantic is None else prediction.semantic[grid, grid]
+    labels = None if prediction.semantic is None else prediction.semantic[grid]
     if labels is not None and left_out:
         shown &= ~np.isin(labels, list(left_out))
-    rows, columns = np.nonzero(shown)
-    found = np.zeros(len(rows), POINT)
-    map_rows, map_columns = rows * stride + stride // 2, columns * stride + stride // 2
-    points = camera.points(map_rows, map_columns, depth_m[shown])
+    # Flat places in 32 bits: numpy finds, divides and takes by them several times as fast as by pairs.
+    places = np.flatnonzero(shown).astype(np.int32)
+    width = np.int32(max(1, shown.shape[1]))
+    rows = places // width
+    columns = places - rows * width
+    found = np.zeros(len(places), POINT)
+    middle = np.int32(stride // 2)
+    points = camera.points(
+        rows * np.int32(stride) + middle, columns * np.int32(stride) + middle, depth_m.ravel().take(places)
+    )
     found['x'], found['y'], found['z'] = points[:, 0], points[:, 1], points[:, 2]
-    found['rgb'] = _packed_colours(rgb, map_rows, map_columns, prediction)
-    found['label'] = UNLABELLED if labels is None else labels[shown]
+    found['rgb'] = _packed_colours(rgb, prediction, stride).ravel().take(places)
+    found['label'] = UNLABELLED if labels is None else labels.ravel().take(places)
     if prediction.instance_ids is not None:
-        found['instance'] = prediction.instance_ids[grid, grid][shown]
+        found['instance'] = prediction.instance_ids[grid].ravel().take(places)
     return found
 
 
-def _packed_colours(
-    rgb: NDArray[np.uint8], rows: NDArray[np.intp], columns: NDArray[np.intp], prediction: Prediction
-) -> NDArray[np.uint32]:
-    """The picture's pixels at the middles of the map's."""
+def _packed_colours(rgb: NDArray[np.uint8], prediction: Prediction, stride: int) -> NDArray[np.uint32]:
+    """The picture's pixels at the middles of the map's, for every pixel of the grid: rows×columns of 0x00RRGGBB."""
     height, width = rgb.shape[:2]
-    if (height, width) != (prediction.height, prediction.width):
+    if (height, width) == (prediction.height, prediction.width):
+        colours = rgb[stride // 2 :: stride, stride // 2 :: stride]
+    else:
+        rows = np.arange(stride // 2, prediction.height, stride)
+        columns = np.arange(stride // 2, prediction.width, stride)
         rows = (2 * rows + 1) * height // (2 * prediction.height)
         columns = (2 * columns + 1) * width // (2 * prediction.width)
-    colours = rgb[rows, columns].astype(np.uint32)
-    return np.asarray(colours[:, 0] << 16 | colours[:, 1] << 8 | colours[:, 2], np.uint32)
+        colours = rgb[rows[:, None], columns]
+    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
+    return np.asarray(red << 16 | green << 8 | blue, np.uint32)
