@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long a picture takes through the real node, and where the time goes: `cast bench node`.
 
-Pictures are sent one at a time, each after the answer to the one before it, so that nothing waits in a queue and the
-figures are those of the node.
+Pictures are sent one at a time with their calibration, each after the answer to the one before it, so that nothing
+waits in a queue and the figures are those of the node. Every output is listened to, but not the overlay for people.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class BenchResult:
         processing_ms: the same of all stages together, decode to publish.
         model: name and version.
         provider: of the inference.
+        outputs: what was listened to.
     """
 
     pictures: int
@@ -44,6 +45,7 @@ class BenchResult:
     processing_ms: tuple[float, float]
     model: str
     provider: str
+    outputs: tuple[str, ...]
 
     @property
     def beside_inference_ms(self) -> float:
@@ -71,7 +73,7 @@ def bench_node(model: Path, size: tuple[int, int], seconds: float, threads: int,
         StudentError: the model cannot be used.
     """
     picture = street_like(*size)
-    with measured_node(model, threads, log_path, {'input_reliability': 'reliable'}) as node:
+    with measured_node(model, picture, threads, log_path, {'input_reliability': 'reliable'}) as node:
         for _ in range(WARM_UP_PICTURES):
             _ask(node, picture)
         latency_ms: list[float] = []
@@ -89,6 +91,7 @@ def bench_node(model: Path, size: tuple[int, int], seconds: float, threads: int,
             processing_ms=_percentiles(node, 'processing_ms'),
             model=node.values.get('model', ''),
             provider=node.values.get('provider', ''),
+            outputs=node.recorder.outputs,
         )
 
 

@@ -28,7 +28,7 @@ from cast_ros.bags.pictures import find_camera_info_topic, find_picture_topic
 from cast_ros.errors import CastError
 from cast_ros.nodes.bag_player import BagPlayer, Played
 from cast_ros.nodes.demo.child import ChildNode
-from cast_ros.nodes.demo.recorder import NodeReport, Recorder
+from cast_ros.nodes.demo.recorder import MAPS, NodeReport, Recorder
 from cast_ros.nodes.demo.run import wait_until_ready
 from cast_ros.replay.frames import TRUTH_TOPICS
 from cast_ros.student import Student
@@ -196,7 +196,7 @@ class _Stage:
     ) -> None:
         self._options = options
         self._node, self._executor, self._child = node, executor, child
-        self._recorder = Recorder(node, heads, with_overlay=False, with_messages=False)
+        self._recorder = Recorder(node, heads, MAPS, with_messages=False)
 
     def play(self, rate: float, most_s: float) -> LiveFigures:
         """At a rate, at most so many seconds of the recording."""

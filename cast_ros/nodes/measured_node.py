@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,17 +18,18 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from cast_ros.nodes.demo.child import ChildNode, DemoError
-from cast_ros.nodes.demo.recorder import Recorder
+from cast_ros.nodes.demo.recorder import ALL_BUT_OVERLAY, Recorder
 from cast_ros.nodes.fastdds import stay_on_this_machine
 from cast_ros.nodes.image_codec import image_message_to_publish
 from cast_ros.student import Student
 
-IMAGE_TOPIC = '/bench/image'
+IMAGE_TOPIC, CAMERA_INFO_TOPIC = '/bench/image', '/bench/camera_info'
 READY_WITHIN_S = 60.0
+CALIBRATED_AFTER, CALIBRATED_WITHIN_S = 10, 2.0
 NANOSECONDS = 1_000_000_000
 
 
@@ -48,15 +50,35 @@ class MeasuredNode:
         self._executor = executor
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self._camera = node.create_publisher(Image, IMAGE_TOPIC, reliable)
+        self._calibration = node.create_publisher(CameraInfo, CAMERA_INFO_TOPIC, reliable)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
 
     def send(self, bgr: NDArray[np.uint8]) -> int:
-        """Publish a picture, and return its stamp in nanoseconds; every picture has another."""
+        """Publish a picture and its calibration, and return their stamp in nanoseconds; every picture has another."""
         self.sent += 1
         header = Header(frame_id='bench')
         header.stamp.sec = self.sent
+        self._calibration.publish(_camera_info(header, bgr.shape[1], bgr.shape[0]))
         self._camera.publish(image_message_to_publish(bgr, 'bgr8', header))
         return self.sent * NANOSECONDS
+
+    def is_ready(self) -> bool:
+        """Whether both sides see each other on every topic."""
+        return not self.recorder.waits_for() and self._calibration.get_subscription_count() > 0
+
+    def calibrate(self, bgr: NDArray[np.uint8]) -> None:
+        """Send pictures until one has every answer: the first may come before its calibration.
+
+        Raises:
+            DemoError: none has.
+        """
+        for _ in range(CALIBRATED_AFTER):
+            stamp = self.send(bgr)
+            if self.until(partial(self.is_answered, stamp), CALIBRATED_WITHIN_S):
+                self.recorder.answers.clear()
+                return
+        missing = ', '.join(self.recorder.missing(stamp))
+        raise DemoError(f'{CALIBRATED_AFTER} pictures came without {missing}; {self.child.last_words()}')
 
     def is_answered(self, stamp: int) -> bool:
         """Whether every output has come for this picture."""
@@ -91,11 +113,14 @@ class MeasuredNode:
 
 
 @contextmanager
-def measured_node(model: Path, threads: int, log_path: Path, more: Mapping[str, str]) -> Iterator[MeasuredNode]:
-    """A node that is active and sees the camera.
+def measured_node(
+    model: Path, picture: NDArray[np.uint8], threads: int, log_path: Path, more: Mapping[str, str]
+) -> Iterator[MeasuredNode]:
+    """A node that is active, sees the camera, and answers with every output but the overlay.
 
     Args:
         model: a student.
+        picture: BGR, as those to come.
         threads: of the inference.
         log_path: what the node prints.
         more: parameters of the node.
@@ -106,7 +131,13 @@ def measured_node(model: Path, threads: int, log_path: Path, more: Mapping[str, 
     """
     with Student.load(model, threads=1) as student:
         heads = student.contract.heads
-    parameters = {'model': str(model), 'threads': str(threads), 'image_topic': IMAGE_TOPIC, **more}
+    parameters = {
+        'model': str(model),
+        'threads': str(threads),
+        'image_topic': IMAGE_TOPIC,
+        'camera_info_topic': CAMERA_INFO_TOPIC,
+        **more,
+    }
     stay_on_this_machine()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = Node('cast_bench')
@@ -114,13 +145,26 @@ def measured_node(model: Path, threads: int, log_path: Path, more: Mapping[str, 
     executor.add_node(node)
     try:
         with ChildNode(parameters, log_path) as child:
-            measured = MeasuredNode(node, executor, child, Recorder(node, heads, with_overlay=False))
-            measured.require(lambda: not measured.recorder.waits_for(), READY_WITHIN_S, 'the node to be ready')
+            measured = MeasuredNode(node, executor, child, Recorder(node, heads, ALL_BUT_OVERLAY))
+            measured.require(measured.is_ready, READY_WITHIN_S, 'the node to be ready')
+            measured.calibrate(picture)
             yield measured
     finally:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
+
+
+def _camera_info(header: Header, width: int, height: int) -> CameraInfo:
+    """Of a camera without distortion that sees 90° across."""
+    focal_px, cx_px, cy_px = width / 2, width / 2, height / 2
+    return CameraInfo(
+        header=header,
+        width=width,
+        height=height,
+        k=[focal_px, 0.0, cx_px, 0.0, focal_px, cy_px, 0.0, 0.0, 1.0],
+        p=[focal_px, 0.0, cx_px, 0.0, 0.0, focal_px, cy_px, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
 
 
 def street_like(width: int, height: int) -> NDArray[np.uint8]:

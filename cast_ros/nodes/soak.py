@@ -64,8 +64,9 @@ def soak_node(
         DemoError: the node does not start, or dies.
         StudentError: the model cannot be used.
     """
-    with measured_node(model, threads, log_path, {}) as node:
-        soak = _Soak(node, street_like(*size), rate_hz)
+    picture = street_like(*size)
+    with measured_node(model, picture, threads, log_path, {}) as node:
+        soak = _Soak(node, picture, rate_hz)
         bursts = unanswered = 0
         end_s = time.perf_counter() + seconds
         while time.perf_counter() < end_s:

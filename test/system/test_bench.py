@@ -27,6 +27,10 @@ def test_it_says_where_the_time_of_a_picture_goes(tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     assert result['pictures'] >= 200
     assert (result['model'], result['size']) == ('tiny 0.0.1', '320x180')
+    assert result['outputs'] == [
+        'detections', 'instances', 'semantic', 'depth', 'depth_raw', 'depth_camera_info', 'detections_3d', 'nearest',
+        'points',
+    ]  # fmt: skip
     assert result['times_inference'] == pytest.approx(result['latency_ms'][0] / result['stage_ms']['inference'][0])
     assert result['times_inference'] > 1
     assert set(result['stage_ms']) == {'waiting', 'decode', 'preprocess', 'inference', 'postprocess', 'publish'}

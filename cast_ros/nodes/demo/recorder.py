@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listens to everything that the perception node publishes, and sorts it by stamp."""
+"""Listens to what the perception node publishes, and sorts it by stamp."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2DArray, LabelInfo
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
 
 from cast_ros.bags.messages import stamp_ns
 
@@ -22,14 +22,23 @@ OVERLAY = 'overlay'
 # Deeper than any backlog of this demo: a reliable reader must not be the one who loses an answer.
 _QUEUE_DEPTH = 50
 
-# Name: (topic under the node's name, type, the head that makes it or None for every student).
-_OUTPUTS: dict[str, tuple[str, Any, str | None]] = {
-    'detections': ('detections', Detection2DArray, 'instances'),
-    'instances': ('instances', Image, 'instances'),
-    'semantic': ('semantic', Image, 'semantic'),
-    'depth': ('depth/image', Image, 'depth'),
-    OVERLAY: ('overlay', Image, None),
+# Name: (topic under the node's name, type, the heads that a student needs for it).
+_OUTPUTS: dict[str, tuple[str, Any, frozenset[str]]] = {
+    'detections': ('detections', Detection2DArray, frozenset({'instances'})),
+    'instances': ('instances', Image, frozenset({'instances'})),
+    'semantic': ('semantic', Image, frozenset({'semantic'})),
+    'depth': ('depth/image', Image, frozenset({'depth'})),
+    'depth_raw': ('depth/image_raw', Image, frozenset({'depth'})),
+    'depth_camera_info': ('depth/camera_info', CameraInfo, frozenset({'depth'})),
+    'detections_3d': ('detections_3d', Detection3DArray, frozenset({'instances', 'depth'})),
+    'nearest': ('nearest', Detection3DArray, frozenset({'instances', 'depth'})),
+    'points': ('points', PointCloud2, frozenset({'depth'})),
+    OVERLAY: ('overlay', Image, frozenset()),
 }
+MAPS = ('detections', 'instances', 'semantic', 'depth')
+"""What students are judged by."""
+ALL_BUT_OVERLAY = tuple(name for name in _OUTPUTS if name != OVERLAY)
+"""What other programs may listen to; all of it comes only for pictures with a CameraInfo."""
 
 
 @dataclass
@@ -77,10 +86,14 @@ class NodeReport:
 
 
 class Recorder:
-    """Subscriptions to the node's outputs, as far as a student with these heads has them."""
+    """Subscriptions to some of the node's outputs, as far as a student with these heads has them."""
 
     def __init__(
-        self, node: Node, heads: Collection[str], with_overlay: bool = True, with_messages: bool = True
+        self,
+        node: Node,
+        heads: Collection[str],
+        outputs: Collection[str] = (*MAPS, OVERLAY),
+        with_messages: bool = True,
     ) -> None:
         """Without messages it keeps when they came alone, for drives of any length."""
         self._with_messages = with_messages
@@ -89,8 +102,8 @@ class Recorder:
         self._labelled = False
         reliable = QoSProfile(depth=_QUEUE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         self._subscriptions: dict[str, Subscription] = {}
-        for name, (topic, message_type, head) in _OUTPUTS.items():
-            if head in heads or (head is None and with_overlay):
+        for name, (topic, message_type, needed) in _OUTPUTS.items():
+            if name in outputs and needed <= set(heads):
                 self._subscriptions[name] = node.create_subscription(
                     message_type, f'/{NODE_NAME}/{topic}', self._keeper_of(name), reliable
                 )
@@ -102,6 +115,11 @@ class Recorder:
         )
         topic = f'/{NODE_NAME}/label_info'
         self._label_info = node.create_subscription(LabelInfo, topic, self._on_label_info, latched)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what it listens to."""
+        return tuple(self._subscriptions)
 
     def waits_for(self) -> list[str]:
         """What is still missing before the first picture may be sent."""
