@@ -82,7 +82,15 @@ class PerceptionNode(LifecycleNode):
         path = model_path(settings.model)
         self.get_logger().info(f'loading student {path}')
         engines, threads = settings.engines, settings.threads
-        try_load(path, settings.providers, settings.require_provider, engines, threads)
+        # A signal ends the context and nothing else: a child that builds an engine for minutes must hear of it.
+        try_load(
+            path,
+            settings.providers,
+            settings.require_provider,
+            engines,
+            threads,
+            unwanted=lambda: not self.context.ok(),
+        )
         student = Student.load(path, settings.providers, settings.require_provider, threads, engines=engines)
         contract = student.contract
         self._student = student

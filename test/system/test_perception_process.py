@@ -6,11 +6,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
@@ -77,6 +80,51 @@ def test_a_signal_ends_the_process_in_peace(
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 0, output
     assert 'Traceback' not in output
+
+
+def endless(model: onnx.ModelProto) -> None:
+    """A student whose first answer takes hours, as one for which an engine is built: depth goes through a long loop."""
+    value = helper.make_tensor_value_info
+    scalar, flag = onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
+    body = helper.make_graph(
+        [
+            helper.make_node('Identity', ['go_on'], ['still']),
+            helper.make_node('Identity', ['depth_in'], ['depth_out']),
+        ],
+        'again',
+        [value('turn', onnx.TensorProto.INT64, []), value('go_on', flag, []), value('depth_in', scalar, None)],
+        [value('still', flag, []), value('depth_out', scalar, None)],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(10**12), 'turns'))
+    for node in model.graph.node:
+        for i, name in enumerate(node.output):
+            node.output[i] = 'depth_once' if name == 'depth' else name
+    model.graph.node.append(helper.make_node('Loop', ['turns', '', 'depth_once'], ['depth'], body=body))
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_node_that_waits_for_an_engine_and_the_child_that_builds_it(
+    probe: RosProbe, start: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start('-p', f'model:={tiny_student(tmp_path / "endless.onnx", edit=endless)}')
+
+    def building() -> list[int]:
+        """The child, once it is past Python's own start: onnxruntime is mapped into it."""
+        maps = [(one, Path(f'/proc/{one}/maps')) for one in children_of(process.pid)]
+        return [one for one, path in maps if path.exists() and 'onnxruntime' in path.read_text()]
+
+    (child,) = probe.until(building, 'the child that loads the student', 60)
+    process.send_signal(number)
+    started_s = time.monotonic()
+    output, _ = process.communicate(timeout=10)
+    assert time.monotonic() - started_s < 5, output
+    assert process.returncode == 0, output
+    assert 'Traceback' not in output
+    assert not Path(f'/proc/{child}').exists()
 
 
 def test_the_shipped_parameter_file_and_own_names_work_from_the_command_line(

@@ -33,11 +33,35 @@ def test_what_is_wrong_is_said_as_if_there_were_no_child(tmp_path: Path) -> None
         try_load(tmp_path / 'absent.onnx')
 
 
-@pytest.mark.parametrize('name', ['SIGSEGV', 'SIGABRT', 'SIGKILL'])
+@pytest.mark.parametrize('name', ['SIGSEGV', 'SIGABRT'])
 def test_a_crash_of_the_child_is_an_error_here(tmp_path: Path, name: str) -> None:
     crash = f'import os, signal; os.kill(os.getpid(), signal.{name})'
     with pytest.raises(StudentError, match=rf'student\.onnx: crashes onnxruntime \({name}\)'):
         run_child([sys.executable, '-c', crash], tmp_path / 'student.onnx', 20)
+
+
+@pytest.mark.parametrize('name', ['SIGKILL', 'SIGTERM'])
+def test_a_child_that_was_killed_is_not_blamed_on_the_file(tmp_path: Path, name: str) -> None:
+    kill = f'import os, signal; os.kill(os.getpid(), signal.{name})'
+    with pytest.raises(
+        StudentError, match=rf'was killed \({name}\), as happens when memory runs out; .*free'
+    ) as caught:
+        run_child([sys.executable, '-c', kill], tmp_path / 'student.onnx', 20)
+    assert 'trust' not in str(caught.value)
+
+
+def test_a_child_that_nobody_wants_any_more_is_ended(tmp_path: Path) -> None:
+    """It tells its process id, by a file, and would live for a minute."""
+    told = tmp_path / 'pid'
+    script = (
+        'import os, pathlib, sys, time; new = pathlib.Path(sys.argv[1] + ".new"); new.write_text(str(os.getpid())); '
+        'new.rename(sys.argv[1]); time.sleep(60)'
+    )
+    started_s = time.monotonic()
+    with pytest.raises(StudentError, match=r'student\.onnx: its first load was ended before it was done'):
+        run_child([sys.executable, '-c', script, str(told)], tmp_path / 'student.onnx', 50, told.exists)
+    assert time.monotonic() - started_s < 30
+    assert not Path(f'/proc/{told.read_text()}').exists()
 
 
 def test_a_load_that_does_not_end_is_ended(tmp_path: Path) -> None:
