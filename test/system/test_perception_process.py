@@ -127,6 +127,29 @@ def test_a_signal_ends_a_node_that_waits_for_an_engine_and_the_child_that_builds
     assert not Path(f'/proc/{child}').exists()
 
 
+def test_a_model_that_cannot_work_leaves_a_node_that_runs_says_so_and_can_be_configured_again(
+    probe: RosProbe, start: Start, tmp_path: Path
+) -> None:
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    whole = model.read_bytes()
+    model.write_bytes(whole[:500])
+    statuses = probe.diagnostics('/perception')
+    process = start('-p', f'model:={model}')
+    failed = probe.until(
+        lambda: next((one for one in statuses if one['level'] == 'ERROR'), None), 'an error in /diagnostics', 30
+    )
+    assert failed['state'] == 'unconfigured'
+    assert failed['message'].startswith(f'configure failed: {model}: is not an ONNX file, or only a part of one')
+    assert process.poll() is None
+    model.write_bytes(whole)
+    assert probe.change_state('/perception', 'configure')
+    assert probe.change_state('/perception', 'activate')
+    answers(probe, '/image', '/perception/semantic')
+    process.terminate()
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, output
+
+
 def test_the_shipped_parameter_file_and_own_names_work_from_the_command_line(
     probe: RosProbe, start: Start, tmp_path: Path, project_root: Path
 ) -> None:
