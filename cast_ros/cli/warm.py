@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +18,8 @@ from cast_ros.student.providers import SHORT_NAMES
 from cast_ros.student.trial import TIMEOUT_S
 from cast_ros.student.warming import Progress, Warmed
 from cast_ros.student.warming import warm as warm_student
+
+LINE_EVERY_S = 10.0
 
 
 def warm(
@@ -32,16 +36,34 @@ def warm(
     """Compile a student for a provider, and say which provider runs it, where its engines are and how long it took."""
     name = _full_name(provider)
     console = Console(stderr=True, highlight=False)
-    with console.status(f'{model.name} for {name} …') as status:
-
-        def show(progress: Progress) -> None:
-            status.update(f'{model.name} for {name}: {progress.seconds:.0f} s, {progress.engine_bytes / 1e6:.1f} MB')
-
+    with progress_on(console, f'{model.name} for {name}') as show:
         found = warm_student(model, name, threads, EngineOptions(cache, fp16), show, timeout)
     if as_json:
         print(json.dumps({**asdict(found), 'folder': None if found.folder is None else str(found.folder)}, indent=1))
     else:
         print('\n'.join(lines_of(found)))
+
+
+@contextmanager
+def progress_on(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
+    """What shows progress: one line that changes on a terminal, elsewhere (a log, ssh without one) one every 10 s."""
+
+    def text(progress: Progress) -> str:
+        return f'{title}: {progress.seconds:.0f} s, {progress.engine_bytes / 1e6:.1f} MB'
+
+    if console.is_terminal:
+        with console.status(f'{title} …') as status:
+            yield lambda progress: status.update(text(progress))
+        return
+    last_s = 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal last_s
+        if progress.seconds - last_s >= LINE_EVERY_S:
+            last_s = progress.seconds
+            console.print(text(progress), soft_wrap=True)
+
+    yield show
 
 
 def lines_of(found: Warmed) -> list[str]:

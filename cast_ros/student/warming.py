@@ -58,6 +58,7 @@ def warm(
     engines: EngineOptions,
     say: Callable[[Progress], None],
     timeout_s: float = TIMEOUT_S,
+    period_s: float = PROGRESS_PERIOD_S,
 ) -> Warmed:
     """Load a student in a child process, which compiles what is missing; load it again here, and answer one picture.
 
@@ -66,8 +67,9 @@ def warm(
         provider: must be the one that is used.
         threads: CPU threads of one inference; 0: one per core. Part of what OpenVINO compiles for.
         engines: where the engines are kept, and how they are made.
-        say: called twice a second.
+        say: called every ``period_s``, in a thread of its own.
         timeout_s: compiling that takes longer counts as failed.
+        period_s: seconds between two reports.
 
     Raises:
         StudentError: as ``Student.load``; the child crashed or did not end; also when another provider took over.
@@ -79,7 +81,7 @@ def warm(
     done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(PROGRESS_PERIOD_S):
+        while not done.wait(period_s):
             say(Progress(time.monotonic() - started, _bytes_in(folder)))
 
     watcher = threading.Thread(target=watch, daemon=True)

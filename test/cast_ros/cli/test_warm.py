@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tiny_student import tiny_student
+
+from cast_ros.cli.warm import progress_on
+from cast_ros.student.warming import Progress
 
 
 def cast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -46,3 +51,22 @@ def test_a_provider_that_is_not_there_is_one_line_and_exit_code_2(provider: str,
     assert (done.returncode, done.stdout) == (2, '')
     assert message in done.stderr.splitlines()[-1]
     assert 'Traceback' not in done.stderr
+
+
+def test_progress_is_a_line_every_ten_seconds_where_there_is_no_terminal() -> None:
+    log = io.StringIO()
+    with progress_on(Console(file=log, width=20), 'street.onnx for TensorrtExecutionProvider') as show:
+        for half_seconds in range(1, 62):
+            show(Progress(half_seconds / 2, 100_000 * half_seconds))
+    assert log.getvalue().splitlines() == [
+        'street.onnx for TensorrtExecutionProvider: 10 s, 2.0 MB',
+        'street.onnx for TensorrtExecutionProvider: 20 s, 4.0 MB',
+        'street.onnx for TensorrtExecutionProvider: 30 s, 6.0 MB',
+    ]
+
+
+def test_progress_is_a_line_that_changes_on_a_terminal() -> None:
+    screen = io.StringIO()
+    with progress_on(Console(file=screen, force_terminal=True, width=80), 'street.onnx for cpu') as show:
+        show(Progress(1.2, 3_400_000))
+    assert 'street.onnx for cpu: 1 s, 3.4 MB' in screen.getvalue()

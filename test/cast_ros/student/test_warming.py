@@ -18,11 +18,15 @@ TIMING = Timing(preprocess_ms=1.0, inference_ms=2.0, postprocess_ms=3.0)
 def test_the_cpu_has_nothing_to_build_but_the_model_is_tried(tmp_path: Path) -> None:
     seen: list[Progress] = []
     engines = EngineOptions(tmp_path / 'engines')
-    found = warm(tiny_student(tmp_path / 'tiny.onnx'), 'CPUExecutionProvider', 1, engines, seen.append)
+    found = warm(tiny_student(tmp_path / 'tiny.onnx'), 'CPUExecutionProvider', 1, engines, seen.append, period_s=0.01)
     assert (found.provider, found.folder, found.engine_bytes, found.new_bytes) == ('CPUExecutionProvider', None, 0, 0)
     assert found.first_load_s > found.second_load_s > 0
     assert found.timing.inference_ms > 0
+    # The child alone imports onnxruntime for tenths of a second.
+    assert len(seen) >= 3
     assert [one.seconds for one in seen] == sorted(one.seconds for one in seen)
+    assert 0 < seen[0].seconds < seen[-1].seconds <= found.first_load_s
+    assert {one.engine_bytes for one in seen} == {0}
     assert not (tmp_path / 'engines').exists()
 
 
