@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class LocatedObject:
     @property
     def distance_m(self) -> float:
         """From the camera to ``nearest_m``."""
-        return float(np.linalg.norm(self.nearest_m))
+        return math.hypot(*self.nearest_m.tolist())
 
 
 def locate_instances(prediction: Prediction, camera: Pinhole) -> list[LocatedObject]:
@@ -84,7 +85,8 @@ def _points_of_rows(prediction: Prediction, camera: Pinhole) -> Iterator[tuple[i
     depths = depth_m.reshape(-1).take(places)
     # Comparisons with NaN are false.
     known = np.flatnonzero((depths > 0) & (depths < np.inf))
-    places, depths = places.take(known), depths.take(known)
+    if len(known) < len(places):
+        places, depths = places.take(known), depths.take(known)
     rows = places // np.int32(width)
     points = camera.points(rows, places - rows * np.int32(width), depths)
     ends = known.searchsorted(np.cumsum([len(one) for one in places_of_rows])).tolist()
@@ -114,14 +116,21 @@ def _located(row: int, label: int, points: NDArray[np.float32]) -> LocatedObject
     low = _between(ordered, last * TRIMMED_PERCENT / 100)
     high = _between(ordered, last * (100 - TRIMMED_PERCENT) / 100)
     nearest_m = ordered[2, round(last * TRIMMED_PERCENT / 100)]
-    nearest = points[int((points[:, 2] == nearest_m).argmax())]
-    return LocatedObject(row, label, (low + high) * np.float32(0.5), high - low, nearest)
+    return LocatedObject(
+        row,
+        label,
+        centre_m=np.array([(least + most) / 2 for least, most in zip(low, high, strict=True)], np.float32),
+        size_m=np.array([most - least for least, most in zip(low, high, strict=True)], np.float32),
+        nearest_m=points[int((points[:, 2] == nearest_m).argmax())],
+    )
 
 
-def _between(ordered: NDArray[np.float32], place: float) -> NDArray[np.float32]:
-    """(axes,) of axes×N ascending values at a place from 0 to N - 1, between two of them as np.percentile takes it."""
+def _between(ordered: NDArray[np.float32], place: float) -> list[float]:
+    """One number for each row of ascending ones, at a place from 0 to N - 1, between two of them as np.percentile is.
+
+    Python's floats: three numbers are less than a numpy call costs.
+    """
     below = int(place)
     if below == place:
-        return ordered[:, below]
-    lower = ordered[:, below]
-    return np.asarray(lower + (ordered[:, below + 1] - lower) * np.float32(place - below))
+        return [float(one) for one in ordered[:, below]]
+    return [lower + (upper - lower) * (place - below) for lower, upper in ordered[:, below : below + 2].tolist()]
