@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from drawn_streets import draw_streets
+from nan_depth import answer_nan
 from tiny_recipe import tiny_recipe
 
 from cast_ros.evaluation.compare import Scores
@@ -21,7 +22,7 @@ from cast_train.engine.fitting import fit
 from cast_train.errors import ExportError, TrainingError
 from cast_train.export.checkpoint import load_student, provenance_of
 from cast_train.export.onnx import export_onnx
-from cast_train.export.parity import Parity, check_parity, relative_error
+from cast_train.export.parity import LEAST_SEMANTIC_AGREEMENT, Parity, check_parity, relative_error
 from cast_train.export.statistics import measure_statistics
 from cast_train.models import Student
 from cast_train.models.graph import StudentGraph, TorchStudent
@@ -133,6 +134,49 @@ def test_a_disagreeing_file_is_found(run: Path, samples: list[Sample], tmp_path:
     assert parity.relative_error == pytest.approx(1 - np.exp(-0.1), rel=0.3)
     with pytest.raises(ExportError, match='do not use this file'):
         parity.require(path)
+
+
+def test_a_file_that_answers_nan_is_refused(run: Path, samples: list[Sample], tmp_path: Path) -> None:
+    student, _, _ = load_student(run)
+    path = tmp_path / 'tiny.onnx'
+    export_onnx(student.network, student.contract, path)
+    answer_nan(path)
+    parity = check_parity(path, student, samples[:1])
+    assert parity.relative_error == np.inf
+    with pytest.raises(ExportError, match='outputs differ from the network by inf'):
+        parity.require(path)
+
+
+def test_one_value_that_is_not_finite_is_an_infinite_error() -> None:
+    masks = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
+    network = {
+        'scores': np.array([[0.9, 0.5]]),
+        'labels': np.array([[1, 2]]),
+        'masks': masks,
+        'depth': np.ones((1, 4, 4)),
+    }
+    assert relative_error(network, network) == 0.0
+    for value in (np.nan, np.inf, -np.inf):
+        for name in ('scores', 'masks', 'depth'):
+            broken = network[name].copy()
+            broken.flat[-1] = value
+            assert relative_error(network, {**network, name: broken}) == np.inf
+            assert relative_error({**network, name: broken}, network) == np.inf
+    empty = {**network, 'masks': np.full_like(masks, -8.0)}
+    assert relative_error(empty, {**empty, 'scores': np.array([[0.9, np.nan]])}) == np.inf
+
+
+def test_limits_are_not_held_by_nan_nor_by_other_classes() -> None:
+    nothing = Scores(None, None, None)
+    Parity(0.0, LEAST_SEMANTIC_AGREEMENT, 0.0, nothing).require(Path('x.onnx'))
+    with pytest.raises(ExportError, match=r'x\.onnx: outputs differ from the network by nan'):
+        Parity(np.nan, 1.0, None, nothing).require(Path('x.onnx'))
+    with pytest.raises(ExportError, match='AP differs from the network by nan points'):
+        Parity(0.0, 1.0, np.nan, nothing).require(Path('x.onnx'))
+    with pytest.raises(ExportError, match=r'x\.onnx: 98\.50 % of the pixels .*\(limit 99\); do not use this file'):
+        Parity(0.0, 0.985, None, nothing).require(Path('x.onnx'))
+    with pytest.raises(ExportError, match='nan % of the pixels'):
+        Parity(0.0, np.nan, None, nothing).require(Path('x.onnx'))
 
 
 def test_an_ap_gap_is_found_and_swapped_equal_rows_are_no_error() -> None:

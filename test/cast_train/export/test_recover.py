@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from drawn_streets import draw_streets
+from nan_depth import answer_nan
 from tiny_run import untrained
 from torch import nn
 
@@ -97,6 +98,13 @@ def test_a_graph_whose_code_differs_is_caught_by_its_answers(tmp_path: Path, pic
     relu.op_type = 'Abs'
     onnx.save(model, str(path))
     with pytest.raises(ExportError, match='answers otherwise'):
+        recover_student(path, pictures)
+
+
+def test_a_file_that_answers_nan_is_caught(tmp_path: Path, pictures: list[Sample]) -> None:
+    path, _, _ = exported(tmp_path)
+    answer_nan(path)
+    with pytest.raises(ExportError, match=r'depth differs by nan %'):
         recover_student(path, pictures)
 
 

@@ -22,6 +22,8 @@ from cast_train.models.graph import StudentGraph, TorchStudent
 
 LARGEST_RELATIVE_ERROR = 1e-3
 LARGEST_AP_GAP = 0.002
+# Rounding may move a pixel between two classes that are almost equal there; real exports print 100.00 %.
+LEAST_SEMANTIC_AGREEMENT = 0.99
 
 Tensors = dict[str, npt.NDArray[np.generic]]
 
@@ -44,14 +46,20 @@ class Parity:
     scores: Scores
 
     def require(self, path: Path) -> None:
-        """Raise ``ExportError`` when a limit is broken."""
-        if self.relative_error > LARGEST_RELATIVE_ERROR:
+        """Raise ``ExportError`` unless every limit holds; NaN holds none."""
+        if not (self.relative_error <= LARGEST_RELATIVE_ERROR):
             raise ExportError(
                 f'{path}: outputs differ from the network by {self.relative_error:.2e} '
                 f'(limit {LARGEST_RELATIVE_ERROR:.0e}); '
                 'do not use this file'
             )
-        if self.ap_gap is not None and self.ap_gap > LARGEST_AP_GAP:
+        if not (self.semantic_agreement >= LEAST_SEMANTIC_AGREEMENT):
+            raise ExportError(
+                f'{path}: {100 * self.semantic_agreement:.2f} % of the pixels have the class that the network gives '
+                f'them (limit {100 * LEAST_SEMANTIC_AGREEMENT:.0f}); '
+                'do not use this file'
+            )
+        if self.ap_gap is not None and not (self.ap_gap <= LARGEST_AP_GAP):
             raise ExportError(
                 f'{path}: AP differs from the network by {100 * self.ap_gap:.2f} points '
                 f'(limit {100 * LARGEST_AP_GAP:.1f}); '
@@ -76,7 +84,8 @@ def check_parity(path: Path, network: TorchStudent, samples: Sequence[Sample]) -
         scores = evaluate(exported, samples)
     ours, theirs = headline(scores), headline(evaluate(network, samples))
     gaps = [abs(ours[name] - theirs[name]) for name in ('ap', 'ap50') if name in ours and name in theirs]
-    return Parity(max(errors), float(np.mean(agreement)), max(gaps) if gaps else None, scores)
+    # numpy's maximum keeps a NaN that Python's may lose.
+    return Parity(max(errors), float(np.mean(agreement)), float(np.max(gaps)) if gaps else None, scores)
 
 
 def raw_outputs(graph: StudentGraph, picture: npt.NDArray[np.uint8]) -> Tensors:
@@ -87,7 +96,10 @@ def raw_outputs(graph: StudentGraph, picture: npt.NDArray[np.uint8]) -> Tensors:
 
 
 def relative_error(network: Tensors, file: Tensors) -> float:
-    """Largest |difference| / largest |value| over depth and masks, these row by row and both ways (``_row_error``)."""
+    """Largest |difference| / largest |value| over depth and masks, these row by row and both ways (``_row_error``).
+
+    A value that is not finite on either side makes it infinite.
+    """
     found = []
     if 'depth' in network:
         found.append(_error(network['depth'], file['depth'], float(np.abs(network['depth']).max())))
@@ -107,6 +119,8 @@ def _row_error(expected: Tensors, found: Tensors, row: int) -> float:
     """
     scores, mask = expected['scores'][0].astype(np.float64), found['masks'][0, row]
     score = float(found['scores'][0, row])
+    if not np.isfinite(score):
+        return np.inf
     scale = float(np.abs(expected['masks']).max())
     doubtful = int((np.abs(mask) <= LARGEST_RELATIVE_ERROR * scale).sum()) / max(int((mask > 0).sum()), 1)
     tie = LARGEST_RELATIVE_ERROR * float(scores[0]) + score * min(doubtful, 1.0)
@@ -117,5 +131,8 @@ def _row_error(expected: Tensors, found: Tensors, row: int) -> float:
 
 
 def _error(network: npt.NDArray[np.generic], file: npt.NDArray[np.generic], scale: float) -> float:
+    """Largest difference as a share of the scale; inf where it is not finite, since NaN passes every comparison."""
+    if not (np.isfinite(network).all() and np.isfinite(file).all()):
+        return np.inf
     difference = np.abs(network.astype(np.float64) - file.astype(np.float64))
     return float(difference.max(initial=0.0) / max(scale, 1e-12))
