@@ -3,8 +3,9 @@
 
     .venv/bin/python -m benchmarks.speed.operators
 
-Writes operators.json and operators.md beside this file. Multiply-accumulates are those of the optimised graph, whose
-channels onnxruntime pads to multiples of eight; the peak for the floor is measured before and after.
+Writes operators.json and operators.md beside this file; another student or fewer runs only into another folder (--out).
+Multiply-accumulates are those of the optimised graph, whose channels onnxruntime pads to multiples of eight; the peak
+for the floor is measured before and after.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from benchmarks.speed.command import repeatable, require_place
 from benchmarks.speed.document import machine
 from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.exports import HERE, ROOT, export_missing
 from benchmarks.speed.measure import GemmPeak
 from benchmarks.speed.parts import PARTS, parts_of
-from benchmarks.speed.rows import ROWS, Row
+from benchmarks.speed.rows import REFERENCE, ROWS, Row
 from cast_ros.errors import CastError
 from cast_ros.files import write_text
 from cast_ros.student.loading import session_options
@@ -69,19 +71,22 @@ class Profile:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Profile, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--row', default='small', help='a student of the table')
+    parser.add_argument('--row', default=REFERENCE, help='a student of the table')
     parser.add_argument('--runs', type=int, default=RUNS)
     parser.add_argument('--models', type=Path, default=ROOT / 'out' / 'speed' / 'models', help='exported networks')
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
-    asked = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    asked = parser.parse_args(words)
+    left_out = {'--row': asked.row != REFERENCE, '--runs': asked.runs < RUNS}
     try:
         row = student_named(asked.row)
+        require_place([option for option, is_limited in left_out.items() if is_limited], asked.out, HERE)
         path = export_missing(row, SIZE, asked.models)
         gemm = GemmPeak(THREADS)
         times = [gemm.call() for _ in range(GEMM_CALLS)]
         profile = profiled(path, THREADS, asked.runs)
         times += [gemm.call() for _ in range(GEMM_CALLS)]
-        document = as_document(asked.row, profile, gemm.gmacs_per_s(times), asked.runs)
+        document = as_document(asked.row, profile, gemm.gmacs_per_s(times), asked.runs, repeatable(COMMAND, words))
     except CastError as error:
         print(f'Stopped: {error}', file=sys.stderr)
         return error.exit_code
@@ -167,12 +172,12 @@ def macs_of(operator: str, inputs: Shapes, outputs: Shapes) -> int:
     return round(math.sqrt(math.prod(first) * math.prod(others[0]) * math.prod(outputs[0]) / batch))
 
 
-def as_document(row: str, profile: Profile, gemm_gmacs: float, runs: int) -> dict[str, Any]:
+def as_document(row: str, profile: Profile, gemm_gmacs: float, runs: int, command: str) -> dict[str, Any]:
     """Sums by part and by kind, each with its own floor; what is left of a run stands apart."""
     inside = sum(kernel.ms for kernel in profile.kernels)
     macs = sum(kernel.macs for kernel in profile.kernels)
     return {
-        'command': COMMAND,
+        'command': command,
         'machine': machine(),
         'onnxruntime': onnxruntime.__version__,
         'threads': THREADS,

@@ -4,7 +4,8 @@
     make bench-speed
 
 Exports what is not in out/speed/models yet (20 minutes the first time), then takes about ten minutes on a machine that
-does nothing else, and 12 GB of memory. Writes results.json, results.md and results.svg beside this file.
+does nothing else, and 12 GB of memory. Writes results.json, results.md and results.svg beside this file; a part of the
+rows, sizes or rounds only into another folder (--out).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import cv2
 import onnxruntime
 
+from benchmarks.speed.command import repeatable, require_place
 from benchmarks.speed.document import Figures, document_of, finished, row_of
 from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.exports import HERE, ROOT, export_missing
@@ -35,8 +37,8 @@ from cast_ros.errors import CastError
 from cast_ros.files import write_text
 from cast_ros.student import Student
 
-THREADS = 2
-COMMAND = 'make bench-speed'
+THREADS, ROUNDS = 2, 8
+COMMAND, VARIABLE = 'make bench-speed', 'BENCH_ARGUMENTS'
 GEMM = 'gemm'
 
 
@@ -54,7 +56,7 @@ class Entry:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and write the three files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--rounds', type=int, default=8, help='interleaved rounds at each size')
+    parser.add_argument('--rounds', type=int, default=ROUNDS, help='interleaved rounds at each size')
     parser.add_argument('--rows', nargs='+', metavar='NAME', help='only these rows')
     parser.add_argument('--sizes', nargs='+', metavar='HxW', help='only these sizes, as 512x1024')
     parser.add_argument(
@@ -62,14 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('--models', type=Path, default=ROOT / 'out' / 'speed' / 'models', help='exported networks')
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
-    asked = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    asked = parser.parse_args(words)
     load_before = os.getloadavg()[0]
     try:
         rows = [*chosen(asked.rows), *(student_row(text) for text in asked.student)]
         sizes = chosen_sizes(asked.sizes)
         require_distinct_places(rows, sizes)
+        require_place(limits(rows, sizes, asked.rounds), asked.out, HERE)
         entries = prepare(rows, sizes, asked.models)
-        document = measure(entries, asked.rounds, load_before)
+        document = measure(entries, asked.rounds, load_before, repeatable(COMMAND, words, VARIABLE))
         write(document, asked.out)
     except CastError as error:
         print(f'Stopped: {error}', file=sys.stderr)
@@ -93,6 +97,16 @@ def chosen_sizes(texts: Sequence[str] | None) -> list[Size]:
     if unknown:
         raise BenchmarkError(f'there is no size {", ".join(unknown)}; sizes are {", ".join(known)}')
     return [size for text, size in known.items() if texts is None or text in texts]
+
+
+def limits(rows: Sequence[Row], sizes: Sequence[Size], rounds: int) -> list[str]:
+    """The options that leave out something of the whole measurement."""
+    left_out = {
+        '--rows': not {row.name for row in ROWS} <= {row.name for row in rows},
+        '--sizes': not set(SIZES) <= set(sizes),
+        '--rounds': rounds < ROUNDS,
+    }
+    return [option for option, is_limited in left_out.items() if is_limited]
 
 
 def student_row(text: str) -> Row:
@@ -140,7 +154,7 @@ def prepare(rows: Sequence[Row], sizes: Sequence[Size], models: Path) -> list[En
     return entries
 
 
-def measure(entries: Sequence[Entry], rounds: int, load_before: float) -> Figures:
+def measure(entries: Sequence[Entry], rounds: int, load_before: float, command: str) -> Figures:
     """All rounds of all sizes; the networks of one size are loaded together, with the matrix product among them."""
     cv2.setNumThreads(THREADS)
     rows: list[Figures] = []
@@ -162,7 +176,7 @@ def measure(entries: Sequence[Entry], rounds: int, load_before: float) -> Figure
         del networks
         gc.collect()
     peak = gemm.gmacs_per_s(gemm_times)
-    return document_of(COMMAND, finished(rows, peak), THREADS, rounds, peak, onnxruntime.__version__, load_before)
+    return document_of(command, finished(rows, peak), THREADS, rounds, peak, onnxruntime.__version__, load_before)
 
 
 def _costs(entry: Entry) -> tuple[float, float, float]:

@@ -124,7 +124,7 @@ def test_a_real_run_of_a_student_and_a_peer(tmp_path: Path) -> None:
     entries = run.prepare(rows, (SIZE,), tmp_path)
     # 16 × 32 cells: 24 + 4 + 1 outputs of 3 channels; 32 prototypes of 4 × 4 × 3 products.
     assert [entry.cost.macs for entry in entries] == [16 * 32 * 29 * 3, 16 * 32 * 32 * 48]
-    document = run.measure(entries, rounds=2, load_before=0.0)
+    document = run.measure(entries, rounds=2, load_before=0.0, command='make bench-speed')
     run.write(document, tmp_path / 'results')
     written = json.loads((tmp_path / 'results' / 'results.json').read_text())
     assert [row['name'] for row in written['rows']] == ['small', 'yolo11n-seg']

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from onnx import GraphProto, TensorProto, helper
 from tiny_student import tiny_student
 
+from benchmarks.speed import operators
 from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.graph_cost import count_file
 from benchmarks.speed.operators import Kernel, Profile, as_document, as_markdown, macs_of, main, profiled
@@ -119,7 +121,7 @@ def test_the_document_sums_by_part_and_by_kind() -> None:
         Kernel('b', 'Conv 1×1', 'backbone', 5.0, 10_000_000),
         Kernel('c', 'Relu', 'neck', 1.0, 0),
     )
-    document = as_document('small', Profile(10.0, kernels), gemm_gmacs=2.0, runs=3)
+    document = as_document('small', Profile(10.0, kernels), gemm_gmacs=2.0, runs=3, command='python -m x --row small')
     assert document['between_operators_ms'] == 2.0
     assert document['floor_ms'] == 7.0
     assert document['parts'] == [
@@ -128,6 +130,7 @@ def test_the_document_sums_by_part_and_by_kind() -> None:
     ]
     assert [(entry['name'], entry['ms']) for entry in document['kinds']] == [('Conv 1×1', 7.0), ('Relu', 1.0)]
     page = as_markdown(document)
+    assert 'Made by `python -m x --row small`.' in page
     assert '1.43 times its floor of 7.0 ms' in page
     assert '| neck | 2 | 3.00 | 30.0 % | 0.004 | 2.00 | 1.00 |' in page
 
@@ -135,7 +138,7 @@ def test_the_document_sums_by_part_and_by_kind() -> None:
 def test_many_small_kinds_are_one_line_of_the_page_that_loses_nothing() -> None:
     kernels = [Kernel('big', 'Conv 1×1', 'neck', 9.9, 1_000)]
     kernels += [Kernel(f'k{index}', f'Kind{index}', 'neck', 0.01, 0) for index in range(10)]
-    document = as_document('small', Profile(10.0, tuple(kernels)), 1.0, 1)
+    document = as_document('small', Profile(10.0, tuple(kernels)), 1.0, 1, 'x')
     assert len(document['kinds']) == 11
     assert '| 10 others | 10 | 0.10 | 1.0 % |' in as_markdown(document)
     assert np.isclose(sum(entry['ms'] for entry in document['kinds']), 10.0)
@@ -144,3 +147,24 @@ def test_many_small_kinds_are_one_line_of_the_page_that_loses_nothing() -> None:
 def test_an_unknown_student_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['--row', 'yolo11n-seg']) == 2
     assert 'students are nano, small' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('arguments', 'option'), [(['--row', 'nano'], '--row'), (['--runs', '3'], '--runs')])
+def test_another_account_does_not_replace_the_committed_one(
+    arguments: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (operators.HERE / 'operators.json').read_bytes()
+    assert operators.main(arguments) == 2
+    assert f'limited by {option}; name another folder with --out' in capsys.readouterr().err
+    assert (operators.HERE / 'operators.json').read_bytes() == before
+
+
+def test_the_account_names_the_command_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = (Kernel('a', 'Conv 1×1', 'neck', 2.0, 4_000_000),)
+    monkeypatch.setattr(operators, 'export_missing', lambda *_: tmp_path / 'x.onnx')
+    monkeypatch.setattr(operators, 'profiled', lambda *_: Profile(10.0, kernels))
+    monkeypatch.setattr(operators, 'GEMM_CALLS', 1)
+    arguments = ['--row', 'nano', '--out', str(tmp_path)]
+    assert operators.main(arguments) == 0
+    written = json.loads((tmp_path / 'operators.json').read_text())
+    assert written['command'] == f'python -m benchmarks.speed.operators --row nano --out {tmp_path}'
