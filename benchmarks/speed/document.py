@@ -16,6 +16,21 @@ SUMMED = ('p50_ms', 'p95_ms', 'network_p50_ms', 'post_p50_ms', 'params_m', 'gmac
 DIGITS = {'params_m': 3, 'gmacs': 3, 'peak_mb': 1, 'ratio_to_small': 3}
 
 
+def order_of(names: Iterable[str]) -> list[str]:
+    """All names that a table may have, in its order: what the command line added stands behind our own sizes."""
+    ours = [row.name for row in ROWS if row.family == 'student']
+    others = [row.name for row in ROWS if row.family != 'student']
+    pairs = [pair.name for pair in PAIRS]
+    return [*ours, *(name for name in dict.fromkeys(names) if name not in {*ours, *others, *pairs}), *others, *pairs]
+
+
+def networks_of(rows: Iterable[Row], measured: Iterable[Figures]) -> list[Figures]:
+    """Name and note of every network and pair that was measured, in the order of the table."""
+    notes = {one.name: one.note for one in (*PAIRS, *rows)}
+    names = {row['name'] for row in measured}
+    return [{'name': name, 'note': notes[name]} for name in order_of(notes) if name in names]
+
+
 def row_of(row: Row, size: Size, times: Mapping[str, float], params_m: float, gmacs: float, peak_mb: float) -> Figures:
     """The figures of one network at one size, without those that need the others."""
     figures = {'name': row.name, 'size': list(size), 'input': list(row.input_of(size)), **times}
@@ -38,12 +53,7 @@ def finished(rows: Iterable[Figures], gemm_gmacs: float) -> list[Figures]:
         for pair in PAIRS:
             if all((part, size) in found for part in pair.parts):
                 known.append(pair_of(pair, (found[part, size] for part in pair.parts)))
-    order = [row.name for row in ROWS]
-    ours = {row.name for row in ROWS if row.family == 'student'}
-    # What the command line added stands behind our own sizes, pairs at the end.
-    added = [row['name'] for row in known if row['name'] not in order and 'sum_of' not in row]
-    order = [name for name in order if name in ours] + added + [name for name in order if name not in ours]
-    order += [pair.name for pair in PAIRS]
+    order = order_of(row['name'] for row in known)
     known.sort(key=lambda row: (row['size'], order.index(row['name'])))
     return [_complete(row, found.get((REFERENCE, tuple(row['size']))), gemm_gmacs) for row in known]
 
@@ -62,6 +72,7 @@ def _complete(row: Figures, reference: Figures | None, gemm_gmacs: float) -> Fig
 def document_of(
     command: str,
     rows: list[Figures],
+    networks: list[Figures],
     threads: int,
     rounds: int,
     gemm_gmacs: float,
@@ -77,6 +88,7 @@ def document_of(
         'gemm_gmacs': round(gemm_gmacs, 1),
         'onnxruntime': onnxruntime,
         'rounds': rounds,
+        'networks': networks,
         'rows': rows,
     }
 

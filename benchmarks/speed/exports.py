@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.speed.errors import BenchmarkError
@@ -18,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS_PYTHON = ROOT / '.venv-peers' / 'bin' / 'python'
 STUDENT_SOURCES = (HERE / 'students.py', ROOT / 'train/cast_train/export/onnx.py')
+QUANTISER_SOURCES = (HERE / 'quantised.py', ROOT / 'train/cast_train/export/quantisation.py')
 STUDENT_MODELS = ROOT / 'train/cast_train/models'
 PEER_REQUIREMENTS = ('constraints-peers.txt', 'peers-without-dependencies.txt')
 
@@ -31,20 +33,29 @@ def export_missing(row: Row, size: Size, folder: Path) -> Path:
     if row.file is not None:
         return row.file
     height, width = row.input_of(size)
-    stem = f'{row.exporter_name}-{height}x{width}'
+    stem = f'{row.exporter_name}{"-int8" if row.is_int8 else ""}-{height}x{width}'
     path = folder / f'{stem}-{_digest(_sources(row))}.onnx'
     if not path.exists():
+        made_of = _made_of(row, size, folder)
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f'{stem}-*.onnx'):
             old.unlink()
         print(f'Exporting {stem} ...', flush=True)
-        _run([*_exporter(row), row.exporter_name, str(height), str(width), str(path)], stem)
+        _run([*_exporter(row), *made_of, str(path)], stem)
     return path
+
+
+def _made_of(row: Row, size: Size, folder: Path) -> list[str]:
+    """What the exporter is told before the path: architecture and size, or the float file that is quantised."""
+    if row.is_int8:
+        return [str(export_missing(replace(row, is_int8=False), size, folder))]
+    height, width = row.input_of(size)
+    return [row.exporter_name, str(height), str(width)]
 
 
 def _exporter(row: Row) -> list[str]:
     if row.family == 'student':
-        return [sys.executable, '-m', 'benchmarks.speed.students']
+        return [sys.executable, '-m', f'benchmarks.speed.{"quantised" if row.is_int8 else "students"}']
     if not PEERS_PYTHON.exists():
         raise BenchmarkError(f'{PEERS_PYTHON} is missing: run `make bench-speed`, which makes it')
     return [str(PEERS_PYTHON), '-m', 'benchmarks.speed.peers.export']
@@ -62,7 +73,7 @@ def _sources(row: Row) -> list[Path]:
     """What decides the content of the file; a change of it exports again."""
     models = sorted(STUDENT_MODELS.glob('*.py'))
     if row.family == 'student':
-        return [*STUDENT_SOURCES, *models]
+        return [*STUDENT_SOURCES, *(QUANTISER_SOURCES if row.is_int8 else ()), *models]
     module = NETWORKS[row.exporter_name][0]
     own = [HERE / 'peers' / f'{module}.py', HERE / 'peers' / 'export.py']
     own += [ROOT / 'requirements' / name for name in PEER_REQUIREMENTS]

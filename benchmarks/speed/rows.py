@@ -17,6 +17,8 @@ LARGE = SIZES[-1:]
 # A patch of 14 pixels divides none of them. The nearest multiples; 518×1036 is what Depth Anything makes of 2:1 itself.
 PATCH_14: Mapping[Size, Size] = {(256, 512): (252, 504), (384, 640): (378, 644), (512, 1024): (518, 1036)}
 
+INT8_NOTE = 'ours, `{}` in int8: convolutions of backbone and pyramid in 8 bits, all else in float32'
+
 
 @dataclass(frozen=True)
 class Row:
@@ -27,6 +29,7 @@ class Row:
         architecture: name for the exporter, where it is not the row's.
         inputs: picture size to what the network takes, where that differs.
         file: an ONNX file that exists already, instead of an export.
+        is_int8: a student whose export is quantised.
         note: a sentence for the table.
     """
 
@@ -37,6 +40,7 @@ class Row:
     inputs: Mapping[Size, Size] = field(default_factory=dict)
     architecture: str = ''
     file: Path | None = None
+    is_int8: bool = False
 
     def input_of(self, size: Size) -> Size:
         """Height and width that the network takes for a picture of this size."""
@@ -63,6 +67,8 @@ ROWS: tuple[Row, ...] = (
     Row('base', 'student', 'ours'),
     Row('vits', 'student', 'ours, DINOv2-S/14 with DPT and nine query layers'),
     Row('swinmtl', 'student', 'ours, SwinMTL with Swin v2 base: semantic map and depth, no instances'),
+    Row('nano-int8', 'student', INT8_NOTE.format('nano'), architecture='nano', is_int8=True),
+    Row('small-int8', 'student', INT8_NOTE.format('small'), architecture='small', is_int8=True),
     Row('yolo11n-seg', 'yolo', 'ultralytics; instances alone'),
     Row('depth-anything-v2-small', 'depth', 'transformers; depth alone, on multiples of 14', inputs=PATCH_14),
     Row(

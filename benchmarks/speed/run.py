@@ -23,7 +23,7 @@ import cv2
 import onnxruntime
 
 from benchmarks.speed.command import repeatable, require_place
-from benchmarks.speed.document import Figures, document_of, finished, row_of
+from benchmarks.speed.document import Figures, document_of, finished, networks_of, row_of
 from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.exports import HERE, ROOT, export_missing
 from benchmarks.speed.graph_cost import GraphCost, count_file
@@ -59,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--rounds', type=int, default=ROUNDS, help='interleaved rounds at each size')
     parser.add_argument('--rows', nargs='+', metavar='NAME', help='only these rows')
     parser.add_argument('--sizes', nargs='+', metavar='HxW', help='only these sizes, as 512x1024')
-    parser.add_argument(
-        '--student', nargs='+', default=[], metavar='NAME=FILE', help='more students, as small-int8=x.onnx'
-    )
+    parser.add_argument('--student', nargs='+', default=[], metavar='NAME=FILE', help='more students, as mine=x.onnx')
     parser.add_argument('--models', type=Path, default=ROOT / 'out' / 'speed' / 'models', help='exported networks')
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
     words = sys.argv[1:] if arguments is None else arguments
@@ -121,8 +119,10 @@ def student_row(text: str) -> Row:
     if not name or not path.is_file():
         raise BenchmarkError(f'{text!r} is not NAME=FILE with a file that exists')
     with Student.load(path) as student:
-        spec = student.contract.input
-    return Row(name, 'student', f'ours, {path.name}', sizes=((spec.height, spec.width),), file=path)
+        contract = student.contract
+    spec, precision = contract.input, contract.provenance.get('precision')
+    note = f'ours, from {path.name}' + (f' in {precision}' if precision else '')
+    return Row(name, 'student', note, sizes=((spec.height, spec.width),), file=path)
 
 
 def require_distinct_places(rows: Sequence[Row], sizes: Sequence[Size]) -> None:
@@ -157,7 +157,7 @@ def prepare(rows: Sequence[Row], sizes: Sequence[Size], models: Path) -> list[En
 def measure(entries: Sequence[Entry], rounds: int, load_before: float, command: str) -> Figures:
     """All rounds of all sizes; the networks of one size are loaded together, with the matrix product among them."""
     cv2.setNumThreads(THREADS)
-    rows: list[Figures] = []
+    figures: list[Figures] = []
     gemm = GemmPeak(THREADS)
     gemm_times: list[CallTime] = []
     for size in dict.fromkeys(entry.size for entry in entries):
@@ -171,12 +171,14 @@ def measure(entries: Sequence[Entry], rounds: int, load_before: float, command: 
             after_round=lambda number, label=label: print(f'{label}: round {number} of {rounds}', flush=True),
         )
         gemm_times += times.pop(GEMM)
-        rows += [row_of(one.row, size, summary(times[one.row.name]), *_costs(one)) for one in here]
+        figures += [row_of(one.row, size, summary(times[one.row.name]), *_costs(one)) for one in here]
         # The sessions of this size make room for the next.
         del networks
         gc.collect()
     peak = gemm.gmacs_per_s(gemm_times)
-    return document_of(command, finished(rows, peak), THREADS, rounds, peak, onnxruntime.__version__, load_before)
+    known = finished(figures, peak)
+    networks = networks_of((entry.row for entry in entries), known)
+    return document_of(command, known, networks, THREADS, rounds, peak, onnxruntime.__version__, load_before)
 
 
 def _costs(entry: Entry) -> tuple[float, float, float]:

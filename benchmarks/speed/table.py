@@ -5,9 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.speed.rows import PAIRS, ROWS
-
-NOTES = {row.name: row.note for row in ROWS} | {pair.name: pair.note for pair in PAIRS}
 HEAD = (
     '| network | p50 ms | p95 ms | network ms | post ms | ÷ small | floor ms | M parameters | GMAC | peak MB |\n'
     '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |'
@@ -33,9 +30,10 @@ def as_markdown(document: dict[str, Any]) -> str:
     lines = [
         '# Speed of our students and of what one would run instead',
         '',
-        f'{document["machine"]}, {document["threads"]} threads, onnxruntime {document["onnxruntime"]} on the CPU in '
-        f'float32, {document["rounds"]} interleaved rounds; load of the machine before the start '
-        f'{document["load_before"]}. Made by `{document["command"]}`.',
+        f'{document["machine"]}, {document["threads"]} threads, onnxruntime {document["onnxruntime"]} on the CPU, in '
+        'float32 where nothing else is said under [Networks](#networks); '
+        f'{document["rounds"]} interleaved rounds; load of the machine before the start {document["load_before"]}. '
+        f'Made by `{document["command"]}`.',
         '',
         '![p50 of each network](results.svg)',
     ]
@@ -51,8 +49,7 @@ def as_markdown(document: dict[str, Any]) -> str:
         '## Networks',
         '',
     ]
-    named = {row['name'] for row in document['rows']}
-    lines += [f'- `{name}`: {note}' for name, note in NOTES.items() if name in named]
+    lines += [f'- `{network["name"]}`: {network["note"]}' for network in document['networks']]
     return '\n'.join([*lines, ''])
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.speed import run
-from benchmarks.speed.document import document_of, finished, row_of
+from benchmarks.speed.document import document_of, finished, networks_of, row_of
 from benchmarks.speed.peers.registry import NETWORKS
 from benchmarks.speed.plot import as_svg
 from benchmarks.speed.rows import PAIRS, ROWS, SIZES, Row
@@ -33,7 +34,11 @@ def measured() -> list[dict[str, Any]]:
 
 
 def document() -> dict[str, Any]:
-    return document_of('make bench-speed', finished(measured(), 231.0), 2, 10, 231.04, '1.31.1', 0.04)
+    return document_from(finished(measured(), 231.0))
+
+
+def document_from(rows: list[dict[str, Any]], known: Sequence[Row] = ROWS) -> dict[str, Any]:
+    return document_of('make bench-speed', rows, networks_of(known, rows), 2, 10, 231.04, '1.31.1', 0.04)
 
 
 def test_rows_get_floors_and_ratios_in_the_order_of_the_table() -> None:
@@ -66,14 +71,27 @@ def test_a_pair_is_the_sum_of_its_parts() -> None:
 def test_without_small_there_is_no_ratio() -> None:
     rows = finished([figures('nano', LARGE, 12.0)], 231.0)
     assert rows[0]['ratio_to_small'] is None
-    assert '| nano | 12.0 | 14.0 | 11.0 | 1.00 | – | 20.0 |' in as_markdown(
-        document_of('x', rows, 2, 10, 231.0, '1.31.1', 0.0)
-    )
+    assert '| nano | 12.0 | 14.0 | 11.0 | 1.00 | – | 20.0 |' in as_markdown(document_from(rows))
 
 
 def test_students_from_the_command_line_stand_behind_our_own_sizes() -> None:
-    rows = [figures(name, LARGE, 10.0) for name in ('eomt-s', 'small-int8', 'swinmtl', 'nano')]
-    assert [row['name'] for row in finished(rows, 231.0)] == ['nano', 'swinmtl', 'small-int8', 'eomt-s']
+    rows = [figures(name, LARGE, 10.0) for name in ('eomt-s', 'mine', 'small-int8', 'swinmtl', 'nano')]
+    assert [row['name'] for row in finished(rows, 231.0)] == ['nano', 'swinmtl', 'small-int8', 'mine', 'eomt-s']
+
+
+def test_every_row_of_the_table_has_its_own_note_below_it() -> None:
+    names = ('yolo11n-seg', 'depth-anything-v2-small', 'mine', 'small-int8', 'nano')
+    rows = finished([figures(name, size, 10.0) for size in (LARGE, SIZES[0]) for name in names], 231.0)
+    page = as_markdown(document_from(rows, [*ROWS, Row('mine', 'student', 'ours, from x.onnx in int8')]))
+    assert page.partition('## Networks')[2].strip().splitlines() == [
+        '- `nano`: ours',
+        '- `small-int8`: ours, `small` in int8: convolutions of backbone and pyramid in 8 bits, all else in float32',
+        '- `mine`: ours, from x.onnx in int8',
+        '- `yolo11n-seg`: ultralytics; instances alone',
+        '- `depth-anything-v2-small`: transformers; depth alone, on multiples of 14',
+        '- `pair`: instances and depth from two networks',
+    ]
+    assert 'in float32 where nothing else is said under [Networks](#networks)' in page
 
 
 def test_the_table_has_a_section_for_each_size_and_a_line_for_each_row() -> None:
@@ -116,3 +134,4 @@ def test_every_peer_has_an_exporter_and_every_pair_has_parts() -> None:
     assert {row.exporter_name for row in ROWS if row.family != 'student'} == set(NETWORKS)
     assert {part for pair in PAIRS for part in pair.parts} <= names
     assert len(names) == len(ROWS)
+    assert all(row.note for row in (*ROWS, *PAIRS))

@@ -176,11 +176,17 @@ def test_a_network_that_cannot_run_is_named(tmp_path: Path) -> None:
 
 def test_students_from_files_become_rows(tmp_path: Path) -> None:
     path = tiny_student(tmp_path / 'x.onnx', *SIZE)
-    row = run.student_row(f'small-int8={path}')
-    assert (row.name, row.family, row.sizes, row.file) == ('small-int8', 'student', (SIZE,), path)
+    row = run.student_row(f'mine={path}')
+    assert (row.name, row.family, row.sizes, row.file) == ('mine', 'student', (SIZE,), path)
+    assert row.note == 'ours, from x.onnx'
 
 
-@pytest.mark.parametrize('text', ['small-int8', '=x.onnx', 'small-int8=missing.onnx'])
+def test_the_note_of_an_int8_student_from_a_file_says_so(tmp_path: Path) -> None:
+    path = tiny_student(tmp_path / 'x.onnx', *SIZE, contract={'provenance': {'precision': 'int8'}})
+    assert run.student_row(f'mine={path}').note == 'ours, from x.onnx in int8'
+
+
+@pytest.mark.parametrize('text', ['mine', '=x.onnx', 'mine=missing.onnx'])
 def test_a_student_without_a_file_is_refused(text: str) -> None:
     with pytest.raises(BenchmarkError, match='NAME=FILE'):
         run.student_row(text)
