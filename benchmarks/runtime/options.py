@@ -25,7 +25,7 @@ from onnxruntime import ExecutionMode, GraphOptimizationLevel, InferenceSession,
 from cast_ros.files import write_text
 from cast_ros.student.loading import session_options
 from cast_ros.student.providers import CPU
-from cast_train.export.speed import cpu_in_words
+from cast_train.export.speed import machine_in_words
 
 HERE = Path(__file__).parent
 SHIPPED_MODEL = HERE.parent.parent / 'models' / 'streets-small.onnx'
@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     document = {
         'command': 'python benchmarks/runtime/options.py',
-        'machine': f'{cpu_in_words()}, {os.cpu_count()} cores',
+        'machine': machine_in_words(),
         'load_before': round(os.getloadavg()[0], 1),
         'onnxruntime': onnxruntime.__version__,
         'rounds': arguments.rounds,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import Recipe, load_recipe
-from cast_train.export.speed import cpu_in_words
+from cast_train.export.speed import machine_in_words
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent.parent / 'config' / 'recipes' / 'streets-small.yaml'
@@ -40,7 +39,7 @@ def main() -> None:
     rows = [measure(size, *view, root) for view in VIEWS for size in SIZES]
     document = {
         'command': 'python benchmarks/training/speed.py',
-        'machine': f'{cpu_in_words()}, {os.cpu_count()} cores',
+        'machine': machine_in_words(),
         'torch': torch.__version__,
         'batch': BATCH,
         'warm_up_steps': WARM_UP,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from cast_ros.files import write_text
-from cast_train.export.speed import cpu_in_words
+from cast_train.export.speed import machine_in_words
 from cast_train.methods.stages import LOG, Stages
 from cast_train.methods.tables import method_of
 
@@ -64,7 +63,7 @@ def main() -> None:
         rows = [measure(case, root, Path(store)) for case in CASES]
     document = {
         'command': 'python benchmarks/training/stages.py',
-        'machine': f'{cpu_in_words()}, {os.cpu_count()} cores',
+        'machine': machine_in_words(),
         'torch': torch.__version__,
         'warm_up_steps': WARM_UP,
         'rows': rows,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections import Counter
@@ -33,7 +32,7 @@ from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.optimizer import make_optimizer
-from cast_train.export.speed import cpu_in_words
+from cast_train.export.speed import machine_in_words
 from cast_train.losses import LossSection, mask_set, supervised
 from cast_train.models import Student
 
@@ -99,7 +98,7 @@ def main() -> None:
     total = sum(part['ms'] for part in parts if 'of' not in part)
     document = {
         'command': 'python benchmarks/training/step.py',
-        'machine': f'{cpu_in_words()}, {os.cpu_count()} cores',
+        'machine': machine_in_words(),
         'torch': torch.__version__,
         'pictures_per_s': round(1e3 * BATCH / total, 1),
         'gmacs': round(3 * gmacs, 2),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import statistics
@@ -57,6 +58,11 @@ def _cpu_ms(session: InferenceSession, picture: np.ndarray) -> float:
     for _ in range(RUNS):
         session.run(None, {'image': picture})
     return (time.process_time() - started) * 1e3 / RUNS
+
+
+def machine_in_words() -> str:
+    """The processor as ``cpu_in_words`` says it, and the number of cores."""
+    return f'{cpu_in_words()}, {os.cpu_count()} cores'
 
 
 def cpu_in_words() -> str:
