@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmarks.speed.rows import PAIRS, REFERENCE, ROWS, Pair, Row, Size
-from cast_train.export.speed import cpu_in_words
+from cast_train.export.revision import git_revision
+from cast_train.export.speed import machine_in_words
 
 Figures = dict[str, Any]
 # What is a sum in a pair.
@@ -24,11 +25,21 @@ def order_of(names: Iterable[str]) -> list[str]:
     return [*ours, *(name for name in dict.fromkeys(names) if name not in {*ours, *others, *pairs}), *others, *pairs]
 
 
-def networks_of(rows: Iterable[Row], measured: Iterable[Figures]) -> list[Figures]:
-    """Name and note of every network and pair that was measured, in the order of the table."""
-    notes = {one.name: one.note for one in (*PAIRS, *rows)}
+def networks_of(graphs: Iterable[tuple[Row, str]], measured: Iterable[Figures]) -> list[Figures]:
+    """Name and note of every network and pair that was measured, in the order of the table.
+
+    Args:
+        graphs: what was measured, each with the digest of what its graph is made from; only that of a student, whose
+            code changes with this repository, is kept.
+        measured: finished rows.
+    """
+    known = {pair.name: {'name': pair.name, 'note': pair.note} for pair in PAIRS}
+    for row, digest in graphs:
+        known[row.name] = {'name': row.name, 'note': row.note}
+        if row.family == 'student':
+            known[row.name]['graph'] = digest
     names = {row['name'] for row in measured}
-    return [{'name': name, 'note': notes[name]} for name in order_of(notes) if name in names]
+    return [known[name] for name in order_of(known) if name in names]
 
 
 def row_of(row: Row, size: Size, times: Mapping[str, float], params_m: float, gmacs: float, peak_mb: float) -> Figures:
@@ -69,21 +80,28 @@ def _complete(row: Figures, reference: Figures | None, gemm_gmacs: float) -> Fig
     }
 
 
+def origin_of(command: str) -> Figures:
+    """What has to be asked before the start: the revision of the code, and how many processes want to run already."""
+    return {
+        'command': command,
+        'git': git_revision(),
+        'machine': machine_in_words(),
+        'load_before': round(os.getloadavg()[0], 1),
+    }
+
+
 def document_of(
-    command: str,
+    origin: Figures,
     rows: list[Figures],
     networks: list[Figures],
     threads: int,
     rounds: int,
     gemm_gmacs: float,
     onnxruntime: str,
-    load_before: float,
 ) -> Figures:
-    """Everything that results.json holds; ``load_before`` is what else the machine did, as runnable processes."""
+    """Everything that results.json holds."""
     return {
-        'command': command,
-        'machine': machine(),
-        'load_before': round(load_before, 1),
+        **origin,
         'threads': threads,
         'gemm_gmacs': round(gemm_gmacs, 1),
         'onnxruntime': onnxruntime,
@@ -91,8 +109,3 @@ def document_of(
         'networks': networks,
         'rows': rows,
     }
-
-
-def machine() -> str:
-    """Model of the processor, and number of cores."""
-    return f'{cpu_in_words()}, {os.cpu_count()} cores'

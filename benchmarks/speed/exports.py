@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each row as one ONNX file below out/, made once for each state of the sources that it is made from."""
+"""Each row as one ONNX file below out/, made once for each state of the sources that it is made from.
+
+    python -m benchmarks.speed.exports
+
+prints the digest of the code that each of our students is made from: where a table names another, it is of an older
+graph.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.peers.registry import NETWORKS
-from benchmarks.speed.rows import Row, Size
+from benchmarks.speed.rows import ROWS, Row, Size
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -34,7 +40,7 @@ def export_missing(row: Row, size: Size, folder: Path) -> Path:
         return row.file
     height, width = row.input_of(size)
     stem = f'{row.exporter_name}{"-int8" if row.is_int8 else ""}-{height}x{width}'
-    path = folder / f'{stem}-{_digest(_sources(row))}.onnx'
+    path = folder / f'{stem}-{graph_digest(row)}.onnx'
     if not path.exists():
         made_of = _made_of(row, size, folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +49,11 @@ def export_missing(row: Row, size: Size, folder: Path) -> Path:
         print(f'Exporting {stem} ...', flush=True)
         _run([*_exporter(row), *made_of, str(path)], stem)
     return path
+
+
+def graph_digest(row: Row) -> str:
+    """Which state of the sources a row's graph is made from; of a file that exists already, the file itself."""
+    return _digest(_sources(row) if row.file is None else [row.file])
 
 
 def _made_of(row: Row, size: Size, folder: Path) -> list[str]:
@@ -85,3 +96,14 @@ def _digest(paths: Iterable[Path]) -> str:
     for path in paths:
         digest.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')
     return digest.hexdigest()[:8]
+
+
+def main() -> None:
+    """Print a line for each of our students."""
+    for row in ROWS:
+        if row.family == 'student':
+            print(f'{row.name} {graph_digest(row)}')
+
+
+if __name__ == '__main__':
+    main()

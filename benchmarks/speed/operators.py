@@ -27,9 +27,9 @@ import onnx
 import onnxruntime
 
 from benchmarks.speed.command import repeatable, require_place
-from benchmarks.speed.document import machine
+from benchmarks.speed.document import Figures, origin_of
 from benchmarks.speed.errors import BenchmarkError
-from benchmarks.speed.exports import HERE, ROOT, export_missing
+from benchmarks.speed.exports import HERE, ROOT, export_missing, graph_digest
 from benchmarks.speed.measure import GemmPeak
 from benchmarks.speed.parts import PARTS, parts_of
 from benchmarks.speed.rows import REFERENCE, ROWS, Row
@@ -81,12 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         row = student_named(asked.row)
         require_place([option for option, is_limited in left_out.items() if is_limited], asked.out, HERE)
+        origin = {**origin_of(repeatable(COMMAND, words)), 'graph': graph_digest(row)}
         path = export_missing(row, SIZE, asked.models)
         gemm = GemmPeak(THREADS)
         times = [gemm.call() for _ in range(GEMM_CALLS)]
         profile = profiled(path, THREADS, asked.runs)
         times += [gemm.call() for _ in range(GEMM_CALLS)]
-        document = as_document(asked.row, profile, gemm.gmacs_per_s(times), asked.runs, repeatable(COMMAND, words))
+        document = as_document(asked.row, profile, gemm.gmacs_per_s(times), asked.runs, origin)
     except CastError as error:
         print(f'Stopped: {error}', file=sys.stderr)
         return error.exit_code
@@ -172,13 +173,12 @@ def macs_of(operator: str, inputs: Shapes, outputs: Shapes) -> int:
     return round(math.sqrt(math.prod(first) * math.prod(others[0]) * math.prod(outputs[0]) / batch))
 
 
-def as_document(row: str, profile: Profile, gemm_gmacs: float, runs: int, command: str) -> dict[str, Any]:
+def as_document(row: str, profile: Profile, gemm_gmacs: float, runs: int, origin: Figures) -> Figures:
     """Sums by part and by kind, each with its own floor; what is left of a run stands apart."""
     inside = sum(kernel.ms for kernel in profile.kernels)
     macs = sum(kernel.macs for kernel in profile.kernels)
     return {
-        'command': command,
-        'machine': machine(),
+        **origin,
         'onnxruntime': onnxruntime.__version__,
         'threads': THREADS,
         'runs': runs,
@@ -225,7 +225,8 @@ def as_markdown(document: dict[str, Any]) -> str:
         '',
         f'{document["machine"]}, {document["threads"]} threads, onnxruntime {document["onnxruntime"]} in float32, '
         f'medians of {document["runs"]} runs under its profiler, which itself takes some time. Made by '
-        f'`{document["command"]}`.',
+        f'`{document["command"]}` at revision {document["git"]}, graph {document["graph"]}; load of the machine before '
+        f'the start {document["load_before"]}.',
         '',
         f'A run takes {document["run_ms"]:.1f} ms, {document["run_ms"] / document["floor_ms"]:.2f} times its floor of '
         f'{document["floor_ms"]:.1f} ms ({document["gmacs"]:.2f} GMAC at the {document["gemm_gmacs"]:.0f} GMAC/s of a '

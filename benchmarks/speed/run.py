@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ import cv2
 import onnxruntime
 
 from benchmarks.speed.command import repeatable, require_place
-from benchmarks.speed.document import Figures, document_of, finished, networks_of, row_of
+from benchmarks.speed.document import Figures, document_of, finished, networks_of, origin_of, row_of
 from benchmarks.speed.errors import BenchmarkError
-from benchmarks.speed.exports import HERE, ROOT, export_missing
+from benchmarks.speed.exports import HERE, ROOT, export_missing, graph_digest
 from benchmarks.speed.graph_cost import GraphCost, count_file
 from benchmarks.speed.measure import GemmPeak, interleaved, summary
 from benchmarks.speed.memory import peak_mb
@@ -49,6 +48,7 @@ class Entry:
     row: Row
     size: Size
     path: Path
+    graph: str
     cost: GraphCost
     peak_mb: float
 
@@ -64,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
     words = sys.argv[1:] if arguments is None else arguments
     asked = parser.parse_args(words)
-    load_before = os.getloadavg()[0]
+    origin = origin_of(repeatable(COMMAND, words, VARIABLE))
     try:
         rows = [*chosen(asked.rows), *(student_row(text) for text in asked.student)]
         sizes = chosen_sizes(asked.sizes)
         require_distinct_places(rows, sizes)
         require_place(limits(rows, sizes, asked.rounds), asked.out, HERE)
         entries = prepare(rows, sizes, asked.models)
-        document = measure(entries, asked.rounds, load_before, repeatable(COMMAND, words, VARIABLE))
+        document = measure(entries, asked.rounds, origin)
         write(document, asked.out)
     except CastError as error:
         print(f'Stopped: {error}', file=sys.stderr)
@@ -142,6 +142,7 @@ def prepare(rows: Sequence[Row], sizes: Sequence[Size], models: Path) -> list[En
     """Export, count, and measure memory, each network by itself."""
     entries: list[Entry] = []
     wanted = [(row, size) for size in sizes for row in rows if size in row.sizes]
+    graphs = {row.name: graph_digest(row) for row in rows}
     files = [export_missing(row, size, models) for row, size in wanted]
     peaks = dict.fromkeys(files, 0.0)
     for number, path in enumerate(peaks, start=1):
@@ -150,11 +151,11 @@ def prepare(rows: Sequence[Row], sizes: Sequence[Size], models: Path) -> list[En
     costs = {path: count_file(path) for path in peaks}
     print()
     for (row, size), path in zip(wanted, files, strict=True):
-        entries.append(Entry(row, size, path, costs[path], peaks[path]))
+        entries.append(Entry(row, size, path, graphs[row.name], costs[path], peaks[path]))
     return entries
 
 
-def measure(entries: Sequence[Entry], rounds: int, load_before: float, command: str) -> Figures:
+def measure(entries: Sequence[Entry], rounds: int, origin: Figures) -> Figures:
     """All rounds of all sizes; the networks of one size are loaded together, with the matrix product among them."""
     cv2.setNumThreads(THREADS)
     figures: list[Figures] = []
@@ -177,8 +178,8 @@ def measure(entries: Sequence[Entry], rounds: int, load_before: float, command: 
         gc.collect()
     peak = gemm.gmacs_per_s(gemm_times)
     known = finished(figures, peak)
-    networks = networks_of((entry.row for entry in entries), known)
-    return document_of(command, known, networks, THREADS, rounds, peak, onnxruntime.__version__, load_before)
+    networks = networks_of(((entry.row, entry.graph) for entry in entries), known)
+    return document_of(origin, known, networks, THREADS, rounds, peak, onnxruntime.__version__)
 
 
 def _costs(entry: Entry) -> tuple[float, float, float]:

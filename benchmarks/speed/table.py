@@ -33,7 +33,7 @@ def as_markdown(document: dict[str, Any]) -> str:
         f'{document["machine"]}, {document["threads"]} threads, onnxruntime {document["onnxruntime"]} on the CPU, in '
         'float32 where nothing else is said under [Networks](#networks); '
         f'{document["rounds"]} interleaved rounds; load of the machine before the start {document["load_before"]}. '
-        f'Made by `{document["command"]}`.',
+        f'Made by `{document["command"]}` at revision {document["git"]}.',
         '',
         '![p50 of each network](results.svg)',
     ]
@@ -48,9 +48,18 @@ def as_markdown(document: dict[str, Any]) -> str:
         '',
         '## Networks',
         '',
+        'The digest of a graph is that of the code that exports the student, or of the file that was named; '
+        '`python -m benchmarks.speed.exports` prints those of the code as it is. Where they differ, the code has '
+        'changed since.',
+        '',
     ]
-    lines += [f'- `{network["name"]}`: {network["note"]}' for network in document['networks']]
+    lines += [_network(network) for network in document['networks']]
     return '\n'.join([*lines, ''])
+
+
+def _network(network: dict[str, Any]) -> str:
+    graph = f'; graph {network["graph"]}' if 'graph' in network else ''
+    return f'- `{network["name"]}`: {network["note"]}{graph}'
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ import torch
 from cast_ros.files import write_text
 from cast_ros.metrics import DepthMetrics, SemanticMetrics
 from cast_train.data import Sample, open_dataset
-from cast_train.export.checkpoint import git_revision
+from cast_train.export.revision import git_revision
 from cast_train.methods.famda_recipe import DomainSection, load_famda_recipe
 from cast_train.teachers import Teacher
 from cast_train.teachers.majority import majority_vote

@@ -21,7 +21,8 @@ import torch
 from cast_ros.files import write_text
 from cast_ros.metrics import SemanticMetrics
 from cast_train.data.augment import make_targets, make_view
-from cast_train.export.checkpoint import git_revision, load_student
+from cast_train.export.checkpoint import load_student
+from cast_train.export.revision import git_revision
 from cast_train.methods.ablation import load_table
 from cast_train.methods.famda import Domains, Famda
 from cast_train.methods.famda_recipe import load_famda_recipe

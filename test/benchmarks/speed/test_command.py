@@ -55,8 +55,8 @@ def test_a_part_does_not_replace_the_committed_table(arguments: list[str], capsy
 def test_results_name_the_arguments_that_they_were_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[str] = []
 
-    def measure(entries: list[run.Entry], rounds: int, load_before: float, command: str) -> run.Figures:
-        commands.append(command)
+    def measure(entries: list[run.Entry], rounds: int, origin: run.Figures) -> run.Figures:
+        commands.append(origin['command'])
         raise BenchmarkError('enough')
 
     monkeypatch.setattr(run, 'prepare', lambda *_: [])

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from benchmarks.speed import run
-from benchmarks.speed.document import document_of, finished, networks_of, row_of
+from benchmarks.speed.document import document_of, finished, networks_of, origin_of, row_of
 from benchmarks.speed.peers.registry import NETWORKS
 from benchmarks.speed.plot import as_svg
 from benchmarks.speed.rows import PAIRS, ROWS, SIZES, Row
 from benchmarks.speed.table import as_markdown
+from cast_train.export.revision import git_revision
 
 LARGE = (512, 1024)
+ORIGIN = {'command': 'make bench-speed', 'git': '0123456789ab', 'machine': 'A processor, 2 cores', 'load_before': 0.1}
 
 
 def figures(name: str, size: tuple[int, int], p50_ms: float) -> dict[str, Any]:
@@ -38,7 +40,8 @@ def document() -> dict[str, Any]:
 
 
 def document_from(rows: list[dict[str, Any]], known: Sequence[Row] = ROWS) -> dict[str, Any]:
-    return document_of('make bench-speed', rows, networks_of(known, rows), 2, 10, 231.04, '1.31.1', 0.04)
+    networks = networks_of([(row, f'{index:08x}') for index, row in enumerate(known)], rows)
+    return document_of(ORIGIN, rows, networks, 2, 10, 231.04, '1.31.1')
 
 
 def test_rows_get_floors_and_ratios_in_the_order_of_the_table() -> None:
@@ -83,10 +86,11 @@ def test_every_row_of_the_table_has_its_own_note_below_it() -> None:
     names = ('yolo11n-seg', 'depth-anything-v2-small', 'mine', 'small-int8', 'nano')
     rows = finished([figures(name, size, 10.0) for size in (LARGE, SIZES[0]) for name in names], 231.0)
     page = as_markdown(document_from(rows, [*ROWS, Row('mine', 'student', 'ours, from x.onnx in int8')]))
-    assert page.partition('## Networks')[2].strip().splitlines() == [
-        '- `nano`: ours',
-        '- `small-int8`: ours, `small` in int8: convolutions of backbone and pyramid in 8 bits, all else in float32',
-        '- `mine`: ours, from x.onnx in int8',
+    assert page.partition('## Networks')[2].strip().splitlines()[2:] == [
+        '- `nano`: ours; graph 00000000',
+        '- `small-int8`: ours, `small` in int8: convolutions of backbone and pyramid in 8 bits, all else in '
+        'float32; graph 00000006',
+        f'- `mine`: ours, from x.onnx in int8; graph {len(ROWS):08x}',
         '- `yolo11n-seg`: ultralytics; instances alone',
         '- `depth-anything-v2-small`: transformers; depth alone, on multiples of 14',
         '- `pair`: instances and depth from two networks',
@@ -100,7 +104,22 @@ def test_the_table_has_a_section_for_each_size_and_a_line_for_each_row() -> None
     assert '| small | 25.0 | 27.0 | 24.0 | 1.00 | 1.00 | 20.0 | 2.00 | 4.62 | 100 |' in page
     assert '| depth-anything-v2-small (input 518×1036) | 1900 |' in page
     assert '10 interleaved rounds' in page
+    assert 'Made by `make bench-speed` at revision 0123456789ab.' in page
     assert '231 GMAC/s' in page
+
+
+def test_students_alone_have_the_digest_of_their_graph() -> None:
+    networks = document()['networks']
+    assert [network['name'] for network in networks] == ['small', 'yolo11n-seg', 'depth-anything-v2-small', 'pair']
+    assert [network.get('graph') for network in networks] == ['00000001', None, None, None]
+
+
+def test_an_origin_names_command_revision_and_machine() -> None:
+    origin = origin_of('make x')
+    assert origin['command'] == 'make x'
+    assert origin['git'] == git_revision()
+    assert origin['machine'].endswith(' cores')
+    assert origin['load_before'] >= 0
 
 
 def test_the_picture_has_a_dot_for_each_row_and_size_in_order_of_speed() -> None:

@@ -11,7 +11,7 @@ from drawn_streets import draw_streets
 
 from benchmarks.speed import exports, quantised
 from benchmarks.speed.errors import BenchmarkError
-from benchmarks.speed.exports import export_missing
+from benchmarks.speed.exports import export_missing, graph_digest
 from benchmarks.speed.rows import ROWS, Row
 from benchmarks.speed.students import main as export_student
 from cast_ros.student import InputSpec, Student
@@ -30,6 +30,7 @@ def test_a_student_is_exported_once_and_replaces_one_from_older_sources(tmp_path
     with Student.load(path, threads=1) as student:
         assert (student.contract.input.height, student.contract.input.width) == SIZE
         assert student.contract.provenance == {'weights': 'random'}
+    assert path.stem == f'nano-64x128-{graph_digest(row)}'
     written = path.stat().st_mtime_ns
     assert export_missing(row, SIZE, tmp_path) == path
     assert path.stat().st_mtime_ns == written
@@ -97,3 +98,12 @@ def test_without_the_environment_of_the_peers_it_says_how_to_make_it(
 def test_a_wrong_call_of_the_exporter_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert export_student(['small', '64', '128']) == 2
     assert capsys.readouterr().err.startswith('Usage: students.py nano|small')
+
+
+def test_the_digests_of_the_code_as_it_is_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    exports.main()
+    found = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    students = [row for row in ROWS if row.family == 'student']
+    assert found == {row.name: graph_digest(row) for row in students}
+    assert len(set(found.values())) == 2  # of float and of int8
+    assert found['small-int8'] == found['nano-int8'] != found['nano']

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_student import tiny_student
 
 from benchmarks.speed import run
+from benchmarks.speed.document import origin_of
 from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.graph_cost import count_file
 from benchmarks.speed.measure import MOST_CALLS, CallTime, GemmPeak, calls_per_round, interleaved, summary
@@ -124,7 +126,7 @@ def test_a_real_run_of_a_student_and_a_peer(tmp_path: Path) -> None:
     entries = run.prepare(rows, (SIZE,), tmp_path)
     # 16 × 32 cells: 24 + 4 + 1 outputs of 3 channels; 32 prototypes of 4 × 4 × 3 products.
     assert [entry.cost.macs for entry in entries] == [16 * 32 * 29 * 3, 16 * 32 * 32 * 48]
-    document = run.measure(entries, rounds=2, load_before=0.0, command='make bench-speed')
+    document = run.measure(entries, rounds=2, origin=origin_of('make bench-speed'))
     run.write(document, tmp_path / 'results')
     written = json.loads((tmp_path / 'results' / 'results.json').read_text())
     assert [row['name'] for row in written['rows']] == ['small', 'yolo11n-seg']
@@ -137,6 +139,8 @@ def test_a_real_run_of_a_student_and_a_peer(tmp_path: Path) -> None:
     assert (written['threads'], written['rounds'], written['onnxruntime']) == (2, 2, onnxruntime.__version__)
     assert written['gemm_gmacs'] > 0
     assert 'cores' in written['machine']
+    digest = hashlib.sha256(b'student.onnx\0' + (tmp_path / 'student.onnx').read_bytes() + b'\0').hexdigest()[:8]
+    assert [network.get('graph') for network in written['networks']] == [digest, None]
     assert '| yolo11n-seg |' in (tmp_path / 'results' / 'results.md').read_text()
     assert (tmp_path / 'results' / 'results.svg').read_text().startswith('<svg')
 

@@ -14,9 +14,18 @@ from tiny_student import tiny_student
 
 from benchmarks.speed import operators
 from benchmarks.speed.errors import BenchmarkError
+from benchmarks.speed.exports import graph_digest
 from benchmarks.speed.graph_cost import count_file
 from benchmarks.speed.operators import Kernel, Profile, as_document, as_markdown, macs_of, main, profiled
 from benchmarks.speed.parts import PARTS, parts_of
+
+ORIGIN = {
+    'command': 'python -m x --row small',
+    'git': '0123456789ab',
+    'machine': 'A processor, 2 cores',
+    'load_before': 0.1,
+    'graph': '89abcdef',
+}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +130,7 @@ def test_the_document_sums_by_part_and_by_kind() -> None:
         Kernel('b', 'Conv 1×1', 'backbone', 5.0, 10_000_000),
         Kernel('c', 'Relu', 'neck', 1.0, 0),
     )
-    document = as_document('small', Profile(10.0, kernels), gemm_gmacs=2.0, runs=3, command='python -m x --row small')
+    document = as_document('small', Profile(10.0, kernels), gemm_gmacs=2.0, runs=3, origin=ORIGIN)
     assert document['between_operators_ms'] == 2.0
     assert document['floor_ms'] == 7.0
     assert document['parts'] == [
@@ -130,7 +139,7 @@ def test_the_document_sums_by_part_and_by_kind() -> None:
     ]
     assert [(entry['name'], entry['ms']) for entry in document['kinds']] == [('Conv 1×1', 7.0), ('Relu', 1.0)]
     page = as_markdown(document)
-    assert 'Made by `python -m x --row small`.' in page
+    assert 'Made by `python -m x --row small` at revision 0123456789ab, graph 89abcdef;' in page
     assert '1.43 times its floor of 7.0 ms' in page
     assert '| neck | 2 | 3.00 | 30.0 % | 0.004 | 2.00 | 1.00 |' in page
 
@@ -138,7 +147,7 @@ def test_the_document_sums_by_part_and_by_kind() -> None:
 def test_many_small_kinds_are_one_line_of_the_page_that_loses_nothing() -> None:
     kernels = [Kernel('big', 'Conv 1×1', 'neck', 9.9, 1_000)]
     kernels += [Kernel(f'k{index}', f'Kind{index}', 'neck', 0.01, 0) for index in range(10)]
-    document = as_document('small', Profile(10.0, tuple(kernels)), 1.0, 1, 'x')
+    document = as_document('small', Profile(10.0, tuple(kernels)), 1.0, 1, ORIGIN)
     assert len(document['kinds']) == 11
     assert '| 10 others | 10 | 0.10 | 1.0 % |' in as_markdown(document)
     assert np.isclose(sum(entry['ms'] for entry in document['kinds']), 10.0)
@@ -168,3 +177,4 @@ def test_the_account_names_the_command_that_made_it(tmp_path: Path, monkeypatch:
     assert operators.main(arguments) == 0
     written = json.loads((tmp_path / 'operators.json').read_text())
     assert written['command'] == f'python -m benchmarks.speed.operators --row nano --out {tmp_path}'
+    assert written['graph'] == graph_digest(operators.student_named('nano'))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.contract import build_contract
 from cast_train.engine.recipe import Recipe, parse_recipe
 from cast_train.errors import TrainingError
+from cast_train.export.revision import git_revision as git_revision  # the methods take it from here
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 
@@ -69,12 +69,3 @@ def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
         'torch': torch.__version__,
         'onnx': onnx.__version__,
     }
-
-
-def git_revision() -> str:
-    """The revision of the checkout this code runs from; ``unknown`` for an installed package."""
-    folder = Path(__file__).parent
-    found = subprocess.run(
-        ['git', 'rev-parse', '--short=12', 'HEAD'], cwd=folder, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() if found.returncode == 0 else 'unknown'
