@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each option of onnxruntime costs or gains, against the options that a student runs with.
 
-    python benchmarks/runtime/options.py [MODEL.onnx ...]
+    python -m benchmarks.runtime.options [MODEL.onnx ...]
 
+Without a file: the shipped student, and an untrained `small` at 512×1024, which is exported as for `make bench-speed`.
 All variants run in turn, in an order that is drawn anew for each round, and every figure is a ratio within its round:
-what disturbs one disturbs the others. Writes options.json and options.md beside this file.
+what disturbs one disturbs the others. Writes options.json and options.md beside this file; of other models or fewer
+rounds only into another folder (--out).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +24,62 @@ import numpy as np
 import onnxruntime
 from onnxruntime import ExecutionMode, GraphOptimizationLevel, InferenceSession, OrtValue, SessionOptions
 
+from benchmarks.speed.command import repeatable, require_place
+from benchmarks.speed.document import origin_of
+from benchmarks.speed.exports import EXPORTED, ROOT, export_missing
+from benchmarks.speed.rows import Row
+from cast_ros.errors import CastError
 from cast_ros.files import write_text
 from cast_ros.student.loading import session_options
 from cast_ros.student.providers import CPU
-from cast_train.export.speed import machine_in_words
 
-HERE = Path(__file__).parent
-SHIPPED_MODEL = HERE.parent.parent / 'models' / 'streets-small.onnx'
+HERE = Path(__file__).resolve().parent
+COMMAND = 'python -m benchmarks.runtime.options'
+SHIPPED_MODEL = ROOT / 'models' / 'streets-small.onnx'
+UNTRAINED, UNTRAINED_SIZE = Row('small', 'student'), (512, 1024)
 ROUNDS, RUNS = 15, 3
 SHIPPED = 'as shipped'
 
 Run = Callable[[], Any]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure every model and write the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('models', type=Path, nargs='*', default=[SHIPPED_MODEL], help='students (.onnx)')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('models', type=Path, nargs='*', help='students (.onnx)')
     parser.add_argument('--rounds', type=int, default=ROUNDS)
-    arguments = parser.parse_args()
-    document = {
-        'command': 'python benchmarks/runtime/options.py',
-        'machine': machine_in_words(),
-        'load_before': round(os.getloadavg()[0], 1),
-        'onnxruntime': onnxruntime.__version__,
-        'rounds': arguments.rounds,
-        'runs_per_round': RUNS,
-        'models': [measure(path, arguments.rounds) for path in arguments.models],
-    }
-    write_text(HERE / 'options.json', json.dumps(document, indent=1) + '\n')
-    write_text(HERE / 'options.md', as_markdown(document))
+    parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
+    words = sys.argv[1:] if arguments is None else arguments
+    asked = parser.parse_args(words)
+    limits = {'other models': bool(asked.models), '--rounds': asked.rounds < ROUNDS}
+    try:
+        require_place([name for name, is_limit in limits.items() if is_limit], asked.out, HERE)
+        origin = origin_of(repeatable(COMMAND, words))
+        models = [(path.stem, path) for path in asked.models] or own_models(EXPORTED)
+        document = {
+            **origin,
+            'onnxruntime': onnxruntime.__version__,
+            'rounds': asked.rounds,
+            'runs_per_round': RUNS,
+            'models': [measure(name, path, asked.rounds) for name, path in models],
+        }
+    except CastError as error:
+        print(f'Stopped: {error}', file=sys.stderr)
+        return error.exit_code
+    write_text(asked.out / 'options.json', json.dumps(document, indent=1) + '\n')
+    write_text(asked.out / 'options.md', as_markdown(document))
     print(as_markdown(document))
+    return 0
+
+
+def own_models(folder: Path) -> list[tuple[str, Path]]:
+    """Names and files of what the committed table is of; the untrained one is exported unless the folder has it.
+
+    Raises:
+        BenchmarkError: it does not export.
+    """
+    untrained = export_missing(UNTRAINED, UNTRAINED_SIZE, folder)
+    return [(SHIPPED_MODEL.stem, SHIPPED_MODEL), (f'untrained-{UNTRAINED.name}', untrained)]
 
 
 def variants(path: Path) -> dict[str, Run]:
@@ -80,12 +107,18 @@ def variants(path: Path) -> dict[str, Run]:
             field('graph_optimization_level', GraphOptimizationLevel.ORT_ENABLE_BASIC)
         ),
         'threads spin': plain(entry('session.intra_op.allow_spinning', '1')),
-        'operators in parallel': plain(field('execution_mode', ExecutionMode.ORT_PARALLEL)),
+        'operators in parallel': plain(_in_parallel),
         'no memory arena': plain(field('enable_cpu_mem_arena', False)),
         'no memory pattern': plain(field('enable_mem_pattern', False)),
         'denormals flushed to zero': plain(entry('session.set_denormal_as_zero', '1')),
         'outputs bound to kept buffers': _bound(_session(path, lambda _: None, 0), picture),
     }
+
+
+def _in_parallel(options: SessionOptions) -> None:
+    # With the one thread between operators that a student gets, onnxruntime falls back to one operator at a time.
+    options.execution_mode = ExecutionMode.ORT_PARALLEL
+    options.inter_op_num_threads = 2
 
 
 def _session(path: Path, change: Callable[[SessionOptions], object], threads: int) -> InferenceSession:
@@ -113,7 +146,7 @@ def _picture(path: Path) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def measure(path: Path, rounds: int) -> dict[str, Any]:
+def measure(name: str, path: Path, rounds: int) -> dict[str, Any]:
     """Wall and CPU time of every variant, and both as ratios to the shipped options."""
     runs = variants(path)
     for run in runs.values():
@@ -121,13 +154,13 @@ def measure(path: Path, rounds: int) -> dict[str, Any]:
     order = np.random.default_rng(0)
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for name in order.permutation(list(runs)):
-            samples[name].append(_timed(runs[name]))
+        for variant in order.permutation(list(runs)):
+            samples[variant].append(_timed(runs[variant]))
     height, width = _picture(path).shape[1:3]
     return {
-        'name': path.stem,
+        'name': name,
         'size': [int(height), int(width)],
-        'rows': [_row(name, taken, samples[SHIPPED]) for name, taken in samples.items()],
+        'rows': [_row(variant, taken, samples[SHIPPED]) for variant, taken in samples.items()],
     }
 
 
@@ -160,7 +193,8 @@ def as_markdown(document: dict[str, Any]) -> str:
         '',
         f'Ratio to the options that a student runs with; below 1 is faster. {document["rounds"]} interleaved rounds of '
         f'{document["runs_per_round"]} pictures on {document["machine"]}, onnxruntime {document["onnxruntime"]}; '
-        f'load of the machine before the start {document["load_before"]}. Made by `{document["command"]}`.',
+        f'load of the machine before the start {document["load_before"]}. Made by `{document["command"]}` '
+        f'at revision {document["git"]}.',
     ]
     for model in document['models']:
         height, width = model['size']

@@ -23,6 +23,7 @@ from benchmarks.speed.rows import ROWS, Row, Size
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+EXPORTED = ROOT / 'out' / 'speed' / 'models'
 PEERS_PYTHON = ROOT / '.venv-peers' / 'bin' / 'python'
 STUDENT_SOURCES = (HERE / 'students.py', ROOT / 'train/cast_train/export/onnx.py')
 QUANTISER_SOURCES = (HERE / 'quantised.py', ROOT / 'train/cast_train/export/quantisation.py')

@@ -29,7 +29,7 @@ import onnxruntime
 from benchmarks.speed.command import repeatable, require_place
 from benchmarks.speed.document import Figures, origin_of
 from benchmarks.speed.errors import BenchmarkError
-from benchmarks.speed.exports import HERE, ROOT, export_missing, graph_digest
+from benchmarks.speed.exports import EXPORTED, HERE, export_missing, graph_digest
 from benchmarks.speed.measure import GemmPeak
 from benchmarks.speed.parts import PARTS, parts_of
 from benchmarks.speed.rows import REFERENCE, ROWS, Row
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--row', default=REFERENCE, help='a student of the table')
     parser.add_argument('--runs', type=int, default=RUNS)
-    parser.add_argument('--models', type=Path, default=ROOT / 'out' / 'speed' / 'models', help='exported networks')
+    parser.add_argument('--models', type=Path, default=EXPORTED, help='exported networks')
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
     words = sys.argv[1:] if arguments is None else arguments
     asked = parser.parse_args(words)

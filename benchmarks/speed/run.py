@@ -24,7 +24,7 @@ import onnxruntime
 from benchmarks.speed.command import repeatable, require_place
 from benchmarks.speed.document import Figures, document_of, finished, networks_of, origin_of, row_of
 from benchmarks.speed.errors import BenchmarkError
-from benchmarks.speed.exports import HERE, ROOT, export_missing, graph_digest
+from benchmarks.speed.exports import EXPORTED, HERE, export_missing, graph_digest
 from benchmarks.speed.graph_cost import GraphCost, count_file
 from benchmarks.speed.measure import GemmPeak, interleaved, summary
 from benchmarks.speed.memory import peak_mb
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--rows', nargs='+', metavar='NAME', help='only these rows')
     parser.add_argument('--sizes', nargs='+', metavar='HxW', help='only these sizes, as 512x1024')
     parser.add_argument('--student', nargs='+', default=[], metavar='NAME=FILE', help='more students, as mine=x.onnx')
-    parser.add_argument('--models', type=Path, default=ROOT / 'out' / 'speed' / 'models', help='exported networks')
+    parser.add_argument('--models', type=Path, default=EXPORTED, help='exported networks')
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
     words = sys.argv[1:] if arguments is None else arguments
     asked = parser.parse_args(words)
