@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     limits = {'other models': bool(asked.models), '--rounds': asked.rounds < ROUNDS}
     try:
-        require_place([name for name, is_limit in limits.items() if is_limit], asked.out, HERE)
+        require_place(limits, asked.out, HERE)
         origin = origin_of(repeatable(COMMAND, words))
         models = [(path.stem, path) for path in asked.models] or own_models(EXPORTED)
         document = {

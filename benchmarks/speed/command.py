@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.speed.errors import BenchmarkError
@@ -18,19 +18,20 @@ def repeatable(command: str, arguments: Sequence[str], variable: str = '') -> st
     return f'{command} {variable}={shlex.quote(words)}' if variable else f'{command} {words}'
 
 
-def require_place(limits: Sequence[str], out: Path, committed: Path) -> None:
+def require_place(limits: Mapping[str, bool], out: Path, committed: Path) -> None:
     """Refuse to put a part of the measurement where the committed tables hold all of it.
 
     Args:
-        limits: the options that leave something out; empty for the whole measurement.
+        limits: by name, whether an option leaves something out.
         out: folder of the results.
         committed: folder of the committed results.
 
     Raises:
         BenchmarkError: something was left out, and both folders are the same.
     """
-    if limits and out.resolve() == committed.resolve():
+    limiting = [name for name, is_limiting in limits.items() if is_limiting]
+    if limiting and out.resolve() == committed.resolve():
         raise BenchmarkError(
-            f'{committed} holds the whole measurement, and this one is limited by {" and ".join(limits)}; name another '
-            'folder with --out'
+            f'{committed} holds the whole measurement, and this one is limited by {" and ".join(limiting)}; '
+            'name another folder with --out'
         )

@@ -77,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--out', type=Path, default=HERE, help='folder of the results')
     words = sys.argv[1:] if arguments is None else arguments
     asked = parser.parse_args(words)
-    left_out = {'--row': asked.row != REFERENCE, '--runs': asked.runs < RUNS}
+    limits = {'--row': asked.row != REFERENCE, '--runs': asked.runs < RUNS}
     try:
         row = student_named(asked.row)
-        require_place([option for option, is_limited in left_out.items() if is_limited], asked.out, HERE)
+        require_place(limits, asked.out, HERE)
         origin = {**origin_of(repeatable(COMMAND, words)), 'graph': graph_digest(row)}
         path = export_missing(row, SIZE, asked.models)
         gemm = GemmPeak(THREADS)

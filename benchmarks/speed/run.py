@@ -97,14 +97,13 @@ def chosen_sizes(texts: Sequence[str] | None) -> list[Size]:
     return [size for text, size in known.items() if texts is None or text in texts]
 
 
-def limits(rows: Sequence[Row], sizes: Sequence[Size], rounds: int) -> list[str]:
-    """The options that leave out something of the whole measurement."""
-    left_out = {
+def limits(rows: Sequence[Row], sizes: Sequence[Size], rounds: int) -> dict[str, bool]:
+    """By option, whether it leaves out something of the whole measurement."""
+    return {
         '--rows': not {row.name for row in ROWS} <= {row.name for row in rows},
         '--sizes': not set(SIZES) <= set(sizes),
         '--rounds': rounds < ROUNDS,
     }
-    return [option for option, is_limited in left_out.items() if is_limited]
 
 
 def student_row(text: str) -> Row:

@@ -45,9 +45,14 @@ def main() -> None:
         'warm_up_steps': WARM_UP,
         'rows': rows,
     }
-    write_text(HERE / 'speed.json', json.dumps(document, indent=1) + '\n')
-    write_text(HERE / 'speed.md', as_markdown(document))
-    print(as_markdown(document))
+    write_results('speed', document, as_markdown(document))
+
+
+def write_results(name: str, document: dict[str, Any], page: str) -> None:
+    """Write both files of a script of this folder beside it, and show the page."""
+    write_text(HERE / f'{name}.json', json.dumps(document, indent=1) + '\n')
+    write_text(HERE / f'{name}.md', page)
+    print(page)
 
 
 def measure(size: str, height: int, width: int, steps: int, root: Path) -> dict[str, Any]:

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from speed import write_results
 
-from cast_ros.files import write_text
 from cast_train.export.speed import machine_in_words
 from cast_train.methods.stages import LOG, Stages
 from cast_train.methods.tables import method_of
 
-HERE = Path(__file__).parent
-RECIPES = HERE.parent.parent / 'config' / 'recipes'
+RECIPES = Path(__file__).parent.parent.parent / 'config' / 'recipes'
 CAST, FAMDA = RECIPES / 'streets-cast.yaml', RECIPES / 'streets-night.yaml'
 STEPS, WARM_UP = 32, 8
 # The stages before it are made, and need not be good.
@@ -68,9 +67,7 @@ def main() -> None:
         'warm_up_steps': WARM_UP,
         'rows': rows,
     }
-    write_text(HERE / 'stages.json', json.dumps(document, indent=1) + '\n')
-    write_text(HERE / 'stages.md', as_markdown(document))
-    print(as_markdown(document))
+    write_results('stages', document, as_markdown(document))
 
 
 def measure(case: Case, root: Path, store: Path) -> dict[str, Any]:

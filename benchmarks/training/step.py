@@ -10,7 +10,6 @@ little. ``nano``, 128×256, 16 pictures of the street benchmark, labels alone.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections import Counter
@@ -21,12 +20,11 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from speed import BATCH, recipe_of
+from speed import BATCH, recipe_of, write_results
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from cast_ros.files import write_text
 from cast_train.data import Batch
 from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
@@ -36,7 +34,6 @@ from cast_train.export.speed import machine_in_words
 from cast_train.losses import LossSection, mask_set, supervised
 from cast_train.models import Student
 
-HERE = Path(__file__).parent
 STEPS, WARM_UP = 12, 3
 # Operators by the start of their names; the first that fits counts.
 KINDS = (
@@ -107,9 +104,7 @@ def main() -> None:
         'parts': parts,
         'operators': operators,
     }
-    write_text(HERE / 'step.json', json.dumps(document, indent=1) + '\n')
-    write_text(HERE / 'step.md', as_markdown(document))
-    print(as_markdown(document))
+    write_results('step', document, as_markdown(document))
 
 
 def parts_of_a_step(

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.speed import run
 from benchmarks.speed.command import repeatable, require_place
 from benchmarks.speed.errors import BenchmarkError
-from benchmarks.speed.rows import ROWS, SIZES
+from benchmarks.speed.rows import ROWS, SIZES, Row
 
 
 def test_a_command_without_arguments_is_itself() -> None:
@@ -27,16 +27,19 @@ def test_arguments_stand_as_a_shell_takes_them() -> None:
 
 
 def test_only_a_whole_measurement_goes_where_the_committed_tables_are(tmp_path: Path) -> None:
-    require_place([], tmp_path, tmp_path)
-    require_place(['--rows'], tmp_path / 'other', tmp_path)
+    require_place({'--rows': False}, tmp_path, tmp_path)
+    require_place({'--rows': True}, tmp_path / 'other', tmp_path)
     with pytest.raises(BenchmarkError, match=r'limited by --rows and --sizes; name another folder'):
-        require_place(['--rows', '--sizes'], tmp_path / 'other' / '..', tmp_path)
+        require_place({'--rows': True, '--rounds': False, '--sizes': True}, tmp_path / 'other' / '..', tmp_path)
 
 
 def test_what_limits_a_measurement() -> None:
-    assert run.limits(ROWS, SIZES, run.ROUNDS) == []
-    assert run.limits(ROWS, SIZES, run.ROUNDS + 1) == []
-    assert run.limits(ROWS[:1], SIZES[:1], run.ROUNDS - 1) == ['--rows', '--sizes', '--rounds']
+    nothing = {'--rows': False, '--sizes': False, '--rounds': False}
+    assert run.limits(ROWS, SIZES, run.ROUNDS) == nothing
+    assert run.limits([*ROWS, Row('mine', 'student')], SIZES, run.ROUNDS + 1) == nothing
+    assert run.limits(ROWS[:1], SIZES, run.ROUNDS) == {**nothing, '--rows': True}
+    assert run.limits(ROWS, SIZES[:1], run.ROUNDS) == {**nothing, '--sizes': True}
+    assert run.limits(ROWS, SIZES, run.ROUNDS - 1) == {**nothing, '--rounds': True}
 
 
 @pytest.mark.parametrize(
