@@ -69,6 +69,18 @@ def test_depth_is_scaled_to_the_reference_focal_length_of_the_view() -> None:
     assert float(crop.depth_m.min()) >= 10.0 / PLAIN.zoom - 0.1
 
 
+@pytest.mark.parametrize('seed', range(4))
+def test_parts_of_a_picture_look_nearer_whether_its_camera_is_known_or_not(seed: int) -> None:
+    known = make_view(sample_with_a_red_car(), 64, 128, 100.0, 80.0, PLAIN, [seed])
+    unknown = make_view(replace(sample_with_a_red_car(), fx_px=None), 64, 128, 100.0, 80.0, PLAIN, [seed])
+    assert known.depth_m is not None
+    assert unknown.depth_m is not None
+    assert torch.equal(known.depth_m, unknown.depth_m)
+    whole = make_view(replace(sample_with_a_red_car(), fx_px=None), 32, 64, 100.0, 80.0, None, [seed])
+    assert whole.depth_m is not None
+    assert torch.allclose(whole.depth_m, torch.tensor(10.0))
+
+
 def test_depth_beyond_the_cap_is_not_learned_whatever_the_scale() -> None:
     view = make_view(sample_with_a_red_car(), 64, 128, 1000.0, 9.0, None, [0])
     assert view.depth_m is not None

@@ -85,7 +85,8 @@ def make_view(
         height: rows of the view.
         width: columns of the view.
         focal_reference_px: depth is scaled as if this focal length, in pixels of the view, had taken it: an object of
-            one size in pixels then has one depth, whatever the crop or the camera.
+            one size in pixels then has one depth, whatever the crop or the camera. A picture of an unknown camera counts
+            as if this one had taken all of it.
         cap_m: depth beyond it, before that scaling, is not learned.
         augmentation: None shows the whole picture as it is.
         seed: the same seed gives the same view.
@@ -117,8 +118,9 @@ def make_view(
     if depth is not None:
         endless = depth == torch.inf
         depth = torch.where((depth > 0) & (depth <= cap_m), depth, torch.nan)
-        if sample.fx_px is not None:
-            depth = depth * (focal_reference_px / (sample.fx_px * width / crop_width))
+        # Without a camera all of the picture counts as one of the reference: a part of it still looks nearer.
+        fx_px = focal_reference_px * sample.image.shape[1] / width if sample.fx_px is None else sample.fx_px
+        depth = depth * (focal_reference_px / (fx_px * width / crop_width))
     return View(
         name=sample.name,
         image=image if augmentation is None else _change_colours(image, augmentation, rng),

@@ -17,7 +17,7 @@ from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.contract import build_contract
 from cast_train.engine.recipe import Recipe, parse_recipe
 from cast_train.errors import TrainingError
-from cast_train.export.revision import git_revision as git_revision  # the methods take it from here
+from cast_train.export.revision import git_revision
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 

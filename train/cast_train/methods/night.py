@@ -26,8 +26,9 @@ from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.evaluate import Predictor
 from cast_train.engine.recipe import StudentSection
 from cast_train.errors import DataError, TrainingError
-from cast_train.export.checkpoint import contract_of, git_revision, load_student
+from cast_train.export.checkpoint import contract_of, load_student
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
+from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.famda import Domains, Famda
 from cast_train.methods.night_judging import Judgement, PseudoLabelFigures, judge, judge_pseudo_labels

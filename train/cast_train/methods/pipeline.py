@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cast_ros.files import write_text
-from cast_train.export.checkpoint import git_revision
+from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.cast import Cast
 from cast_train.methods.cast_training import Pictures

@@ -20,7 +20,7 @@ from typing import Any
 from cast_ros.files import write_text
 from cast_train.data import Sample
 from cast_train.errors import TrainingError
-from cast_train.export.checkpoint import git_revision
+from cast_train.export.revision import git_revision
 
 DONE = 'stage.json'
 LOCK = 'working'
