@@ -85,8 +85,8 @@ def make_view(
         height: rows of the view.
         width: columns of the view.
         focal_reference_px: depth is scaled as if this focal length, in pixels of the view, had taken it: an object of
-            one size in pixels then has one depth, whatever the crop or the camera. A picture of an unknown camera counts
-            as if this one had taken all of it.
+            one size in pixels then has one depth, whatever the crop or the camera. A picture of an unknown camera
+            counts as if this one had taken all of it.
         cap_m: depth beyond it, before that scaling, is not learned.
         augmentation: None shows the whole picture as it is.
         seed: the same seed gives the same view.
