@@ -71,7 +71,9 @@ class Frames:
         if not self._frames:
             known = Counter((frame.split, one.manifest.domain) for one in imports for frame in one.manifest.frames)
             listing = ', '.join(f'{count} of {name} {of}'.rstrip() for (name, of), count in sorted(known.items()))
-            raise DataError(f'{root}: no frame of {f"{split} {domain}".rstrip()}; it has: {listing or "none at all"}')
+            cure = '; import another recording beside it with --val 1' if split == 'val' else ''
+            asked = f'{split} {domain}'.rstrip()
+            raise DataError(f'{root}: no frame of {asked}; it has: {listing or "none at all"}{cure}')
         for one in imports:
             _require_all_files(one, [frame for owner, frame in self._frames if owner is one])
 
