@@ -59,9 +59,7 @@ def test_a_split_or_domain_that_is_not_there_lists_those_that_are(tree: Path, sp
 
 def test_where_nothing_validates_it_says_how_to_get_something(tmp_path: Path) -> None:
     imported(write_bag(tmp_path / 'one', drive(1)), tmp_path / 'frames')
-    with pytest.raises(
-        DataError, match=r'no frame of val; it has: 1 of train; import another recording'
-    ):
+    with pytest.raises(DataError, match=r'no frame of val; it has: 1 of train; import another recording'):
         open_dataset('frames', tmp_path / 'frames', 'val')
 
 
