@@ -134,6 +134,16 @@ def test_a_flipped_bit_anywhere_never_changes_labels(tmp_path: Path) -> None:
     assert refused > len(content) / 7 / 2
 
 
+def test_a_sweep_takes_what_killed_processes_left_and_no_labels(tmp_path: Path) -> None:
+    cache, key, path = stored(tmp_path)
+    left = path.with_name(f'{path.name}.4711.tmp')
+    left.write_bytes(b'half of it')
+    cache.sweep()
+    assert not left.exists()
+    assert cache.load(key) is not None
+    LabelCache(tmp_path / 'nothing yet', 'teacher').sweep()
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / 'labels').write_text('a file where the folder should be')
     cache = LabelCache(tmp_path, 'teacher')

@@ -101,6 +101,11 @@ class Frames:
         """The time block of each picture."""
         return [one.prefix + frame.scene for one, frame in self._frames]
 
+    @property
+    def labelled(self) -> list[int]:
+        """Which of the pictures have instances and class map; known without reading them."""
+        return [place for place, (_, frame) in enumerate(self._frames) if frame.has('instances')]
+
     def __len__(self) -> int:
         return len(self._frames)
 

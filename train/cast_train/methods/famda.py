@@ -201,6 +201,7 @@ class Famda:
         target = self.domains.target.train
 
         def work(folder: Path) -> dict[str, Any]:
+            LabelCache(folder, teacher.fingerprint).sweep()
             # Masks without classes may all be of one, and have no score.
             rule = CollapseRule(most_one_class=1.0, least_confidence=0.0)
             run = LabelRun(folder, self.domains.classes, rule=rule, batch=1, say=self.stages.say)

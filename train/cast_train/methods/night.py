@@ -19,8 +19,9 @@ from rich.console import Console
 from cast_ros.files import write_text
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student import StudentContract
-from cast_train.data import LazySamples, Sample, ViewRules, open_dataset
+from cast_train.data import LazySamples, Sample, ViewRules
 from cast_train.data.bag_import import import_bag
+from cast_train.data.frames import Frames
 from cast_train.data.frames_manifest import MANIFEST as FRAMES
 from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.evaluate import Predictor
@@ -163,7 +164,7 @@ def _frames(
 def _require_same_classes(root: Path, contract: StudentContract) -> None:
     """Raise ``DataError`` unless the frames' classes are the student's, things included: ids would mean others."""
     wanted = [(entry.name, entry.is_thing) for entry in contract.classes]
-    found = [(entry.name, entry.is_thing) for entry in open_dataset('frames', root, 'train').classes]
+    found = [(entry.name, entry.is_thing) for entry in Frames(root, 'train').classes]
     if found != wanted:
         one, other = next(pair for pair in zip_longest(wanted, found, fillvalue='nothing') if pair[0] != pair[1])
         raise DataError(
@@ -178,18 +179,16 @@ def _labelled(recording: Path, root: Path, split: str, say: Callable[[str], None
     Raises:
         DataError: none has.
     """
-    samples = LazySamples([open_dataset('frames', root, split)])
-    rows = [
-        row for row, sample in enumerate(samples) if sample.semantic is not None and sample.instance_ids is not None
-    ]
-    if not rows:
+    frames = Frames(root, split)
+    if not frames.labelled:
         raise DataError(
             f'{recording}: has no labels to {"learn from" if split == "train" else "judge by, in its val frames"}; '
             'record ground truth, or name another --source'
         )
-    if len(rows) < len(samples):
-        say(f'{recording.name}: {len(samples) - len(rows)} of {len(samples)} {split} frames have no labels')
-    return samples.subset(rows)
+    without = len(frames) - len(frames.labelled)
+    if without:
+        say(f'{recording.name}: {without} of {len(frames)} {split} frames have no labels')
+    return LazySamples([frames], frames.labelled)
 
 
 def _start(student: Path, pictures: Sequence[Sample], folder: Path) -> Start:

@@ -109,6 +109,11 @@ class LabelCache:
             raise TeacherError(f'{path}: cannot write labels ({error}); free some space and start again') from error
         return _checked(arrays, key, path)
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half written; only for a process that has the folder to itself."""
+        for temporary in self.folder.glob('labels/*/*.tmp'):
+            temporary.unlink(missing_ok=True)
+
 
 def _checked(arrays: dict[str, Any], key: str, path: Path) -> PseudoLabels:
     """Arrays of a file as labels, or an error when they do not fit together."""
