@@ -122,8 +122,9 @@ def _collect(targets: Sequence[Targets], levels: Sequence[QueryPrediction]) -> _
     counts = [len(part) for part in every_mask]
     masks, labels = torch.cat(every_mask), torch.cat(every_label)
     boxes = boxes_of(masks)
-    rows = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    places = torch.cat([torch.arange(count) for count in counts])
+    # Made on the CPU and moved once: as CPU indices they would be copied, and waited for, at every use.
+    rows = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(masks.device)
+    places = torch.cat([torch.arange(count) for count in counts]).to(masks.device)
     shape = (len(counts), max(counts))
     row_labels = labels.new_zeros(shape)
     row_boxes = boxes.new_tensor([0.0, 0.0, 1.0, 1.0]).repeat(*shape, 1)
@@ -134,7 +135,8 @@ def _collect(targets: Sequence[Targets], levels: Sequence[QueryPrediction]) -> _
         coarse[height, width] = boxes.new_zeros(*shape, height * width)
         coarse[height, width][rows, places] = coarse_masks(masks, height, width).flatten(1)
     seeds = [targets[index].seed for index in pictures]
-    return _Wanted(torch.tensor(pictures), counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes)
+    indices = torch.tensor(pictures, device=masks.device)
+    return _Wanted(indices, counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes)
 
 
 def _grid(level: QueryPrediction) -> Grid:
@@ -165,7 +167,8 @@ def _match(prediction: QueryPrediction, wanted: _Wanted, weights: MaskSetWeights
         linear_sum_assignment(of_picture[:, :count])
         for of_picture, count in zip(cost.nan_to_num(1e6, 1e6, -1e6).cpu().numpy(), wanted.counts, strict=True)
     ]
-    return [(torch.as_tensor(rows), torch.as_tensor(columns)) for rows, columns in pairs]
+    device = cost.device
+    return [(torch.as_tensor(rows, device=device), torch.as_tensor(columns, device=device)) for rows, columns in pairs]
 
 
 def mask_set_loss(
@@ -194,17 +197,17 @@ def mask_set_loss(
     counts = [] if wanted is None else wanted.counts
     matched = sum(min(queries, count) for count in counts)
     unmatched = queries * len(counts) - matched
-    masks, votes = mean_counts(torch.tensor([sum(counts), matched + weights.no_object * unmatched])).to(
-        levels[-1].class_logits.device
-    )
+    device = levels[-1].class_logits.device
+    masks, votes = mean_counts(torch.tensor([sum(counts), matched + weights.no_object * unmatched])).to(device)
     if wanted is None:
         return total
-    offsets = torch.tensor([0, *wanted.counts[:-1]]).cumsum(0)
-    things_only = torch.tensor([targets[index].semantic is None for index in wanted.pictures.tolist()])
+    offsets = torch.tensor([0, *wanted.counts[:-1]]).cumsum(0).to(device)
+    labelled = (target for target in targets if target.masks is not None)
+    things_only = torch.tensor([target.semantic is None for target in labelled], device=device)
     for number, level in enumerate(levels):
         pairs = _match(level, wanted, weights)
         per_picture = [len(rows) for rows, _ in pairs]
-        places = torch.arange(len(pairs)).repeat_interleave(torch.tensor(per_picture))
+        places = torch.arange(len(pairs)).repeat_interleave(torch.tensor(per_picture)).to(device)
         rows = torch.cat([rows for rows, _ in pairs])
         order = torch.cat([columns for _, columns in pairs]) + offsets[places]
         logits = _pictures(level.class_logits, wanted.pictures).float()

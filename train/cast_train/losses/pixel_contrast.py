@@ -199,7 +199,7 @@ def contrast_curves(
 
 
 def segments_of(targets: Sequence[Targets], height: int, width: int, thing_ids: Sequence[int]) -> Tensor:
-    """B×height×width int64, what the middle of each cell belongs to; −1 unknown.
+    """B×height×width int64 on the CPU, what the middle of each cell belongs to; −1 unknown.
 
     Every instance has a number of its own. Stuff cannot be counted: its number is the class id, in every picture.
     """
@@ -208,11 +208,12 @@ def segments_of(targets: Sequence[Targets], height: int, width: int, thing_ids: 
     for picture, target in enumerate(targets):
         if target.masks is None or target.labels is None or not len(target.masks):
             continue
-        rows = ((torch.arange(height) + 0.5) / height * target.masks.shape[1]).long()
-        columns = ((torch.arange(width) + 0.5) / width * target.masks.shape[2]).long()
+        device = target.masks.device
+        rows = ((torch.arange(height, device=device) + 0.5) / height * target.masks.shape[1]).long()
+        columns = ((torch.arange(width, device=device) + 0.5) / width * target.masks.shape[2]).long()
         masks = target.masks[:, rows][:, :, columns]
-        numbers = torch.arange(following, following + len(masks))
-        is_thing = torch.isin(target.labels, torch.tensor(thing_ids, dtype=torch.int64))
+        numbers = torch.arange(following, following + len(masks), device=device)
+        is_thing = torch.isin(target.labels, torch.tensor(thing_ids, dtype=torch.int64, device=device))
         numbers = torch.where(is_thing, numbers, target.labels)
         following += len(masks)
         found[picture] = torch.where(masks.any(0), numbers[masks.int().argmax(0)], UNKNOWN_SEGMENT)

@@ -25,11 +25,14 @@ def read_at(maps: Tensor, points: Tensor) -> Tensor:
 
 
 def read_nearest(masks: Tensor, rows: Tensor, points: Tensor) -> Tensor:
-    """Read R of M×H×W bool masks, named by ``rows``, at R×P×2 points: R×P floats, without a copy of the masks."""
+    """Read R of M×H×W bool masks, named by ``rows``, at R×P×2 points: R×P floats, without a copy of the masks.
+
+    ``rows`` may lie on the CPU, whatever the device of the masks and points.
+    """
     height, width = masks.shape[-2:]
     columns = (points[..., 0] * width).long().clamp_(0, width - 1)
     lines = (points[..., 1] * height).long().clamp_(0, height - 1)
-    places = lines.add_(rows[:, None] * height).mul_(width).add_(columns)
+    places = lines.add_(rows.to(lines.device)[:, None] * height).mul_(width).add_(columns)
     # By one flat index: three of them take three times as long.
     return masks.flatten().index_select(0, places.flatten()).view_as(places).float()
 

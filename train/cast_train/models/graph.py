@@ -81,9 +81,12 @@ class _TorchSession:
         self._graph = graph
 
     def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        # The student may have moved since the graph was made; what is the graph's own then follows.
+        device = next(self._graph.student.parameters()).device
+        graph = self._graph.to(device)
         with torch.no_grad():
-            outputs = dict(zip(self._graph.outputs, self._graph(torch.from_numpy(feed['image'])), strict=True))
-        return [outputs[name].numpy() for name in names]
+            outputs = dict(zip(graph.outputs, graph(torch.from_numpy(feed['image']).to(device)), strict=True))
+        return [outputs[name].cpu().numpy() for name in names]
 
     def get_outputs(self) -> list[Any]:
         return []

@@ -125,8 +125,9 @@ def pseudo_samples(
 def pseudo_targets(
     images: Tensor, answers: Sequence[PseudoLabels], thing_ids: tuple[int, ...], settings: PseudoLabelSettings
 ) -> list[Targets]:
-    """Targets for B×3×H×W training views that a teacher labelled just now, without a focal length."""
+    """Targets, on the CPU, for B×3×H×W training views that a teacher labelled just now, without a focal length."""
     targets = []
+    images = images.cpu()
     for image, answer in zip(images, answers, strict=True):
         found = pseudo_sample(Sample('', image.permute(1, 2, 0).numpy()), answer, settings)
         assert found.instance_ids is not None
