@@ -10,6 +10,9 @@ import pytest
 from cast_train.engine.run_state import changed_keys
 
 RECIPE: dict[str, Any] = {
+    'name': 'one',
+    'version': '1.0.0',
+    'license': 'MIT',
     'seed': 1,
     'data': {'dataset': 'streets', 'root': 'a', 'in_memory': True},
     'run': {'checkpoint_every': 10},
@@ -22,6 +25,7 @@ RECIPE: dict[str, Any] = {
     [
         ({'run': {'checkpoint_every': 20}}, []),
         ({'learned_from': None}, []),
+        ({'name': 'other', 'version': '1.0.1', 'license': 'Apache-2.0'}, []),
         ({'data': {'dataset': 'streets', 'root': 'b', 'in_memory': False}}, []),
         ({'data': {'dataset': 'camvid', 'root': 'a', 'in_memory': True}}, ['data']),
         ({'seed': 2, 'student': {'size': 'nano'}}, ['seed', 'student']),

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 
 from cast_ros.student import Student
+from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.methods import tasks
-from cast_train.methods.cast import STAGES, Cast
+from cast_train.methods.cast import PRETRAINING_SEED, STAGES, Cast
 from cast_train.methods.cast_training import Pictures
 from cast_train.methods.pipeline import run_cast
-from cast_train.methods.stages import Stages, digest_of_samples
+from cast_train.methods.stages import DONE, Stages, digest_of_samples
 
 
 @pytest.fixture(scope='module')
@@ -128,6 +130,38 @@ def test_every_student_starts_from_the_one_that_no_label_taught(streets: Path, i
     assert found[0].keys() == {'teacher-pretrained', 'pseudo-labels', 'student-pretrained', 'student-supervised'}
     assert found[0]['student-pretrained'] == found[1]['student-pretrained']
     assert found[0]['student-supervised'] != found[1]['student-supervised']
+
+
+def pretraining_cast(streets: Path, initial: Path, store: Path, **changes: Any) -> Cast:
+    stages = cast_document(streets, initial)['stages']
+    stages |= {'student_pretraining': {'height': 64, 'width': 128, 'labelled': 2, 'steps': 2, 'contrast': True}}
+    recipe = tiny_cast(streets, initial, stages=stages, **changes)
+    return Cast(recipe, Stages(store, print), Pictures(recipe.data))
+
+
+def test_the_start_that_seeds_share_is_the_same_whichever_of_them_makes_it(
+    streets: Path, initial: Path, tmp_path: Path
+) -> None:
+    found = []
+    for seed in (3, 4):
+        stage = pretraining_cast(streets, initial, tmp_path / str(seed), seed=seed).student_pretrained()
+        found.append(load_checkpoint(stage.folder / LAST))
+    assert found[0]['recipe']['seed'] == found[1]['recipe']['seed'] == PRETRAINING_SEED
+    for name, weight in found[0]['network'].items():
+        assert torch.equal(weight, found[1]['network'][name]), name
+
+
+def test_a_shared_stage_that_a_kill_left_goes_on_under_another_seed_name_and_licence(
+    streets: Path, initial: Path, tmp_path: Path
+) -> None:
+    left = pretraining_cast(streets, initial, tmp_path).student_pretrained()
+    before = load_checkpoint(left.folder / LAST)['network']
+    (left.folder / DONE).unlink()  # as a kill does between the last checkpoint and the judgement
+    other = {'seed': 4, 'name': 'other', 'version': '0.0.2', 'license': 'MIT'}
+    again = pretraining_cast(streets, initial, tmp_path, **other).student_pretrained()
+    assert again.digest == left.digest
+    after = load_checkpoint(again.folder / LAST)['network']
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
 
 
 def test_a_student_may_start_from_a_file(streets: Path, initial: Path, finished: Path) -> None:

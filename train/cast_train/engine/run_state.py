@@ -19,6 +19,10 @@ from cast_train.errors import TrainingError
 from cast_train.models import Student
 from cast_train.ranks import from_first_rank
 
+# Keys of a recipe that decide no weight: how a run proceeds, and how it and its student are told of. A stage that
+# several recipes share goes on under whichever comes next.
+UNDECISIVE = ('run', 'learned_from', 'name', 'version', 'license')
+
 
 @dataclass
 class RunState:
@@ -102,13 +106,10 @@ def _read(run: Path, resume: bool) -> tuple[dict[str, Any], str] | None:
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Top-level keys in which two recipes differ; what decides no weight may change.
-
-    That is how a run proceeds (``run``), where the data lies, and how provenance tells of it (``learned_from``).
-    """
+    """Top-level keys in which two recipes differ; what decides no weight (``UNDECISIVE``, and where data lies) may."""
 
     def relevant(document: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in document.items() if key not in ('run', 'learned_from')}
+        kept = {key: value for key, value in document.items() if key not in UNDECISIVE}
         if isinstance(kept.get('data'), Mapping):
             kept['data'] = {key: value for key, value in kept['data'].items() if key not in ('root', 'in_memory')}
         return kept

@@ -101,8 +101,10 @@ class Cast:
 
         def work(folder: Path) -> dict[str, Any]:
             everything = self._pseudo_samples(pseudo, range(len(self.pictures.train)))
-            task = self.training.task(self.training.fresh(self.recipe.student.size, PRETRAINING_SEED), stage)
-            self.training.run(task, stage, self.recipe.student.size, everything, [], folder, CAST_STRONG)
+            # Not the recipe's seed in anything: whichever seed comes first trains it for all.
+            shared = CastTraining(self.recipe.model_copy(update={'seed': PRETRAINING_SEED}), self.pictures)
+            size = self.recipe.student.size
+            shared.run(shared.task(shared.fresh(size), stage), stage, size, everything, [], folder, CAST_STRONG)
             return self._judged_student(folder)
 
         return self.stages.once('student-pretrained', inputs, work)

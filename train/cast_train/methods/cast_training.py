@@ -65,9 +65,9 @@ class CastTraining:
         """Training pictures with their true labels."""
         return subset_of(self.pictures.train, indices)
 
-    def fresh(self, size: str, seed: int | None = None) -> Student:
-        """A network with the first weights that a seed gives, the recipe's unless another is named."""
-        torch.manual_seed(self.recipe.seed if seed is None else seed)
+    def fresh(self, size: str) -> Student:
+        """A network with the first weights that the recipe's seed gives."""
+        torch.manual_seed(self.recipe.seed)
         section = self.recipe.student
         own = size == section.size
         weights = section.backbone_weights if own else None
