@@ -31,6 +31,36 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ('verb', 'arguments'),
+    [
+        ('cast', ['config/recipes/streets-cast.yaml']),
+        ('famda', ['config/recipes/streets-night.yaml']),
+        ('swinmtl', ['config/recipes/streets-swinmtl.yaml']),
+        ('night', ['--source', 'day', '--target', 'night', '--student', 's.onnx', '--out', 'out']),
+        ('ablate', ['benchmarks/accuracy/cast_stages.yaml']),
+        ('fit-masks', ['config/recipes/streets-promptable.yaml']),
+        ('fit-encoder', ['config/recipes/streets-encoder.yaml']),
+    ],
+)
+def test_what_works_in_one_process_refuses_several(
+    verb: str,
+    arguments: list[str],
+    project_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)  # without data
+    if not arguments[0].startswith('--'):
+        arguments = [str(project_root / arguments[0])]
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    assert cast_train(verb, *arguments) == 2
+    said = capsys.readouterr().err
+    assert f'cast-train {verb} works in one process' in said
+    assert 'without torchrun' in said
+
+
 def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, student = tmp_path / 'run', tmp_path / 'models' / 'road-tiny.onnx'
     assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=60') == 0

@@ -21,6 +21,8 @@ from tiny_recipe import recipe_document
 
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.norms import share_norms
+from cast_train.models import Student
+from cast_train.models.projection import encode_strong
 
 LAUNCH = 'from cast_train.cli import main; main()'
 
@@ -137,3 +139,37 @@ def test_a_norm_over_two_processes_is_the_norm_of_the_whole_batch() -> None:
         torch.testing.assert_close(part[4], mean, **near)
         torch.testing.assert_close(part[5], variance, **near)
         assert part[6] == count == 1
+
+
+def student_in_training() -> Student:
+    torch.manual_seed(3)
+    return Student('nano', 4, (2, 3)).double().train()
+
+
+def strong_in_rank(rank: int, port: int, pictures: torch.Tensor, results: Any) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+    student = student_in_training()
+    share_norms(student)
+    before = [buffer.clone() for buffer in student.buffers()]
+    features = encode_strong(student, pictures[2 * rank : 2 * rank + 2])[-1]
+    kept = all(torch.equal(old, new) for old, new in zip(before, student.buffers(), strict=True))
+    results.put((rank, (features.numpy(), kept)))
+
+
+def test_strong_views_leave_no_trace_in_norms_over_two_processes() -> None:
+    pictures = torch.rand(4, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(4)) * 255
+    context = multiprocessing.get_context('fork')
+    results = context.Queue()
+    port = free_port()
+    ranks = [context.Process(target=strong_in_rank, args=(rank, port, pictures, results)) for rank in (0, 1)]
+    for process in ranks:
+        process.start()
+    found = dict(results.get(timeout=60) for _ in ranks)
+    for process in ranks:
+        process.join()
+    assert found[0][1]
+    assert found[1][1]
+    parts = torch.cat([torch.from_numpy(found[rank][0]) for rank in (0, 1)])
+    whole = encode_strong(student_in_training(), pictures)[-1]
+    torch.testing.assert_close(parts, whole, rtol=1e-6, atol=1e-8)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cast_train.cli.method_run import require_one_process
+
 
 def ablate(
     table: Annotated[Path, typer.Argument(help='Table (YAML), for example benchmarks/accuracy/cast_stages.yaml.')],
@@ -18,6 +20,7 @@ def ablate(
     ] = None,
 ) -> None:
     """Fill a table; start the same command again to go on, or twice at once to use two cores."""
+    require_one_process('ablate')
     from cast_train.methods.ablation import ablate as run_ablate
     from cast_train.methods.ablation import as_markdown, cells_of, load_table
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cast_train.cli.method_run import require_one_process
+
 
 def fit_encoder(
     recipe: Annotated[Path, typer.Argument(help='Recipe (YAML), for example config/recipes/streets-encoder.yaml.')],
@@ -19,6 +21,7 @@ def fit_encoder(
     resume: Annotated[bool, typer.Option('--resume', help='Go on where the run folder stopped.')] = False,
 ) -> None:
     """Pretrain the backbone of a student on pictures without labels."""
+    require_one_process('fit-encoder')
     from cast_train.methods.encoder import fit_encoder as run_fit_encoder
     from cast_train.methods.encoder import load_encoder_recipe
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cast_train.cli.method_run import require_one_process
+
 
 def fit_masks(
     recipe: Annotated[Path, typer.Argument(help='Recipe (YAML), for example config/recipes/streets-promptable.yaml.')],
@@ -18,6 +20,7 @@ def fit_masks(
     resume: Annotated[bool, typer.Option('--resume', help='Go on where the run folder stopped.')] = False,
 ) -> None:
     """Train the network that turns boxes into masks and print its mean IoU on the validation pictures."""
+    require_one_process('fit-masks')
     from cast_train.teachers.promptable import fit_promptable, load_promptable_recipe
 
     parsed = load_promptable_recipe(recipe, tuple(overrides or ()))

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cast_train.cli.method_run import require_one_process
+
 GATE_FAILED = 3
 
 
@@ -22,6 +24,7 @@ def night(
     ] = None,
 ) -> None:
     """Adapt a student from labelled days to unlabelled nights; exit code 3 if it lost too much by day."""
+    require_one_process('night')
     from rich.console import Console
 
     from cast_train.methods.night import run_night

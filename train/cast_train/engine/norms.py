@@ -61,7 +61,9 @@ class RankBatchNorm2d(nn.BatchNorm2d):
             momentum = self.momentum or 0.0
             mean.lerp_(batch_mean, momentum)
             variance.lerp_(batch_variance * count / (count - 1), momentum)
-            cast(Tensor, self.num_batches_tracked).add_(1)
+            # Somebody who wants no trace of a batch puts None here (``models.projection.encode_strong``).
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(batch_variance + self.eps)
         shift = self.bias - batch_mean * scale
         normalised = (values * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
