@@ -103,10 +103,15 @@ def test_parts_must_agree_on_their_classes(tmp_path: Path) -> None:
 
 
 def test_a_student_learns_a_set_whose_classes_its_file_names(tmp_path: Path) -> None:
-    draw_coco(tmp_path, 'train')
+    data_root = tmp_path / 'data'
+    draw_coco(data_root, 'train')
     part = [{'split': 'train'}]
-    data = {'dataset': 'coco', 'root': str(tmp_path), 'train': part, 'validation': part}
-    fit(tiny_recipe(tmp_path, steps=1, data=data), tmp_path / 'run', resume=False)
+    data = {'dataset': 'coco', 'root': str(data_root), 'train': part, 'validation': part}
+    fit(tiny_recipe(data_root, steps=1, data=data), tmp_path / 'run', resume=False)
     student, recipe, state = load_student(tmp_path / 'run')
     assert [entry.name for entry in student.contract.classes] == ['dog', 'cat']
     assert provenance_of(recipe, state)['data'] == 'coco train'
+    data_root.rename(tmp_path / 'moved')
+    moved, recipe, _ = load_student(tmp_path / 'run', tmp_path / 'moved')
+    assert moved.contract.classes == student.contract.classes
+    assert recipe.data.root == tmp_path / 'moved'

@@ -46,6 +46,18 @@ def test_a_run_ends_with_a_student_that_the_robot_side_opens(finished: Path) -> 
     assert (finished / 'tiny-cast.md').is_file()
 
 
+def test_a_corrected_licence_and_version_are_exported_by_the_same_command(
+    streets: Path, initial: Path, finished: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_cast(streets, initial, version='0.0.2', license='CC-BY-NC-4.0')
+    student = run_cast(recipe, tmp_path, finished / 'stages', print)
+    contract = Student.load(student).contract
+    assert (contract.version, contract.license) == ('0.0.2', 'CC-BY-NC-4.0')
+    card = student.with_suffix('.md').read_text()
+    assert card.startswith('# tiny-cast 0.0.2\n')
+    assert 'licence CC-BY-NC-4.0' in card
+
+
 def test_the_manifest_names_every_stage_with_its_weights(finished: Path) -> None:
     manifest = json.loads((finished / 'manifest.json').read_text())
     assert [stage['name'] for stage in manifest['stages']] == [

@@ -192,6 +192,10 @@ def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp
     manifest = json.loads((tmp_path / 'run' / 'manifest.json').read_text())
     assert [stage['name'] for stage in manifest['stages']] == ['famda-source', 'famda-segments', 'famda-depth', 'famda']
     assert '# tiny-famda 0.0.1' in student.with_suffix('.md').read_text()
+    corrected = recipe.model_copy(update={'version': '0.0.2', 'license': 'CC-BY-NC-4.0'})
+    run_famda(corrected, tmp_path / 'run', root / 'stages', lambda _: None)
+    assert 'licence CC-BY-NC-4.0' in student.with_suffix('.md').read_text()
+    assert RuntimeStudent.load(student).contract.version == '0.0.2'
 
 
 def tiny_stage() -> dict[str, Any]:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from drawn_streets import FX_PX, WIDTH, draw_streets
 
 from cast_ros.student import Student as RuntimeStudent
@@ -132,3 +134,19 @@ def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp
     manifest = json.loads((tmp_path / 'run' / 'manifest.json').read_text())
     assert manifest['recipe']['method'] == 'swinmtl'
     assert [stage['name'] for stage in manifest['stages']] == ['swinmtl']
+
+
+def test_a_corrected_licence_and_moved_data_are_what_the_same_command_exports(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / 'streets', tmp_path / 'first' / 'streets')
+    run, store = tmp_path / 'run', tmp_path / 'stages'
+    run_swinmtl(recipe_of(tmp_path / 'first'), run, store, lambda _: None)
+    log = next(store.glob('*/log.jsonl')).read_bytes()
+    (tmp_path / 'first').rename(tmp_path / 'moved')
+    corrected = recipe_of(tmp_path / 'moved', version='0.0.2', license='CC-BY-NC-4.0')
+    student = run_swinmtl(corrected, run, store, lambda _: None)
+    with RuntimeStudent.load(student) as exported:
+        assert (exported.contract.version, exported.contract.license) == ('0.0.2', 'CC-BY-NC-4.0')
+    assert 'licence CC-BY-NC-4.0' in student.with_suffix('.md').read_text()
+    beside = yaml.safe_load(student.with_suffix('.recipe.yaml').read_text())
+    assert (beside['version'], beside['data']['root']) == ('0.0.2', str(tmp_path / 'moved' / 'streets'))
+    assert next(store.glob('*/log.jsonl')).read_bytes() == log  # nothing was trained again

@@ -6,27 +6,34 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import yaml
+
 from cast_ros.evaluation.compare import Scores
 from cast_ros.student import StudentContract
+from cast_train.engine.recipe import Recipe
 from cast_train.export.parity import Parity
 
 OWN_WORDS = '## What works and what does not'
 NOT_YET = 'Nobody has looked yet.\n'
 
 
-def write_card(model: Path, run: Path, contract: StudentContract, scores: Scores, parity: Parity) -> Path:
-    """Write ``MODEL.md`` and copy the run's recipe and log beside it; text from ``OWN_WORDS`` on stays as it is.
+def write_card(
+    model: Path, run: Path, recipe: Recipe, contract: StudentContract, scores: Scores, parity: Parity
+) -> Path:
+    """Write ``MODEL.md``, the recipe and the run's log beside it; text from ``OWN_WORDS`` on stays as it is.
 
     Args:
         model: the exported file.
         run: the run folder that it came from.
+        recipe: of the run.
         contract: of the exported file.
         scores: of the exported file on the recipe's validation part.
         parity: between the file and the network.
     """
     card = model.with_suffix('.md')
-    for source, suffix in (('recipe.yaml', '.recipe.yaml'), ('log.jsonl', '.log.jsonl')):
-        shutil.copyfile(run / source, model.with_suffix(suffix))
+    document = yaml.safe_dump(recipe.model_dump(mode='json'), sort_keys=False)
+    model.with_suffix('.recipe.yaml').write_text(document, encoding='utf-8')
+    shutil.copyfile(run / 'log.jsonl', model.with_suffix('.log.jsonl'))
     sections = [
         f'# {contract.name} {contract.version}',
         _facts(model, contract, parity),

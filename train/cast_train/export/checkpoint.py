@@ -22,8 +22,12 @@ from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 
 
-def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
+def load_student(run: Path, root: Path | None = None) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
     """Return the averaged weights of a run as a student, its recipe, and the whole state.
+
+    Args:
+        run: run folder, or a checkpoint in it.
+        root: folder of the data set, when it may have moved since training.
 
     Raises:
         TrainingError: the folder holds no checkpoint, or its weights do not fit its recipe.
@@ -32,6 +36,8 @@ def load_student(run: Path) -> tuple[TorchStudent, Recipe, dict[str, Any]]:
     path = run / LAST if run.is_dir() else run
     state = load_checkpoint(path)
     recipe = parse_recipe(state['recipe'], str(path))
+    if root is not None:
+        recipe = recipe.model_copy(update={'data': recipe.data.model_copy(update={'root': root})})
     part = recipe.data.train[0]
     classes = classes_of(recipe.data.dataset, recipe.data.root, part.split, part.domain, recipe.data.class_map)
     contract = build_contract(recipe, classes)

@@ -47,9 +47,7 @@ def sources_of_run(run: Path, root: Path | None, asked: Asked) -> tuple[Calibrat
         TrainingError: there is no such run.
         DataError, BagError, ImageError: pictures cannot be read.
     """
-    student, recipe, _ = load_student(run)
-    if root is not None:
-        recipe = recipe.model_copy(update={'data': recipe.data.model_copy(update={'root': root})})
+    student, recipe, _ = load_student(run, root)
     data, spec = recipe.data, student.contract.input
     validation, _ = read_parts(recipe, data.validation)
     labelled = Labelled(

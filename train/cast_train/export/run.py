@@ -11,6 +11,7 @@ from typing import Any
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import headline
 from cast_train.engine.fitting import read_parts
+from cast_train.engine.recipe import Recipe
 from cast_train.export.card import write_card
 from cast_train.export.checkpoint import load_student, provenance_of
 from cast_train.export.onnx import export_onnx
@@ -42,7 +43,13 @@ class Exported:
         )
 
 
-def export_run(run: Path, out: Path, root: Path | None = None, provenance: Mapping[str, Any] | None = None) -> Exported:
+def export_run(
+    run: Path,
+    out: Path,
+    root: Path | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    now: Recipe | None = None,
+) -> Exported:
     """Export the averaged weights of a run, compare file and network on the validation part, and write the card.
 
     The student is called like its file; its provenance names the recipe.
@@ -52,14 +59,18 @@ def export_run(run: Path, out: Path, root: Path | None = None, provenance: Mappi
         out: the ONNX file.
         root: folder of the data set, when it moved since training.
         provenance: to be added to what the run knows of itself.
+        now: the recipe of the run as it reads now; what decides no weight (name, version, licence, where the data lies)
+            is taken from it.
 
     Raises:
         TrainingError: there is no such run.
         ExportError: an operator does not export, or the file answers differently from the network.
     """
-    student, recipe, state = load_student(run)
-    if root is not None:
-        recipe = recipe.model_copy(update={'data': recipe.data.model_copy(update={'root': root})})
+    student, recipe, state = load_student(run, now.data.root if root is None and now is not None else root)
+    if now is not None:
+        told = {'name': now.name, 'version': now.version, 'license': now.license}
+        data = recipe.data.model_copy(update={'in_memory': now.data.in_memory})
+        recipe = recipe.model_copy(update={**told, 'data': data})
     train, classes = read_parts(recipe, recipe.data.train)
     validation, _ = read_parts(recipe, recipe.data.validation)
     unchecked = out.with_name(f'{out.name}.unchecked')
@@ -79,5 +90,5 @@ def export_run(run: Path, out: Path, root: Path | None = None, provenance: Mappi
         export_onnx(student.network, contract, out)
     finally:
         unchecked.unlink(missing_ok=True)
-    card = write_card(out, run if run.is_dir() else run.parent, contract, parity.scores, parity)
+    card = write_card(out, run if run.is_dir() else run.parent, recipe, contract, parity.scores, parity)
     return Exported(out, card, parity, metrics)

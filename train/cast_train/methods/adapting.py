@@ -84,7 +84,7 @@ class AdaptableNetwork:
 
     def _network(self, folder: Path | None) -> Any:
         if folder is not None:
-            return load_student(folder / LAST)[0].network
+            return load_student(folder / LAST, self._training.recipe.data.root)[0].network
         network = self._training.fresh(self.section.size)
         take_over(network, self.section.initial)
         return network

@@ -134,7 +134,7 @@ class Cast:
         teacher = self.student_supervised()
 
         def make(student: Student) -> Task:
-            guide = load_student(teacher.folder / LAST)[0].network
+            guide = load_student(teacher.folder / LAST, self.recipe.data.root)[0].network
             return GuidedTask(student, guide, self.recipe.losses, settings)
 
         others = self.training.samples(self.split.unlabelled)
@@ -196,7 +196,7 @@ class Cast:
         return self.stages.once(name, inputs, work)
 
     def _judged_student(self, folder: Path) -> dict[str, Any]:
-        network = load_student(weights_in(folder))[0].network
+        network = load_student(weights_in(folder), self.recipe.data.root)[0].network
         figures = headline(evaluate(TorchStudent(network, self.contract), self.pictures.validation))
         return {'params_m': millions(network), 'metrics': figures, 'train_seconds': seconds_in(folder)}
 

@@ -167,7 +167,7 @@ class Famda:
             sources = [self._source(stage.labelled), Source(target, stage.unlabelled)]
             self._train(task, stage, sources, folder, recipe.learned_from(), recipe.strong)
             if recipe.adaptation.norms == 'target':
-                measure_norms_in(folder, self.domains.target.train)
+                measure_norms_in(folder, self.domains.target.train, recipe.target.root)
             return self._judged(folder)
 
         return self.stages.once('famda', inputs, work)
@@ -276,7 +276,7 @@ class Famda:
 
     def _judged(self, folder: Path) -> dict[str, Any]:
         """Figures on the target, and under the source's name those on the source."""
-        network = load_student(weights_in(folder))[0].network
+        network = load_student(weights_in(folder), self.recipe.target.root)[0].network
         student = TorchStudent(network, self.contract)
         figures = headline(evaluate(student, self.domains.target.validation))
         on_source = headline(evaluate(student, self.domains.source.validation))

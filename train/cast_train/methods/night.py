@@ -111,7 +111,8 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
     adapted = famda.adapted()
     model = folder / f'{recipe.name}.onnx'
     method = {'method': 'FAMDA, reconstructed', 'source': source.name, 'target': target.name, 'start': student.name}
-    say(export_run(weights_in(adapted.folder), model, provenance=method).summary)
+    now = settings.of_stage(settings.stages.adaptation)
+    say(export_run(weights_in(adapted.folder), model, provenance=method, now=now).summary)
     judged = _judged(start, model, domains)
     pseudo = pseudo_label_figures(famda, adapted)
     losses = lost_points(judged['before', SOURCE].figures, judged['after', SOURCE].figures)
@@ -135,7 +136,7 @@ def passes(losses: dict[str, float], gate: GateSection) -> bool:
 def pseudo_label_figures(famda: Famda, stage: Stage) -> PseudoLabelFigures:
     """What the target's labels are worth when the student of ``stage`` gives them; truth judges where there is some."""
     recipe, contract = famda.recipe, famda.contract
-    network = load_student(weights_in(stage.folder))[0].network.eval()
+    network = load_student(weights_in(stage.folder), recipe.target.root)[0].network.eval()
     plain = recipe.adaptation.model_copy(update={'refinement': None})
     cap_m = recipe.depth.cap_m
     raw = TargetLabels(network, plain, (), cap_m, None, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cast_ros.files import write_text
+from cast_train.engine.recipe import Recipe
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.cast import Cast
@@ -48,7 +49,8 @@ def run_cast(recipe: CastRecipe, folder: Path, store: Path, say: Callable[[str],
         'held_out': [pictures.names[index] for index in cast.split.held_out],
     }
     method = {'method': 'CAST', 'labels': cast.split.source, 'teacher': recipe.teacher.kind}
-    return _finish(recipe, cast.stages, refined, folder, method, data)
+    now = recipe.of_stage(recipe.stages.refinement, recipe.student.size)
+    return _finish(recipe, now, cast.stages, refined, folder, method, data)
 
 
 def run_famda(recipe: FamdaRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
@@ -70,7 +72,8 @@ def run_famda(recipe: FamdaRecipe, folder: Path, store: Path, say: Callable[[str
         'segments': 'none' if recipe.segments is None else recipe.segments.kind,
         'depth_teacher': 'none' if recipe.depth_teacher is None else recipe.depth_teacher.kind,
     }
-    return _finish(recipe, famda.stages, adapted, folder, method, {'data_sha256': domains.digest})
+    now = recipe.of_stage(recipe.stages.adaptation)
+    return _finish(recipe, now, famda.stages, adapted, folder, method, {'data_sha256': domains.digest})
 
 
 def run_swinmtl(recipe: SwinMtlRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
@@ -86,21 +89,23 @@ def run_swinmtl(recipe: SwinMtlRecipe, folder: Path, store: Path, say: Callable[
         'critic': 'no' if recipe.critic is None else 'yes',
         'cut_mix': 'yes' if recipe.cut_mix else 'no',
     }
-    return _finish(recipe, swinmtl.stages, swinmtl.student(), folder, method, {'data_sha256': pictures.digest})
+    data = {'data_sha256': pictures.digest}
+    return _finish(recipe, recipe.of_student, swinmtl.stages, swinmtl.student(), folder, method, data)
 
 
 def _finish(
     recipe: CastRecipe | FamdaRecipe | SwinMtlRecipe,
+    now: Recipe,
     stages: Stages,
     last: Stage,
     folder: Path,
     method: dict[str, str],
     data: dict[str, Any],
 ) -> Path:
-    """Export the last stage's student, and write down what went into it."""
+    """Export the last stage's student, told of as its plain recipe reads ``now``, and write down what went into it."""
     student = folder / f'{recipe.name}.onnx'
     folder.mkdir(parents=True, exist_ok=True)
-    stages.say(export_run(weights_in(last.folder), student, provenance=method).summary)
+    stages.say(export_run(weights_in(last.folder), student, provenance=method, now=now).summary)
     document = {
         'recipe': recipe.model_dump(mode='json'),
         'recipe_sha256': digest_of(recipe.model_dump(mode='json')),

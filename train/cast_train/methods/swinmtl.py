@@ -162,7 +162,7 @@ class SwinMtl:
             note=f'{len(self.pictures.train)} pictures',
             mix=partial(cut_mix, thing_ids=self.contract.thing_ids) if recipe.cut_mix else None,
         )
-        trained = load_student(weights_in(folder))[0].network
+        trained = load_student(weights_in(folder), recipe.data.root)[0].network
         figures = headline(evaluate(TorchStudent(trained, self.contract), self.pictures.validation))
         taught = {name: value for name, value in figures.items() if self._is_taught(name)}
         return {'params_m': millions(trained), 'metrics': taught, 'train_seconds': seconds_in(folder)}

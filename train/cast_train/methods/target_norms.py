@@ -45,13 +45,15 @@ def measure_norms(network: nn.Module, spec: InputSpec, samples: Sequence[Sample]
         norm.momentum = momentum
 
 
-def measure_norms_in(folder: Path, samples: Sequence[Sample]) -> None:
+def measure_norms_in(folder: Path, samples: Sequence[Sample], root: Path | None = None) -> None:
     """Do so with the averaged weights that a finished run stands for; doing it twice changes nothing.
+
+    ``root`` is the folder of the run's data set, when it may have moved since training.
 
     Raises:
         TrainingError: the folder holds no run, or cannot be written; its checkpoint is then as before.
     """
     path = weights_in(folder)
-    student = load_student(path)[0]
+    student = load_student(path, root)[0]
     measure_norms(student.network, student.contract.input, samples)
     save_checkpoint({**load_checkpoint(path), 'ema': student.network.state_dict()}, path)
