@@ -13,10 +13,12 @@ from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 
 from cast_ros.student import Student
 from cast_train.engine.checkpoint import LAST, load_checkpoint
+from cast_train.errors import RecipeError
 from cast_train.methods import tasks
 from cast_train.methods.cast import PRETRAINING_SEED, STAGES, Cast
 from cast_train.methods.cast_training import Pictures
 from cast_train.methods.pipeline import run_cast
+from cast_train.methods.recipe import parse_cast_recipe
 from cast_train.methods.stages import DONE, Stages, digest_of_samples
 
 
@@ -174,6 +176,19 @@ def test_a_shared_stage_that_a_kill_left_goes_on_under_another_seed_name_and_lic
     assert again.digest == left.digest
     after = load_checkpoint(again.folder / LAST)['network']
     assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
+@pytest.mark.parametrize('name', ['distillation', 'refinement'])
+def test_patience_without_held_out_pictures_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    document = cast_document(tmp_path, tmp_path)
+    document['stages']['refinement'].pop('patience')
+    document['data']['labels'] = {'fraction': 0.5}
+    parse_cast_recipe(document, 'tiny')
+    document['stages'][name]['patience'] = 2
+    with pytest.raises(RecipeError, match=rf'stages\.{name}\.patience .*held_out is 0; set it to a share'):
+        parse_cast_recipe(document, 'tiny')
+    document['data']['labels']['held_out'] = 0.2
+    parse_cast_recipe(document, 'tiny')
 
 
 def test_a_student_may_start_from_a_file(streets: Path, initial: Path, finished: Path) -> None:

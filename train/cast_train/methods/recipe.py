@@ -111,6 +111,17 @@ class CastRecipe(MethodRecipe):
             raise ValueError(f'student.size {self.student.size!r} answers no instances; CAST distils them')
         return self
 
+    @model_validator(mode='after')
+    def _patience_has_pictures_to_judge_by(self) -> CastRecipe:
+        stages, held_out = self.stages, self.data.labels.held_out
+        for name in ('distillation', 'refinement'):
+            if getattr(stages, name).patience is not None and held_out == 0:
+                raise ValueError(
+                    f'stages.{name}.patience judges by labelled pictures that are held out, and data.labels.held_out '
+                    f'is 0; set it to a share such as 0.15, or stages.{name}.patience to null'
+                )
+        return self
+
     def of_stage(self, stage: StageSection, size: str) -> Recipe:
         """The plain recipe of one stage of the student or of the teacher's detector."""
         return self.plain(stage, self.data, size)
