@@ -191,6 +191,26 @@ def test_patience_without_held_out_pictures_is_refused_before_anything_starts(tm
     parse_cast_recipe(document, 'tiny')
 
 
+@pytest.mark.parametrize(
+    ('name', 'why'),
+    [
+        ('teacher_supervised', 'held-out'),
+        ('teacher_self_training', 'held-out'),
+        ('student_supervised', 'held-out'),
+        ('guided_distillation', 'held-out'),
+        ('student_pretraining', 'without a single label'),
+    ],
+)
+def test_patience_is_refused_where_held_out_pictures_cannot_judge(tmp_path: Path, name: str, why: str) -> None:
+    document = cast_document(tmp_path, tmp_path)
+    stages = document['stages']
+    stages['student_pretraining'] = {'height': 64, 'width': 128, 'labelled': 2, 'steps': 2}
+    parse_cast_recipe(document, 'tiny')
+    stages[name].get('stage', stages[name])['patience'] = 2
+    with pytest.raises(RecipeError, match=rf'stages: .*{name}(\.stage)?\.patience: .*{why}.* leave it out'):
+        parse_cast_recipe(document, 'tiny')
+
+
 def test_a_student_may_start_from_a_file(streets: Path, initial: Path, finished: Path) -> None:
     document = cast_document(streets, initial)
     pretraining = {'height': 64, 'width': 128, 'labelled': 2, 'steps': 1}

@@ -136,6 +136,9 @@ def test_what_cannot_be_is_refused(root: Path) -> None:
         famda(root, stages={name: tiny_stage() for name in ('source', 'adaptation')}).oracle()
     with pytest.raises(RecipeError, match='needs unlabelled pictures'):
         famda(root, stages={'source': tiny_stage(), 'adaptation': {**tiny_stage(), 'unlabelled': 0}}).adapted()
+    stages = {'source': tiny_stage(), 'adaptation': {**tiny_stage(), 'patience': 2}}
+    with pytest.raises(RecipeError, match=r'adaptation\.patience: FAMDA holds no labels back'):
+        famda(root, stages=stages)
     with pytest.raises(TeacherError, match="unknown teacher 'network'; known are network_segments, sam_refiner"):
         famda(root, segments={'kind': 'network', 'settings': {}}).segments()
     night = tiny_famda(root / 'streets', None).target.model_dump(mode='json')

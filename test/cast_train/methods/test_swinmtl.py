@@ -116,6 +116,7 @@ def test_the_switches_serve_a_student_with_queries_too(root: Path) -> None:
     [
         ({'tasks': ['depth']}, 'critic compares depth and segmentation together'),
         ({'tasks': []}, 'tasks'),
+        ({'stage': {'height': 64, 'width': 128, 'labelled': 2, 'steps': 2, 'patience': 1}}, r'stage\.patience'),
         ({'criticc': None}, "did you mean 'critic'"),
         ({'student': {'size': 'nano', 'depth_form': 'cubic'}}, 'depth_form'),
     ],

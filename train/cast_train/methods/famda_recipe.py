@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from cast_train.data import StrongViews
 from cast_train.engine.recipe import NamedPictures, Recipe
 from cast_train.engine.recipe_file import load_document, parse
-from cast_train.methods.method_recipe import MethodRecipe, StageSection
+from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
 
@@ -122,6 +122,13 @@ class FamdaStages(Settings):
     adaptation: StageSection
     source_only: StageSection | None = None
     oracle: StageSection | None = None
+
+    @model_validator(mode='after')
+    def _nothing_judges(self) -> FamdaStages:
+        stages = {'source': self.source, 'adaptation': self.adaptation}
+        baselines = {'source_only': self.source_only, 'oracle': self.oracle}
+        refuse_patience({**stages, **baselines}, 'FAMDA holds no labels back that could judge a stage while it learns')
+        return self
 
 
 class FamdaRecipe(MethodRecipe):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -32,7 +33,8 @@ class StageSection(Settings):
         semi: λ of the loss on pseudo-labels.
         contrast: whether the pixel contrastive loss is on.
         judge_every: steps between two looks at the held-out labelled pictures, where a stage stops early.
-        patience: such looks without improvement before it stops; None runs all steps and keeps the last weights.
+        patience: such looks without improvement before it stops; None runs all steps and keeps the last weights. For
+            stages that do not learn the labels of the pictures that judge them: CAST's distillation and refinement.
     """
 
     height: Side
@@ -45,6 +47,21 @@ class StageSection(Settings):
     contrast: bool = False
     judge_every: Positive = 100
     patience: Positive | None = None
+
+
+def refuse_patience(stages: Mapping[str, StageSection | None], why: str) -> None:
+    """See that none of some stages would stop early, as a validator of their recipe does.
+
+    Args:
+        stages: by their key in the recipe; those that are None are left out.
+        why: they must not, for the error.
+
+    Raises:
+        ValueError: one would.
+    """
+    for name, stage in stages.items():
+        if stage is not None and stage.patience is not None:
+            raise ValueError(f'{name}.patience: {why}; leave it out, the stage then runs all its steps')
 
 
 class MethodRecipe(StudentRecipe):

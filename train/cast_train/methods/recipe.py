@@ -12,7 +12,7 @@ from cast_train.data.splits import LabelChoice
 from cast_train.engine.recipe import NamedPictures, Recipe
 from cast_train.engine.recipe_file import load_document, parse
 from cast_train.losses.pixel_contrast import PixelContrast
-from cast_train.methods.method_recipe import MethodRecipe, StageSection
+from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
 from cast_train.teachers import PseudoLabelSettings
@@ -93,6 +93,22 @@ class StageSections(Settings):
     refinement: StageSection
     student_supervised: StageSection | None = None
     guided_distillation: GuidedSection | None = None
+
+    @model_validator(mode='after')
+    def _nobody_is_judged_by_what_it_learns(self) -> StageSections:
+        every_label = {
+            'teacher_supervised': self.teacher_supervised,
+            'teacher_self_training': self.teacher_self_training,
+            'student_supervised': self.student_supervised,
+            'guided_distillation.stage': None if self.guided_distillation is None else self.guided_distillation.stage,
+        }
+        refuse_patience(
+            every_label, 'learns every label, those of the held-out pictures as well, and cannot be judged by them'
+        )
+        refuse_patience(
+            {'student_pretraining': self.student_pretraining}, 'learns without a single label, and none may end it'
+        )
+        return self
 
 
 class CastRecipe(MethodRecipe):

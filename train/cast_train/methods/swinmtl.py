@@ -30,7 +30,7 @@ from cast_train.export.checkpoint import load_student
 from cast_train.losses import LossSection
 from cast_train.losses.adversarial import AdversarialSection
 from cast_train.methods.adversarial_task import AdversarialTask
-from cast_train.methods.method_recipe import MethodRecipe, StageSection
+from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
 from cast_train.methods.trained import millions, seconds_in, weights_in
@@ -69,6 +69,7 @@ class SwinMtlRecipe(MethodRecipe):
             raise ValueError('critic compares depth and segmentation together; set critic=null, or teach both tasks')
         if self.stage.unlabelled:
             raise ValueError('stage.unlabelled must be 0: all pictures are labelled')
+        refuse_patience({'stage': self.stage}, 'SwinMTL holds no labels back that could judge it while it learns')
         return self
 
     @property
