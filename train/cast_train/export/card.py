@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from cast_ros.evaluation.compare import Scores
+from cast_ros.files import write_text
 from cast_ros.student import StudentContract
 from cast_train.engine.recipe import Recipe
 from cast_train.export.parity import Parity
@@ -32,7 +33,7 @@ def write_card(
     """
     card = model.with_suffix('.md')
     document = yaml.safe_dump(recipe.model_dump(mode='json'), sort_keys=False)
-    model.with_suffix('.recipe.yaml').write_text(document, encoding='utf-8')
+    write_text(model.with_suffix('.recipe.yaml'), document)
     shutil.copyfile(run / 'log.jsonl', model.with_suffix('.log.jsonl'))
     sections = [
         f'# {contract.name} {contract.version}',
@@ -42,7 +43,7 @@ def write_card(
         _classes(scores),
         f'{OWN_WORDS}\n\n{kept_words(card)}',
     ]
-    card.write_text('\n\n'.join(sections), encoding='utf-8')
+    write_text(card, '\n\n'.join(sections))
     return card
 
 
