@@ -124,15 +124,20 @@ class AdaptableGroundedSam2:
     def adapt(
         self, stage: StageSection | None, labelled: Sequence[Sample], others: Sequence[Sample], folder: Path
     ) -> None:
-        """See ``AdaptableTeacher``; the stage is not used, the section of the teacher says how."""
+        """See ``AdaptableTeacher``; the stage is not used, the section of the teacher says how.
+
+        Draws follow the seed of the recipe, unless that section names one. The folder is of one stage, so that a
+        network that lies in it, and does so whole or not at all, is the one that is wanted.
+        """
         from cast_train.methods import grounded_sam2_adaptation as adaptation
 
-        samples = [*labelled, *others]
-        detector = adaptation.DetectorAdaptation(**self._section.detector)
-        teacher = self._settings(None)
-        adaptation.adapt_detector(teacher, self._training.pictures.classes, samples, detector, folder / 'detector')
-        if self._section.mask_decoder is not None:
-            decoder = adaptation.MaskDecoderAdaptation(**self._section.mask_decoder)
+        samples, section, seed = [*labelled, *others], self._section, {'seed': self._training.recipe.seed}
+        teacher, classes = self._settings(None), self._training.pictures.classes
+        if adaptation.is_missing(folder / 'detector'):
+            detector = adaptation.DetectorAdaptation(**{**seed, **section.detector})
+            adaptation.adapt_detector(teacher, classes, samples, detector, folder / 'detector')
+        if section.mask_decoder is not None and adaptation.is_missing(folder / 'segmenter'):
+            decoder = adaptation.MaskDecoderAdaptation(**{**seed, **section.mask_decoder})
             adaptation.adapt_mask_decoder(teacher, samples, decoder, folder / 'segmenter')
 
     def open(self, folder: Path | None) -> SizedTeacher:

@@ -174,6 +174,18 @@ def adapt_mask_decoder(
     return teacher.model_copy(update={'segmenter': str(folder)})
 
 
+def is_missing(folder: Path) -> bool:
+    """Whether an adapted network still has to be written to ``folder``; if not, what a kill left of its run goes."""
+    if not folder.is_dir():
+        return True
+    _progress_of(folder).unlink(missing_ok=True)
+    return False
+
+
+def _progress_of(folder: Path) -> Path:
+    return folder.with_name(f'{folder.name}.progress.pt')
+
+
 def _run_of(
     folder: Path, source: str, teacher: GroundedSam2Settings, settings: AdaptationSettings, samples: Sequence[Sample]
 ) -> tuple[Path, str]:
@@ -185,9 +197,7 @@ def _run_of(
             labels.update(b'' if array is None else np.ascontiguousarray(array).tobytes())
     pretrained = files_digest(locate(source, teacher.local_files_only))
     learned = settings.model_dump(mode='json', exclude={'checkpoint_every'})
-    return folder.with_name(f'{folder.name}.progress.pt'), digest(
-        pretrained, teacher.synonyms, learned, labels.hexdigest()
-    )
+    return _progress_of(folder), digest(pretrained, teacher.synonyms, learned, labels.hexdigest())
 
 
 def _grounded(masks: Tensor, class_ids: Tensor, prompt: Prompt, device: torch.device) -> GroundedBoxes:

@@ -48,9 +48,10 @@ class GroundedSection(Settings):
 
     Attributes:
         settings: of the teacher as pretrained; keys of ``GroundedSam2Settings``.
-        detector: how the detector is adapted; keys of ``DetectorAdaptation``.
-        mask_decoder: how the mask decoder is adapted; keys of ``MaskDecoderAdaptation``. None leaves it as it is,
-            as the published code does.
+        detector: how the detector is adapted; keys of ``DetectorAdaptation``, of which ``seed`` is the recipe's if it
+            is not there.
+        mask_decoder: how the mask decoder is adapted; keys of ``MaskDecoderAdaptation``, with ``seed`` as above. None
+            leaves it as it is, as the published code does.
         adapt: False labels with the pretrained teacher.
     """
 
