@@ -13,13 +13,13 @@ from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 
 from cast_ros.student import Student
 from cast_train.engine.checkpoint import LAST, load_checkpoint
-from cast_train.errors import RecipeError
+from cast_train.errors import RecipeError, TeacherError
 from cast_train.methods import tasks
 from cast_train.methods.cast import PRETRAINING_SEED, STAGES, Cast
 from cast_train.methods.cast_training import Pictures
 from cast_train.methods.pipeline import run_cast
 from cast_train.methods.recipe import parse_cast_recipe
-from cast_train.methods.stages import DONE, Stages, digest_of_samples
+from cast_train.methods.stages import DONE, Stage, Stages, digest_of_samples
 
 
 @pytest.fixture(scope='module')
@@ -209,6 +209,29 @@ def test_patience_is_refused_where_held_out_pictures_cannot_judge(tmp_path: Path
     stages[name].get('stage', stages[name])['patience'] = 2
     with pytest.raises(RecipeError, match=rf'stages: .*{name}(\.stage)?\.patience: .*{why}.* leave it out'):
         parse_cast_recipe(document, 'tiny')
+
+
+def test_a_recipe_says_when_pseudo_labels_have_collapsed(streets: Path, initial: Path, tmp_path: Path) -> None:
+    def labelled(**limits: float) -> Stage:
+        teacher = {'kind': 'network', 'size': 'nano', 'initial': str(initial), 'adapt': False}
+        settings = {'score': 0.0, 'collapse': {'after': 1, 'most_one_class': 1.0, **limits}}
+        recipe = tiny_cast(streets, initial, teacher=teacher, pseudo_labels=settings)
+        cast = Cast(recipe, Stages(tmp_path, print), Pictures(recipe.data))
+        return cast.pseudo_labels(cast.teacher_pretrained())
+
+    with pytest.raises(TeacherError, match=r'collapsed: mean confidence is .*, least_confidence 1\.0'):
+        labelled(least_confidence=1.0)
+    found = labelled(least_confidence=0.0)
+    assert found.result['report']['sums']['labelled'] == 12
+    assert len([path for path in tmp_path.iterdir() if path.name.startswith('pseudo-labels')]) == 1
+
+
+def test_limits_of_collapse_are_part_of_no_stage(streets: Path, initial: Path, finished: Path) -> None:
+    for collapse in ({}, {'most_empty': 0.9}, {'least_confidence': 0.1}):
+        recipe = tiny_cast(streets, initial, pseudo_labels={'score': 0.0, 'collapse': collapse})
+        looking = Stages(finished / 'stages', print, look=True)
+        assert Cast(recipe, looking, Pictures(recipe.data)).refinement().result['metrics']
+        assert ('collapse' in recipe.model_dump(mode='json')['pseudo_labels']) == ('least_confidence' in collapse)
 
 
 def test_a_student_may_start_from_a_file(streets: Path, initial: Path, finished: Path) -> None:

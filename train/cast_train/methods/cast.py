@@ -76,14 +76,14 @@ class Cast:
     def pseudo_labels(self, teacher: Stage) -> Stage:
         """What a teacher says about every training picture."""
         inputs = {'teacher': teacher.digest, 'data': self.pictures.digest}
-        classes, score = self.pictures.classes, self.recipe.pseudo_labels.score
+        classes, settings = self.pictures.classes, self.recipe.pseudo_labels
 
         def work(folder: Path) -> dict[str, Any]:
             network = self.teacher.open(None if teacher.name == PRETRAINED else teacher.folder)
             # One by one: a batch rounds as its members have it, and a killed run must come to the very same labels.
-            run = LabelRun(folder, classes, score, batch=1, say=self.stages.say)
+            run = LabelRun(folder, classes, settings.score, settings.collapse, batch=1, say=self.stages.say)
             report = run.label(network, self.pictures.train)
-            return {'fingerprint': network.fingerprint, 'report': report.as_document(classes, score)}
+            return {'fingerprint': network.fingerprint, 'report': report.as_document(classes, settings.score)}
 
         return self.stages.once('pseudo-labels', inputs, work)
 
@@ -220,7 +220,7 @@ class Cast:
         return {
             'settings': None if stage is None else stage.model_dump(mode='json'),
             'contrast': recipe.contrast.model_dump(mode='json') if stage is not None and stage.contrast else None,
-            'pseudo_labels': None if unmixed else recipe.pseudo_labels.model_dump(mode='json'),
+            'pseudo_labels': None if unmixed else recipe.pseudo_labels.digested(),
             'losses': recipe.losses.model_dump(mode='json'),
             'augmentation': recipe.augmentation.model_dump(mode='json'),
             'input': recipe.input.model_dump(mode='json'),

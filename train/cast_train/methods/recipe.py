@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,7 @@ from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
 from cast_train.teachers import PseudoLabelSettings
+from cast_train.teachers.report import CollapseRule
 
 
 class CastData(NamedPictures):
@@ -60,6 +61,22 @@ class GroundedSection(Settings):
     detector: dict[str, Any] = Field(default_factory=dict)
     mask_decoder: dict[str, Any] | None = None
     adapt: bool = True
+
+
+class PseudoLabelSection(PseudoLabelSettings):
+    """Which of the teacher's answers a student learns from, and when they are too poor for that.
+
+    Attributes:
+        collapse: limits that stop the labelling (``teachers.report``); they are looked at while pictures are labelled.
+    """
+
+    added: ClassVar = ('collapse',)
+
+    collapse: CollapseRule = CollapseRule()
+
+    def digested(self) -> dict[str, Any]:
+        """What decides a label. A limit only decides whether there is one: whoever moves it trains nothing anew."""
+        return self.model_dump(mode='json', exclude={'collapse'})
 
 
 class GuidedSection(Settings):
@@ -119,7 +136,7 @@ class CastRecipe(MethodRecipe):
     teacher: Annotated[CompositeSection | NetworkSection | GroundedSection, Field(discriminator='kind')]
     data: CastData
     contrast: PixelContrast = PixelContrast()
-    pseudo_labels: PseudoLabelSettings = PseudoLabelSettings()
+    pseudo_labels: PseudoLabelSection = PseudoLabelSection()
     stages: StageSections
 
     @model_validator(mode='after')
