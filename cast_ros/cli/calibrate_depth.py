@@ -35,5 +35,7 @@ def calibrate_depth(
         f'{result.frames} of {result.looked_at} pictures)\n'
         f'use it:  ros2 param set /perception depth_scale {result.depth_scale:.3f}'
     )
+    if result.uncalibrated:
+        print(f'{result.uncalibrated} pictures have no camera_info of their frame and size and were left out.')
     if result.spread > 0.15 * result.depth_scale:
         print('The pictures disagree: take a bag with flat ground, good light and things at 5 to 30 m.')

@@ -2,8 +2,7 @@
 """CameraInfo of the pictures that come in, and of the maps that go out.
 
 What is published here has region of interest and binning (REP 104) applied: K and P are those of the published map, so
-that a consumer who reads K alone is right too. Scaling follows image_proc: focal lengths and principal point alike are
-multiplied by the factor.
+that a consumer who reads K alone is right too.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections import OrderedDict
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from cast_ros.images.camera_info import picture_size
+from cast_ros.images.camera_info import picture_size, scaled_k, scaled_p
 
 _REMEMBERED_CAMERAS = 16
 
@@ -28,9 +27,6 @@ def scaled_camera_info(info: CameraInfo, header: Header, width: int, height: int
         width: of the map, pixels.
         height: of the map, pixels.
     """
-    roi_width, roi_height = info.roi.width or info.width, info.roi.height or info.height
-    x_scale, y_scale = width / roi_width, height / roi_height
-    x_offset, y_offset = float(info.roi.x_offset), float(info.roi.y_offset)
     scaled = CameraInfo(
         header=header,
         width=width,
@@ -40,23 +36,9 @@ def scaled_camera_info(info: CameraInfo, header: Header, width: int, height: int
         r=info.r,
         roi=RegionOfInterest(),
     )
-    scaled.k = _scaled_rows(list(info.k), 3, x_scale, y_scale, x_offset, y_offset)
-    scaled.p = _scaled_rows(list(info.p), 4, x_scale, y_scale, x_offset, y_offset)
+    scaled.k = scaled_k(info, width, height)
+    scaled.p = scaled_p(info, width, height)
     return scaled
-
-
-def _scaled_rows(
-    matrix: list[float], columns: int, x_scale: float, y_scale: float, x_offset: float, y_offset: float
-) -> list[float]:
-    """K (3×3) or P (3×4), row by row: shift the principal point by the offset, then scale the rows of x and y."""
-    if matrix[0] == 0.0:  # uncalibrated: all zeros must stay all zeros
-        return matrix
-    shifted = list(matrix)
-    shifted[2] -= x_offset
-    shifted[columns + 2] -= y_offset
-    x_row = [value * x_scale for value in shifted[:columns]]
-    y_row = [value * y_scale for value in shifted[columns : 2 * columns]]
-    return x_row + y_row + shifted[2 * columns :]
 
 
 class CameraInfoCache:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +111,21 @@ def test_points_are_read_by_their_fields_and_others_refused() -> None:
     points = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     message = cloud(points, 'lidar', START_NS)
     np.testing.assert_array_equal(points_of(message), points)
+    message.data = message.data[:-1]
+    with pytest.raises(CalibrationError, match='has 111 bytes, too few for 1 rows of 7 points'):
+        points_of(message)
     message.fields = message.fields[:2]
     with pytest.raises(CalibrationError, match='has the fields x, y; x, y and z must be floats'):
         points_of(message)
 
 
-def write_drive(path: Path, frames: int = 12, fx: float = FOCAL_REFERENCE_PX) -> Path:
+def unchanged(info: Any) -> None:
+    """As the driver of a whole, calibrated sensor sends it."""
+
+
+def write_drive(
+    path: Path, frames: int = 12, fx: float = FOCAL_REFERENCE_PX, change_info: Callable[[Any], None] = unchanged
+) -> Path:
     """Grey pictures of something at ``TRUE_SCALE`` times what the tiny student says, with stereo depth and a LiDAR."""
     true_m = PREDICTED_M * TRUE_SCALE
     rng = np.random.default_rng(0)
@@ -128,6 +138,7 @@ def write_drive(path: Path, frames: int = 12, fx: float = FOCAL_REFERENCE_PX) ->
         for number in range(frames):
             at_ns = START_NS + number * STEP_NS
             info = camera_info(at_ns, 'camera', (WIDTH, HEIGHT), (fx, fx), (64.0, 32.0))
+            change_info(info)
             writer.write('/camera/camera_info', at_ns, info)
             grey = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
             writer.write('/camera/image_raw', at_ns, image(at_ns, 'camera', grey, 'rgb8'))
@@ -151,6 +162,111 @@ def test_a_bag_with_stereo_or_a_lidar_tells_the_scale(tmp_path: Path, student: P
     assert result.depth_scale == pytest.approx(TRUE_SCALE, rel=0.01)
     assert result.spread < 0.01
     assert (result.frames, result.looked_at) == (12, 12)
+
+
+def binned_part_of_a_sensor(info: Any) -> None:
+    """The same camera as a sensor of 400×300 pixels says it: a part of it, read out with binning 2."""
+    info.width, info.height, info.binning_x, info.binning_y = 400, 300, 2, 2
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 60, 2 * WIDTH, 2 * HEIGHT
+    info.k = np.array([2 * info.k[0], 0, 2 * 64 + 100, 0, 2 * info.k[4], 2 * 32 + 60, 0, 0, 1], np.float64)
+
+
+@pytest.mark.parametrize('reference', [Reference(depth_topic='/stereo/depth'), Reference(points_topic='/lidar/points')])
+def test_binning_and_region_of_interest_are_applied_as_in_the_node(
+    tmp_path: Path, student: Path, reference: Reference
+) -> None:
+    bag = write_drive(tmp_path / 'drive', change_info=binned_part_of_a_sensor)
+    with Student.load(student) as loaded:
+        result = calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', reference)
+    assert result.depth_scale == pytest.approx(TRUE_SCALE, rel=0.01)
+    assert (result.frames, result.uncalibrated) == (12, 0)
+
+
+def twice_as_large(info: Any) -> None:
+    info.width, info.height = 2 * info.width, 2 * info.height
+
+
+def of_another_frame(info: Any) -> None:
+    info.header.frame_id = 'rear'
+
+
+@pytest.mark.parametrize(
+    ('change', 'known'),
+    [(twice_as_large, "frame 'camera' with 256×128"), (of_another_frame, "frame 'rear' with 128×64")],
+)
+def test_a_camera_info_that_the_node_would_not_take_tells_no_scale(
+    tmp_path: Path, student: Path, change: Callable[[Any], None], known: str
+) -> None:
+    bag = write_drive(tmp_path / 'drive', change_info=change)
+    expected = f"of frame 'camera' with 128×64 pixels, '/camera/camera_info' is for {known}"
+    with Student.load(student) as loaded, pytest.raises(CalibrationError, match=re.escape(expected)):
+        calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', Reference(depth_topic='/stereo/depth'))
+
+
+def test_pictures_without_a_fitting_camera_info_are_left_out_and_counted(tmp_path: Path, student: Path) -> None:
+    first_ns = START_NS + 4 * STEP_NS
+
+    def change(info: Any) -> None:
+        if info.header.stamp.sec * 10**9 + info.header.stamp.nanosec < first_ns:
+            twice_as_large(info)
+
+    bag = write_drive(tmp_path / 'drive', change_info=change)
+    reference = Reference(depth_topic='/stereo/depth')
+    with Student.load(student) as loaded:
+        result = calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', reference)
+    assert (result.frames, result.looked_at, result.uncalibrated) == (8, 12, 4)
+    assert result.depth_scale == pytest.approx(TRUE_SCALE, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ('topics', 'reference', 'message'),
+    [
+        (
+            ('/lidar/points', '/camera/camera_info'),
+            Reference(camera_height_m=1.5),
+            "'/lidar/points' is sensor_msgs/msg/P",
+        ),
+        (
+            ('/camera/image_raw', '/tf_static'),
+            Reference(camera_height_m=1.5),
+            "'/tf_static' is tf2_msgs/msg/TFMessage; ",
+        ),
+        (
+            ('/camera/image_raw', '/camera/camera_info'),
+            Reference(depth_topic='/lidar/points'),
+            'wanted is sensor_msgs/msg/Image, which the bag has on: /camera/image_raw, /stereo/depth',
+        ),
+        (
+            ('/camera/image_raw', '/camera/camera_info'),
+            Reference(points_topic='/stereo/depth'),
+            'wanted is sensor_msgs/msg/PointCloud2, which the bag has on: /lidar/points',
+        ),
+    ],
+)
+def test_a_topic_of_another_type_is_named_with_those_that_would_do(
+    tmp_path: Path, student: Path, topics: tuple[str, str], reference: Reference, message: str
+) -> None:
+    bag = write_drive(tmp_path / 'drive')
+    with Student.load(student) as loaded, pytest.raises(CalibrationError, match=re.escape(message)):
+        calibrate(bag, loaded, *topics, reference)
+
+
+def test_pictures_for_people_are_no_depth(tmp_path: Path, student: Path) -> None:
+    path = tmp_path / 'drive'
+    with BagWriter(path) as writer:
+        for number in range(6):
+            at_ns = START_NS + number * STEP_NS
+            info = camera_info(at_ns, 'camera', (WIDTH, HEIGHT), (100.0, 100.0), (64.0, 32.0))
+            writer.write('/camera/camera_info', at_ns, info)
+            grey = image(at_ns, 'camera', np.full((HEIGHT, WIDTH, 3), GREY, np.uint8), 'rgb8')
+            writer.write('/camera/image_raw', at_ns, grey)
+            writer.write('/stereo/left', at_ns, grey)
+    reference = Reference(depth_topic='/stereo/left')
+    with (
+        Student.load(student) as loaded,
+        pytest.raises(CalibrationError, match="the pictures on '/stereo/left' are rgb8; depth is 32FC1 in metres"),
+    ):
+        calibrate(path, loaded, '/camera/image_raw', '/camera/camera_info', reference)
 
 
 @pytest.mark.parametrize(
