@@ -37,7 +37,7 @@ def replay(
 ) -> None:
     """Replay a bag through students, and write report.html, metrics.json, frames.jsonl and results.mcap."""
     from cast_ros.replay.evaluation import evaluate_bag
-    from cast_ros.replay.report import summary_of
+    from cast_ros.replay.report import calibration_warning, summary_of
     from cast_ros.replay.run import ReplaySettings
 
     settings = ReplaySettings(
@@ -60,6 +60,8 @@ def replay(
     console.print(table_of(result))
     if result.document['bag']['incomplete']:
         console.print(f'The bag is damaged: {result.document["bag"]["incomplete"]}', markup=False)
+    if warning := calibration_warning(result):
+        console.print(f'{warning}.', markup=False, soft_wrap=True)
     console.print(f'Look at {out / "report.html"}', markup=False, soft_wrap=True)
 
 

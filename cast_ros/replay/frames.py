@@ -45,6 +45,7 @@ class Frame:
         rgb: H×W×3; None if it cannot be decoded.
         problem: why not; '' if it can.
         fx_px: focal length in pixels of the picture; None without a calibration that fits.
+        uncalibrated: why there is none; '' if there is one, or the picture cannot be decoded.
         labels: messages of ground truth by topic.
         message: decoded from `raw`; None if its bytes are damaged.
         info: the CameraInfo that was in force.
@@ -58,6 +59,7 @@ class Frame:
     rgb: NDArray[np.uint8] | None = None
     problem: str = ''
     fx_px: float | None = None
+    uncalibrated: str = ''
     labels: dict[str, Any] = field(default_factory=dict)
     message: Any | None = None
     info: Any | None = None
@@ -203,9 +205,20 @@ def _with_pixels(frame: Frame) -> Frame:
         frame.problem = str(error)
         return frame
     height, width = frame.rgb.shape[:2]
-    if frame.info is not None and picture_size(frame.info) == (width, height):
+    frame.uncalibrated = _unfit(frame.info, width, height)
+    if frame.info is not None and not frame.uncalibrated:
         frame.fx_px = focal_length_px(frame.info)
     return frame
+
+
+def _unfit(info: Any | None, width: int, height: int) -> str:
+    """Why a CameraInfo says nothing of a picture of this size; '' if it does."""
+    if info is None:
+        return 'there is no camera_info'
+    expected = picture_size(info)
+    if expected != (width, height):
+        return f'camera_info is for {expected[0]}×{expected[1]} pixels, the picture has {width}×{height}'
+    return '' if focal_length_px(info) is not None else 'camera_info has no focal length (K is 0)'
 
 
 def _hand_over(message: Any, topic: str, waiting: deque[Frame], orphans: dict[int, dict[str, Any]]) -> None:

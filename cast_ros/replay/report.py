@@ -76,6 +76,7 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
     text = environment.get_template('replay.html.j2').render(
         document=replay.document,
         summary=summary_of(replay.document),
+        uncalibrated=calibration_warning(replay),
         students=[{'name': one.name, 'color': colour(number)} for number, one in enumerate(replay.contestants)],
         headlines=headline_rows(replay.document),
         classes=class_rows(replay.document),
@@ -101,6 +102,21 @@ def summary_of(document: dict[str, Any]) -> str:
     sizes = ', '.join(f'{width}×{height}' for width, height in bag['sizes'])
     truth = 'with ground truth' if bag['ground_truth'] else 'without ground truth'
     return f'{bag["pictures"]} pictures of {sizes} in {bag["duration_s"]:.0f} s on {bag["topic"]}, {truth}'
+
+
+def calibration_warning(replay: Replay) -> str:
+    """One sentence on pictures whose depth is not metric for want of a calibration; '' if there are none."""
+    if not any('depth' in one.contract.heads for one in replay.contestants):
+        return ''
+    reasons = [line['uncalibrated'] for line in replay.frames if 'uncalibrated' in line]
+    if not reasons:
+        return ''
+    several = ', the first because ' if len(set(reasons)) > 1 else ': '
+    pictures = replay.document['bag']['pictures']
+    return (
+        f'{len(reasons)} of {pictures} pictures have no usable calibration{several}{reasons[0]}. '
+        'Their depth is not metric for this camera: the focal length that the student was trained for is assumed'
+    )
 
 
 def headline_rows(document: dict[str, Any]) -> list[dict[str, Any]]:

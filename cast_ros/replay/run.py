@@ -177,7 +177,10 @@ def _answer(
         return {**line, 'problem': frame.problem}, timing
     height, width = frame.rgb.shape[:2]
     grey = round(float(cv2.mean(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY))[0]), 3)
-    line |= {'width': width, 'height': height, 'luminance': grey, 'students': {}}
+    line |= {'width': width, 'height': height, 'luminance': grey}
+    if frame.uncalibrated:
+        line['uncalibrated'] = frame.uncalibrated
+    line['students'] = {}
     timing['students'] = {}
     shown: list[Prediction] = []
     for one in contestants:
@@ -225,6 +228,7 @@ def _document(
             'pictures': len(frames),
             'promised': bag.pictures,
             'undecodable': sum('problem' in line for line in frames),
+            'uncalibrated': sum('uncalibrated' in line for line in frames),
             'labelled': sum(frame_is_labelled(line) for line in frames),
             'faults': bag.faults,
             'duration_s': (max(stamps) - min(stamps)) / 1e9,

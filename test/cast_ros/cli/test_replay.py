@@ -43,6 +43,16 @@ def test_replay_prints_the_headlines_and_where_the_report_is(tmp_path: Path, bag
     assert document['bag']['pictures'] == 9
 
 
+def test_replay_says_how_many_pictures_have_no_usable_calibration(tmp_path: Path, bag: Path, student: Path) -> None:
+    bare = tmp_path / 'bare.mcap'
+    assert cast('bag', 'cut', bag, '--topics', '/camera/image_raw', '--out', bare).returncode == 0
+    done = cast('replay', bare, '--model', student, '--out', tmp_path / 'out', '--threads', 1)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert (
+        '9 of 9 pictures have no usable calibration: there is no camera_info. Their depth is not metric' in done.stdout
+    )
+
+
 @pytest.mark.parametrize(
     ('arguments', 'reason'),
     [

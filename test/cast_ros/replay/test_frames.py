@@ -53,6 +53,8 @@ def test_labels_and_calibration_come_with_their_picture(tmp_path: Path) -> None:
 def test_a_calibration_of_another_size_is_none(tmp_path: Path) -> None:
     found = frames_of(write_labelled_bag(tmp_path / 'bag', 2, camera_size=(WIDTH * 2, HEIGHT)))
     assert [frame.fx_px for frame in found] == [None, None]
+    told = f'camera_info is for {2 * WIDTH}×{HEIGHT} pixels, the picture has {WIDTH}×{HEIGHT}'
+    assert [frame.uncalibrated for frame in found] == [told, told]
 
 
 def test_a_picture_without_labels_is_not_lost(tmp_path: Path) -> None:

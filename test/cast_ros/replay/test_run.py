@@ -85,6 +85,51 @@ def test_pictures_that_cannot_be_decoded_are_told_and_count_nowhere(tmp_path: Pa
     assert document['students'][0]['instances']['frames'] == 6
 
 
+def zero_k(name: str, number: int, data: bytes) -> bytes | None:
+    """From the fourth CameraInfo on as a driver without calibration sends it."""
+    if name != '/camera/camera_info' or number < 3:
+        return data
+    kind = 'sensor_msgs/msg/CameraInfo'
+    info = typestore().deserialize_cdr(data, kind)
+    info.k = 0 * info.k
+    return bytes(typestore().serialize_cdr(info, kind))
+
+
+def no_info(name: str, number: int, data: bytes) -> bytes | None:
+    return None if name == '/camera/camera_info' else data
+
+
+@pytest.mark.parametrize(
+    ('change', 'count', 'reason'),
+    [
+        (zero_k, 5, 'camera_info has no focal length (K is 0)'),
+        (no_info, 8, 'there is no camera_info'),
+    ],
+)
+def test_pictures_without_a_usable_calibration_are_counted_since_their_depth_is_not_metric(
+    tmp_path: Path, student: Path, change: Callable[[str, int, bytes], bytes | None], count: int, reason: str
+) -> None:
+    bag = rewritten(write_street_bag(tmp_path / 'whole', 8), tmp_path / 'bag', change)
+    document = evaluate_bag(bag, [student], tmp_path / 'out', SETTINGS).document
+    assert document['bag']['uncalibrated'] == count
+    lines = lines_of(tmp_path / 'out' / FRAMES)
+    assert [line.get('uncalibrated') for line in lines] == [None] * (8 - count) + [reason] * count
+    page = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert f'{count} of 8 pictures have no usable calibration: {reason}.' in page
+
+
+def test_where_every_picture_is_calibrated_or_no_student_has_depth_there_is_no_such_warning(
+    tmp_path: Path, student: Path
+) -> None:
+    whole = write_street_bag(tmp_path / 'whole', 2)
+    bare = rewritten(whole, tmp_path / 'bare', no_info)
+    flat = tiny_student(tmp_path / 'flat.onnx', heads=('semantic',))
+    for number, (bag, model) in enumerate(((whole, student), (bare, flat))):
+        evaluate_bag(bag, [model], tmp_path / f'{number}', SETTINGS)
+        page = (tmp_path / f'{number}' / 'report.html').read_text(encoding='utf-8')
+        assert 'no usable calibration' not in page
+
+
 def test_a_bag_of_broken_pictures_alone_is_an_error_that_says_why(tmp_path: Path, student: Path) -> None:
     bag = write_street_bag(tmp_path / 'bag', 3, broken=(0, 1, 2))
     with pytest.raises(ReplayError, match=r'none of the 3 pictures .* data'):
