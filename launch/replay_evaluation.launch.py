@@ -3,7 +3,8 @@
 
     ros2 launch cast_ros replay_evaluation.launch.py bag:=drive.mcap model:=student.onnx out:=/tmp/report
 
-It starts a node of its own, on the domain of this shell; results are in the folder `out`.
+It starts a node of its own, on this machine alone and on a domain of its own unless this shell names one; results are
+in the folder `out`.
 """
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess

@@ -30,6 +30,7 @@ from cast_ros.nodes.bag_player import BagPlayer, Played
 from cast_ros.nodes.demo.child import ChildNode
 from cast_ros.nodes.demo.recorder import MAPS, NodeReport, Recorder
 from cast_ros.nodes.demo.run import wait_until_ready
+from cast_ros.nodes.fastdds import stay_on_this_machine
 from cast_ros.replay.frames import TRUTH_TOPICS
 from cast_ros.student import Student
 
@@ -274,6 +275,7 @@ def _stage(options: LiveOptions) -> Iterator[_Stage]:
         'use_sim_time': 'true',
         **({} if info is None else {'camera_info_topic': info}),
     }
+    stay_on_this_machine()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = Node('cast_live_replay')
     executor = SingleThreadedExecutor()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,12 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
-from drawn_replay import write_street_bag
+import rclpy
+from drawn_replay import TOPIC, write_street_bag
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
 from tiny_student import tiny_student
 
 from cast_ros.nodes.live_replay import LiveFigures, LiveOptions, LiveReplayError, figures_of, find_peak, live_replay
@@ -89,6 +95,34 @@ def test_compressed_pictures_on_a_name_that_image_transport_would_not_give_are_r
         writer.write('/camera/jpeg', START_NS, picture_message(START_NS, view(0), 'jpeg'))
     with pytest.raises(LiveReplayError, match='does not end in /compressed'):
         live_replay(LiveOptions(tmp_path / 'bag', student, tmp_path / 'node.log'))
+
+
+def test_who_is_on_the_default_domain_gets_nothing_of_it(tmp_path: Path, student: Path) -> None:
+    """A shell that says nothing of ROS is on domain 0, as robots are: their topics must not meet those of a replay."""
+    bag = write_street_bag(tmp_path / 'bag', 10)
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context, domain_id=0)
+    robot = Node('robot', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(robot)
+    seen: list[Image] = []
+    robot.create_subscription(Image, TOPIC, seen.append, qos_profile_sensor_data)
+    said_nothing = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ('ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
+    }
+    command = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'replay', bag, '--model', student]
+    try:
+        with subprocess.Popen([*command, '--out', tmp_path / 'out', '--live'], env=said_nothing) as process:
+            while process.poll() is None:
+                executor.spin_once(timeout_sec=0.05)
+        assert process.returncode == 0
+        assert len(seen) == 0
+    finally:
+        executor.shutdown()
+        robot.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_the_command_line_puts_the_live_figures_into_the_report(tmp_path: Path, student: Path) -> None:
