@@ -112,6 +112,7 @@ def table_of(result: Replay) -> Table:
         table.add_column('difference', justify='right')
     for row in headline_rows(result.document):
         difference = row['difference']
-        told = [f'{difference["text"]} ({difference["range"]})' if difference else ''] if len(names) > 1 else []
-        table.add_row(row['title'], *row['values'], *told)
+        parts = [f'{difference["text"]} ({difference["range"]})'] if difference else []
+        parts += [f'not comparable: {row["not_comparable"]}'] if row['not_comparable'] else []
+        table.add_row(row['title'], *row['values'], *([Text('; '.join(parts))] if len(names) > 1 else []))
     return table

@@ -38,6 +38,8 @@ def differences(replay: Replay) -> dict[str, dict[str, Any]]:
     for part, statistics in _STATISTICS.items():
         if part != 'depth' and set(one.contract.class_names) != set(other.contract.class_names):
             continue  # means over other classes are no difference
+        if part == 'depth' and _cap_m(one) != _cap_m(other):
+            continue  # nor are errors over other pixels
         first, second = _paired(one, other, part)
         if len(first) < LEAST_PICTURES:
             continue
@@ -47,6 +49,19 @@ def differences(replay: Replay) -> dict[str, dict[str, Any]]:
             if interval is not None:
                 found[place] = interval.as_dict()
     return found
+
+
+def depth_caps(replay: Replay) -> dict[str, float] | None:
+    """By student, up to how many metres its depth was judged; None where that is the same for all.
+
+    Errors grow with distance: a student that is judged up to 50 m looks better than one that is judged up to 80 m.
+    """
+    caps = {one.name: cap_m for one in replay.contestants if (cap_m := _cap_m(one)) is not None}
+    return caps if len(set(caps.values())) > 1 else None
+
+
+def _cap_m(one: Contestant) -> float | None:
+    return None if one.contract.depth is None else one.contract.depth.cap_m
 
 
 def luminance_bins(replay: Replay) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cast_ros.files import replacing
-from cast_ros.replay.comparison import differences, luminance_bins
+from cast_ros.replay.comparison import depth_caps, differences, luminance_bins
 from cast_ros.replay.contestant import make_contestants
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.frames import PictureBag
@@ -47,6 +47,7 @@ def evaluate_bag(
     result = replay(bag_path, models, out, settings, advance)
     result.document['live'] = [dict(figures) for figures in live]
     result.document['differences'] = differences(result)
+    result.document['depth_caps_m'] = depth_caps(result)
     result.document['luminance_bins'] = luminance_bins(result)
     try:
         with replacing(out / METRICS) as file:

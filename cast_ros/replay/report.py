@@ -79,6 +79,7 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
         uncalibrated=calibration_warning(replay),
         students=[{'name': one.name, 'color': colour(number)} for number, one in enumerate(replay.contestants)],
         headlines=headline_rows(replay.document),
+        unlike=depth_is_unlike(replay.document),
         classes=class_rows(replay.document),
         figures=plots,
         data=_for_script(_page_data(replay, plots)),
@@ -120,8 +121,9 @@ def calibration_warning(replay: Replay) -> str:
 
 
 def headline_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Figure by figure: its value for every student, and how the second differs from the first."""
+    """Figure by figure: its value for every student, and how the second differs from the first, or why they cannot."""
     rows = []
+    unlike = depth_is_unlike(document)
     for place, title, is_share, less_is_better in HEADLINES:
         values = [_at(one, place) for one in document['students']]
         if all(value is None for value in values):
@@ -132,9 +134,16 @@ def headline_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
                 'title': title,
                 'values': [shown(value, is_share) for value in values],
                 'difference': None if interval is None else _difference(interval, is_share, less_is_better),
+                'not_comparable': unlike if place.startswith(('depth.', 'depth_scaled.')) else '',
             }
         )
     return rows
+
+
+def depth_is_unlike(document: dict[str, Any]) -> str:
+    """Up to how many metres the depth of which student was judged, where that differs; '' where it does not."""
+    caps = document['depth_caps_m'] or {}
+    return ', '.join(f'{name} up to {cap_m:g} m' for name, cap_m in caps.items())
 
 
 def _at(values: dict[str, Any], place: str) -> float | None:

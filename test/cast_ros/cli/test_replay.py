@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from drawn_replay import write_street_bag
-from tiny_student import tiny_student
+from tiny_student import FOCAL_REFERENCE_PX, tiny_student
 
 
 def cast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -41,6 +41,15 @@ def test_replay_prints_the_headlines_and_where_the_report_is(tmp_path: Path, bag
     assert written == {'frames.jsonl', 'timings.jsonl', 'metrics.json', 'report.html', 'results.mcap'}
     document = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     assert document['bag']['pictures'] == 9
+
+
+def test_replay_says_which_depth_is_not_comparable(tmp_path: Path, bag: Path, student: Path) -> None:
+    spec = {'unit': 'metre', 'cap_m': 40.0, 'focal_reference_px': FOCAL_REFERENCE_PX}
+    near = tiny_student(tmp_path / 'near.onnx', name='near', contract={'depth': spec})
+    done = cast('replay', bag, '--model', student, '--model', near, '--out', tmp_path / 'out', '--threads', 1)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if 'RMSE' in line)
+    assert 'not comparable: tiny up to 80 m, near up to 40 m' in line
 
 
 def test_replay_says_how_many_pictures_have_no_usable_calibration(tmp_path: Path, bag: Path, student: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_replay import HEIGHT, START_NS, STEP_NS, WIDTH, write_street_bag
-from tiny_student import tiny_student
+from tiny_student import FOCAL_REFERENCE_PX, tiny_student
 
 from cast_ros.bags import BagError, BagReader, BagWriter
 from cast_ros.bags.message_types import typestore
@@ -23,6 +23,7 @@ from cast_ros.evaluation import topics
 from cast_ros.images import decode_compressed, decode_image, encode_png
 from cast_ros.replay.errors import ReplayError
 from cast_ros.replay.evaluation import evaluate_bag
+from cast_ros.replay.report import headline_rows
 from cast_ros.replay.run import FRAMES, RESULTS, ReplaySettings, replay
 
 SETTINGS = ReplaySettings(threads=1)
@@ -74,6 +75,26 @@ def test_a_student_that_mistakes_cars_for_persons_is_worse_for_certain(
     # Depth is the same network's.
     assert document['differences']['depth.abs_rel']['difference'] == 0
     assert [one['name'] for one in document['students']] == ['tiny', 'blind']
+
+
+def test_depth_that_was_judged_up_to_other_distances_is_not_compared(
+    tmp_path: Path, street_bag: Path, student: Path, blind: Path
+) -> None:
+    spec = {'unit': 'metre', 'cap_m': 40.0, 'focal_reference_px': FOCAL_REFERENCE_PX}
+    near = tiny_student(tmp_path / 'near.onnx', name='near', contract={'depth': spec})
+    document = evaluate_bag(street_bag, [student, near], tmp_path / 'out', SETTINGS).document
+    # Of the same network, and yet another figure: the far pixels are left out.
+    far_error, near_error = (one['depth']['rmse'] for one in document['students'])
+    assert far_error != pytest.approx(near_error, rel=0.05)
+    assert document['depth_caps_m'] == {'tiny': 80.0, 'near': 40.0}
+    assert {place.partition('.')[0] for place in document['differences']} == {'instances', 'panoptic', 'semantic'}
+    marked = {row['title']: row['not_comparable'] for row in headline_rows(document) if row['not_comparable']}
+    assert marked == dict.fromkeys(('AbsRel', 'AbsRel, scaled', 'RMSE (m)'), 'tiny up to 80 m, near up to 40 m')
+    page = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert 'Not comparable: tiny up to 80 m, near up to 40 m.' in page
+    alike = evaluate_bag(street_bag, [student, blind], tmp_path / 'alike', SETTINGS).document
+    assert alike['depth_caps_m'] is None
+    assert 'ot comparable' not in (tmp_path / 'alike' / 'report.html').read_text(encoding='utf-8')
 
 
 def test_pictures_that_cannot_be_decoded_are_told_and_count_nowhere(tmp_path: Path, student: Path) -> None:
