@@ -39,7 +39,9 @@ def _scaled_rows(info: Any, matrix: Iterable[float], columns: int, width: int, h
     shifted = [float(value) for value in matrix]
     if shifted[0] == 0.0:  # uncalibrated: all zeros must stay all zeros
         return shifted
-    x_scale, y_scale = width / (info.roi.width or info.width), height / (info.roi.height or info.height)
+    # By way of the picture: binning that leaves a last column out does not make pixels wider.
+    across, down = picture_size(info)
+    x_scale, y_scale = width / (across * max(info.binning_x, 1)), height / (down * max(info.binning_y, 1))
     shifted[2] -= float(info.roi.x_offset)
     shifted[columns + 2] -= float(info.roi.y_offset)
     x_row = [value * x_scale for value in shifted[:columns]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cast_ros.bags import BagError, BagWriter
 from cast_ros.bags.camera_topics import camera_info_beside
-from cast_ros.bags.messages import NANOSECONDS, camera_info, compressed_image, label_info, text
+from cast_ros.bags.messages import NANOSECONDS, compressed_image, label_info, text
 from cast_ros.bags.storage import natural_order
 from cast_ros.bags.tools.layout import (
     CALIBRATION,
@@ -63,7 +63,8 @@ def dataset_to_bag(
         out: of the bag.
         rate_hz: of the frames; None for their own stamps, or 10 where they have none.
         part: SPLIT/DOMAIN, where a data set has several.
-        calibration: JSON for all pictures; None for camera_info.json of the folder, if it is there.
+        calibration: JSON for all pictures, whatever the data set says; None for what it says of each picture, or of
+            all of them in camera_info.json.
         notes: how labels are read; None for ground_truth.json of the folder, else as Cityscapes has them.
         most: frames.
 
@@ -73,8 +74,8 @@ def dataset_to_bag(
     frames = (
         _layout_frames(folder, part, rate_hz) if (folder / PICTURES).is_dir() else _plain_frames(folder, rate_hz)
     )[:most]
-    standard = calibration or (folder / CALIBRATION if (folder / CALIBRATION).is_file() else None)
-    fixed = None if standard is None else read_document(standard, Calibration)
+    given = None if calibration is None else read_document(calibration, Calibration)
+    standard = read_document(folder / CALIBRATION, Calibration) if (folder / CALIBRATION).is_file() else None
     if notes is None:
         notes = read_document(folder / NOTES, LabelNotes) if (folder / NOTES).is_file() else CITYSCAPES_NOTES
     with BagWriter(out) as writer:
@@ -82,7 +83,8 @@ def dataset_to_bag(
         if any(frame.instances or frame.depth for frame in frames):
             _write_notes(writer, notes, frames[0].stamp_ns)
         for frame in frames:
-            _write_frame(writer, frame, fixed)
+            told = standard if frame.camera is None else frame.camera.calibration(standard)
+            _write_frame(writer, frame, given or told)
     return len(frames)
 
 
@@ -153,14 +155,10 @@ def _write_notes(writer: BagWriter, notes: LabelNotes, at_ns: int) -> None:
     writer.write(topics.ABOUT, at_ns, text(notes.about.model_dump_json(by_alias=True)))
 
 
-def _write_frame(writer: BagWriter, frame: Frame, fixed: Calibration | None) -> None:
-    at_ns, camera = frame.stamp_ns, frame.camera
-    if camera is not None and None not in (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height):
-        size, focal, centre = (camera.width, camera.height), (camera.fx, camera.fy), (camera.cx, camera.cy)
-        info = camera_info(at_ns, FRAME_ID, size, focal, centre)  # type: ignore[arg-type]
-    else:
-        info = None if fixed is None else fixed.message(at_ns, FRAME_ID)
-    if info is not None:
+def _write_frame(writer: BagWriter, frame: Frame, calibration: Calibration | None) -> None:
+    at_ns = frame.stamp_ns
+    if calibration is not None:
+        info = calibration.message(at_ns, FRAME_ID)
         writer.write(camera_info_beside(topics.IMAGE), at_ns - CALIBRATION_LEAD_NS, info)
     payload = _checked(frame.picture)
     kind = _PICTURE_PNG if payload.startswith(_PNG_START) else JPEG

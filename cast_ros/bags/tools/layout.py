@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cast_ros.bags import BagError, typestore
 from cast_ros.bags.messages import header
 from cast_ros.evaluation.topics import About
+from cast_ros.images.camera_info import picture_size, scaled_k, scaled_p
 
 Kind = Literal['leftImg8bit', 'gtFine', 'depth', 'camera']
 PICTURES: Kind = 'leftImg8bit'
@@ -55,39 +56,45 @@ CITYSCAPES_NAMES = {
 _THINGS = tuple(name for number, name in CITYSCAPES_NAMES.items() if number >= 24)  # from person on
 
 
+_UNTURNED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+_RECTIFIED = (0.0,) * 5
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra='ignore', allow_inf_nan=False)
 
 
-class CameraFile(_Document):
-    """One picture's camera; ``stamp`` is in seconds from the start of a rendered drive, ``stamp_ns`` that of a bag."""
-
-    stamp_ns: int | None = None
-    stamp: float | None = None
-    width: int | None = None
-    height: int | None = None
-    fx: float | None = None
-    fy: float | None = None
-    cx: float | None = None
-    cy: float | None = None
-
-
 class Calibration(_Document):
-    """The fields of a CameraInfo that do not change from picture to picture."""
+    """The fields of a CameraInfo, of the pictures themselves: region of interest and binning are applied."""
 
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     k: tuple[float, ...] = Field(min_length=9, max_length=9)
     d: tuple[float, ...] = ()
     distortion_model: str = 'plumb_bob'
-    r: tuple[float, ...] = Field(default=(1, 0, 0, 0, 1, 0, 0, 0, 1), min_length=9, max_length=9)
+    r: tuple[float, ...] = Field(default=_UNTURNED, min_length=9, max_length=9)
     p: tuple[float, ...] | None = Field(default=None, min_length=12, max_length=12)
 
     @classmethod
     def of_message(cls, info: Any) -> Calibration:
-        """From a sensor_msgs/CameraInfo."""
-        numbers = {name: tuple(float(value) for value in getattr(info, name)) for name in ('k', 'd', 'r', 'p')}
-        return cls(width=info.width, height=info.height, distortion_model=info.distortion_model, **numbers)
+        """From a sensor_msgs/CameraInfo.
+
+        Raises:
+            BagError: a number is not finite, or it is for pictures without a pixel.
+        """
+        width, height = picture_size(info)
+        if not (width and height):
+            raise BagError('camera_info is for pictures without a pixel; see to the driver')
+        d, r = (tuple(float(value) for value in values) for values in (info.d, info.r))
+        k, p = tuple(scaled_k(info, width, height)), tuple(scaled_p(info, width, height))
+        try:
+            return cls(width=width, height=height, distortion_model=info.distortion_model, k=k, d=d, r=r, p=p)
+        except ValidationError as error:
+            raise BagError(f'camera_info cannot be used: {error.errors(include_url=False)[0]["msg"]}') from error
+
+    def is_of(self, other: Calibration) -> bool:
+        """Whether both have one picture size and K, up to rounding."""
+        return (self.width, self.height) == (other.width, other.height) and bool(np.allclose(self.k, other.k))
 
     def message(self, at_ns: int, frame_id: str) -> Any:
         """A sensor_msgs/CameraInfo; P is K where it is not told."""
@@ -98,6 +105,55 @@ class Calibration(_Document):
         return types['sensor_msgs/msg/CameraInfo'](
             header(at_ns, frame_id), self.height, self.width, self.distortion_model, d, k, r, projection, 0, 0, whole
         )
+
+
+class CameraFile(_Document):
+    """One picture's camera; ``stamp`` is in seconds from the start of a rendered drive, ``stamp_ns`` that of a bag.
+
+    What goes beyond fx, fy, cx and cy is as in `Calibration`; files of others do not have it.
+    """
+
+    stamp_ns: int | None = None
+    stamp: float | None = None
+    width: int | None = Field(default=None, gt=0)
+    height: int | None = Field(default=None, gt=0)
+    fx: float | None = None
+    fy: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    d: tuple[float, ...] | None = None
+    distortion_model: str | None = None
+    r: tuple[float, ...] | None = Field(default=None, min_length=9, max_length=9)
+    p: tuple[float, ...] | None = Field(default=None, min_length=12, max_length=12)
+
+    @classmethod
+    def of_calibration(cls, stamp_ns: int, calibration: Calibration) -> CameraFile:
+        """Of a picture of a bag."""
+        fx, _, cx, _, fy, cy = calibration.k[:6]
+        return cls(stamp_ns=stamp_ns, fx=fx, fy=fy, cx=cx, cy=cy, **calibration.model_dump(exclude={'k'}))
+
+    def calibration(self, standard: Calibration | None) -> Calibration | None:
+        """What it says of the picture; where it says nothing of distortion, what the data set says of this camera.
+
+        Args:
+            standard: of the whole data set.
+        """
+        width, height = self.width, self.height
+        if width is None or height is None:
+            return standard
+        if self.fx is None or self.fy is None or self.cx is None or self.cy is None:
+            # A wrong one is worse than none.
+            return standard if standard is not None and (standard.width, standard.height) == (width, height) else None
+        own = Calibration(
+            width=width,
+            height=height,
+            k=(self.fx, 0, self.cx, 0, self.fy, self.cy, 0, 0, 1),
+            d=_RECTIFIED if self.d is None else self.d,
+            distortion_model=self.distortion_model or 'plumb_bob',
+            r=self.r or _UNTURNED,
+            p=self.p,
+        )
+        return standard if self.d is None and standard is not None and standard.is_of(own) else own
 
 
 class LabelNotes(_Document):

@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -20,7 +19,6 @@ from cast_ros.bags.tools.layout import CALIBRATION, NOTES, PICTURES, Calibration
 from cast_ros.evaluation.ground_truth import read_label_notes
 from cast_ros.evaluation.topics import DEPTH, INSTANCES
 from cast_ros.images import ImageError, decode_compressed, decode_rgb, encode_png
-from cast_ros.images.camera_info import picture_size
 
 _LABELS: dict[str, Kind] = {INSTANCES: 'gtFine', DEPTH: 'depth'}
 _PNG_START = b'\x89PNG'
@@ -141,44 +139,33 @@ class _Export:
         infos = sorted(self._calibrations(topic), key=lambda entry: entry[0])
         stamps = [stamp for stamp, _ in infos]
         if infos:
-            _save_document(self._part.root / CALIBRATION, Calibration.of_message(infos[0][1]))
+            _save_document(self._part.root / CALIBRATION, infos[0][1])
         for stamp, stem in self._stems.items():
             place = bisect_left(stamps, stamp)
             around = infos[max(0, place - 1) : place + 1]
             nearest = min(around, key=lambda entry: abs(entry[0] - stamp))[1] if around else None
             _save_document(self._part.path('camera', stem), _camera_file(stamp, self._sizes[stem], nearest))
 
-    def _calibrations(self, topic: str) -> list[tuple[int, Any]]:
+    def _calibrations(self, topic: str) -> list[tuple[int, Calibration]]:
         entry = self._reader.topics().get(topic)
         if entry is None or entry.msgtype != CAMERA_INFO_TYPE:
             return []
-        found: list[tuple[int, Any]] = []
+        found: list[tuple[int, Calibration]] = []
         for raw in self._reader.raw_messages([topic]):
             try:
                 info = self._reader.decode(raw)
+                if any(info.k):
+                    found.append((stamp_ns(info), Calibration.of_message(info)))
             except BagError as error:
                 self._report.skip(str(error))
-                continue
-            if any(info.k):
-                found.append((stamp_ns(info), info))
         return found
 
 
-def _camera_file(stamp: int, size: tuple[int, int], info: Any | None) -> CameraFile:
+def _camera_file(stamp: int, size: tuple[int, int], calibration: Calibration | None) -> CameraFile:
     """Without a focal length where none is known for this size: a wrong one is worse."""
-    if info is None or picture_size(info) != size:
+    if calibration is None or (calibration.width, calibration.height) != size:
         return CameraFile(stamp_ns=stamp, width=size[0], height=size[1])
-    fx, _, cx, _, fy, cy = (float(value) for value in info.k[:6])
-    x_bins, y_bins = max(1, int(info.binning_x)), max(1, int(info.binning_y))
-    return CameraFile(
-        stamp_ns=stamp,
-        width=size[0],
-        height=size[1],
-        fx=fx / x_bins,
-        fy=fy / y_bins,
-        cx=(cx - info.roi.x_offset) / x_bins,
-        cy=(cy - info.roi.y_offset) / y_bins,
-    )
+    return CameraFile.of_calibration(stamp, calibration)
 
 
 def _save_document(path: Path, document: BaseModel) -> None:

@@ -52,6 +52,15 @@ def test_region_of_interest_and_binning_are_applied_once() -> None:
     assert picture_size(scaled) == (200, 50)
 
 
+def test_binning_that_leaves_a_last_column_out_does_not_make_pixels_wider() -> None:
+    info = camera_info(width=641)
+    info.binning_x = 2
+    assert picture_size(info) == (320, 480)
+    scaled = scaled_camera_info(info, Header(), 320, 480)
+    assert scaled.k[0] == focal_length_px(info) == 250.0
+    assert scaled.k[2] == 160.0
+
+
 @pytest.mark.parametrize('fx', [0.0, -1.0, float('nan'), float('inf')])
 def test_a_camera_without_a_usable_focal_length_has_none(fx: float) -> None:
     info = camera_info()

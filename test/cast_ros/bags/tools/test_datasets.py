@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +15,7 @@ from drawn_bags import START_NS, STEP_NS, TOPIC, codes_and_depth, drive, view, w
 from drawn_cityscapes import draw_cityscapes
 from drawn_streets import FX_PX, draw_streets
 
-from cast_ros.bags import BagError, BagReader
+from cast_ros.bags import BagError, BagReader, BagWriter
 from cast_ros.bags.messages import stamp_ns
 from cast_ros.bags.tools.check import check_bag
 from cast_ros.bags.tools.from_dataset import CALIBRATION_LEAD_NS, dataset_to_bag
@@ -88,6 +90,96 @@ def test_a_calibration_of_another_size_gives_no_focal_length(tmp_path: Path) -> 
     bag_to_dataset(bag, TOPIC, tmp_path / 'set')
     camera = json.loads(next((tmp_path / 'set').rglob('*_camera.json')).read_text())
     assert camera == {'stamp_ns': START_NS, 'width': 64, 'height': 48}
+
+
+def infos_of(bag: Path) -> list[Any]:
+    with BagReader(bag) as reader:
+        return [entry.message for entry in reader.messages([topics.CAMERA_INFO])]
+
+
+def distorted(path: Path, frames: int, change: Callable[[Any], None] = lambda info: None) -> Path:
+    """The labelled drive, taken by a lens that is not perfect, before rectification."""
+    with BagReader(write_labelled_bag(path.with_name('whole.mcap'), frames)) as reader, BagWriter(path) as writer:
+        for raw in reader.raw_messages():
+            if raw.topic != '/camera/camera_info':
+                writer.write_raw(raw.topic, raw.msgtype, raw.recorded_ns, raw.data)
+                continue
+            info = reader.decode(raw)
+            info.d, info.distortion_model = np.array([0.1, -0.2, 0.01, 0.02, 0.3]), 'plumb_bob'
+            info.r = np.array([0, -1, 0, 1, 0, 0, 0, 0, 1], np.float64)
+            info.p = np.array([45, 0, 30, -9, 0, 46, 20, 0, 0, 0, 1, 0], np.float64)
+            change(info)
+            writer.write(raw.topic, raw.recorded_ns, info)
+    return path
+
+
+def test_distortion_comes_there_and_back(tmp_path: Path) -> None:
+    bag_to_dataset(distorted(tmp_path / 'drive.mcap', 2), TOPIC, tmp_path / 'set')
+    dataset_to_bag(tmp_path / 'set', tmp_path / 'back.mcap')
+    first, second = infos_of(tmp_path / 'drive.mcap'), infos_of(tmp_path / 'back.mcap')
+    assert len(first) == len(second) == 2
+    for one, other in zip(first, second, strict=True):
+        assert (other.width, other.height, other.distortion_model) == (64, 48, 'plumb_bob')
+        for name in ('k', 'd', 'r', 'p'):
+            assert getattr(other, name).tolist() == getattr(one, name).tolist(), name
+
+
+def test_a_calibration_of_a_binned_part_of_a_sensor_comes_back_as_that_of_the_pictures(tmp_path: Path) -> None:
+    def change(info: Any) -> None:
+        info.width, info.height, info.binning_x, info.binning_y = 400, 300, 2, 2
+        info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 60, 128, 96
+
+    bag_to_dataset(distorted(tmp_path / 'drive.mcap', 1, change), TOPIC, tmp_path / 'set')
+    dataset_to_bag(tmp_path / 'set', tmp_path / 'back.mcap')
+    (info,) = infos_of(tmp_path / 'back.mcap')
+    assert (info.width, info.height, info.binning_x, info.roi.width) == (64, 48, 0, 0)
+    assert info.k.tolist() == [25, 0, (32 - 100) / 2, 0, 25.5, (24 - 60) / 2, 0, 0, 1]
+    assert info.p.tolist() == [22.5, 0, (30 - 100) / 2, -4.5, 0, 23, (20 - 60) / 2, 0, 0, 0, 1, 0]
+    assert info.d.tolist() == [0.1, -0.2, 0.01, 0.02, 0.3]
+    whole = json.loads((tmp_path / 'set/camera_info.json').read_text())
+    assert (whole['width'], whole['height'], whole['k']) == (64, 48, info.k.tolist())
+
+
+def test_a_calibration_that_is_given_holds_for_all_pictures_of_a_data_set(tmp_path: Path) -> None:
+    bag_to_dataset(write_labelled_bag(tmp_path / 'drive.mcap', 2), TOPIC, tmp_path / 'set')
+    given = tmp_path / 'mine.json'
+    given.write_text(
+        '{"width": 64, "height": 48, "k": [60, 0, 31, 0, 61, 23, 0, 0, 1], "d": [0.5, 0.25, 0, 0],'
+        ' "distortion_model": "equidistant"}'
+    )
+    dataset_to_bag(tmp_path / 'set', tmp_path / 'back.mcap', calibration=given)
+    for info in infos_of(tmp_path / 'back.mcap'):
+        assert (info.k[0], info.k[4], info.distortion_model) == (60, 61, 'equidistant')
+        assert info.d.tolist() == [0.5, 0.25, 0, 0]
+
+
+def test_files_without_distortion_take_it_from_the_calibration_of_the_same_camera(tmp_path: Path) -> None:
+    bag_to_dataset(write_labelled_bag(tmp_path / 'drive.mcap', 2), TOPIC, tmp_path / 'set')
+    cameras = sorted((tmp_path / 'set').rglob('*_camera.json'))
+    for number, file in enumerate(cameras):
+        old = {key: value for key, value in json.loads(file.read_text()).items() if key not in ('d', 'r', 'p')}
+        file.write_text(json.dumps({**old, 'fx': old['fx'] + 10 * number}))
+    standard = json.loads((tmp_path / 'set/camera_info.json').read_text())
+    (tmp_path / 'set/camera_info.json').write_text(json.dumps({**standard, 'd': [0.5]}))
+    dataset_to_bag(tmp_path / 'set', tmp_path / 'back.mcap')
+    # The second picture was taken by another lens.
+    assert [(info.k[0], info.d.tolist()) for info in infos_of(tmp_path / 'back.mcap')] == [(50, [0.5]), (60, [0] * 5)]
+
+
+def test_a_picture_of_another_size_gets_no_calibration_of_the_others(tmp_path: Path) -> None:
+    bag_to_dataset(write_labelled_bag(tmp_path / 'drive.mcap', 2, camera_size=(128, 96)), TOPIC, tmp_path / 'set')
+    dataset_to_bag(tmp_path / 'set', tmp_path / 'back.mcap')
+    with BagReader(tmp_path / 'back.mcap') as reader:
+        assert topics.CAMERA_INFO not in reader.topics()
+
+
+def test_a_calibration_of_no_use_is_left_out_and_counted(tmp_path: Path) -> None:
+    def change(info: Any) -> None:
+        info.d = np.array([np.nan])
+
+    report = bag_to_dataset(distorted(tmp_path / 'drive.mcap', 2, change), TOPIC, tmp_path / 'set')
+    assert (report.pictures, report.skipped) == (2, 2)
+    assert 'camera_info cannot be used' in report.first_problem
 
 
 def test_pictures_that_do_not_decode_are_left_out_and_counted(tmp_path: Path) -> None:
