@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -31,19 +32,52 @@ def overlay(
     score_threshold: Annotated[float, typer.Option(min=0, max=1, help='Lowest score that is shown.')] = 0.5,
 ) -> None:
     """Write each picture with masks, boxes and distances, and its depth beside it, as NAME.png."""
-    out.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with Student.load(model) as student:
+    with _explained():
+        _refuse_equal_names(inputs)
+        out.mkdir(parents=True, exist_ok=True)
+    written: set[Path] = set()
+    with Student.load(model) as student, _explained():
+        taken = {path.resolve() for path in inputs}
         for name, bgr in _pictures(inputs, every):
+            target = out / f'{name}.png'
+            if target in written or target.resolve() in taken:
+                whose = 'another picture' if target in written else 'the input itself'
+                raise ImageError(f'{target} is {whose} and is not overwritten; choose another folder (--out)')
             rgb = np.ascontiguousarray(bgr[..., ::-1])
             prediction = student.predict(rgb, fx_px=fx, score_threshold=score_threshold)
             parts = [draw_overlay(rgb, prediction, student.contract)]
             if prediction.depth is not None:
                 parts.append(colorize_depth(prediction.depth, DEPTH_SHOWN_TO_M))
-            if not cv2.imwrite(str(out / f'{name}.png'), np.hstack(parts)):
-                raise ImageError(f'{out / name}.png cannot be written; check the folder and the free space')
-            count += 1
-    print(f'{count} pictures in {out}')
+            if not cv2.imwrite(str(target), np.hstack(parts)):
+                raise ImageError(f'{target} cannot be written; check the folder and the free space')
+            written.add(target)
+    print(f'{len(written)} pictures in {out}')
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What the file system refuses, as an error of pictures; it names the file itself."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(f'{error}; check the path and who may read and write there') from error
+
+
+def _refuse_equal_names(inputs: list[Path]) -> None:
+    """Before an hour of work, and not after it."""
+    known: dict[tuple[str, bool], Path] = {}
+    for path in inputs:
+        key = path.stem, _is_video(path)
+        if key in known:
+            raise ImageError(
+                f'{known[key]} and {path} have one name, {path.stem}, and the second would be written over the first; '
+                'run them one by one, each with a folder of its own (--out)'
+            )
+        known[key] = path
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _pictures(inputs: list[Path], every: int) -> Iterator[tuple[str, Picture]]:
@@ -51,7 +85,7 @@ def _pictures(inputs: list[Path], every: int) -> Iterator[tuple[str, Picture]]:
     for path in inputs:
         if not path.is_file():
             raise ImageError(f'{path}: there is no such file')
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+        if _is_video(path):
             yield from _frames(path, every)
             continue
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)

@@ -61,3 +61,44 @@ def test_what_cannot_be_read_is_named_in_one_line(
     assert f'{name}: ' in done.stderr
     assert reason in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_pictures_of_one_name_are_refused_before_one_is_written_over_the_other(model: Path, tmp_path: Path) -> None:
+    for name in ('a/x.png', 'b/x.jpg'):
+        (tmp_path / name).parent.mkdir()
+        cv2.imwrite(str(tmp_path / name), np.zeros((64, 128, 3), np.uint8))
+    done = cast_overlay(tmp_path / 'a/x.png', tmp_path / 'b/x.jpg', '--model', model, '--out', tmp_path / 'o')
+    assert done.returncode == 2
+    assert f'{tmp_path}/a/x.png and {tmp_path}/b/x.jpg have one name, x, ' in done.stderr
+    assert not (tmp_path / 'o').exists()
+
+
+def test_a_picture_named_as_a_frame_of_a_video_is_refused(model: Path, tmp_path: Path) -> None:
+    picture = np.zeros((64, 128, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'x_000000.jpg'), picture)
+    video = cv2.VideoWriter(str(tmp_path / 'x.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (128, 64))
+    video.write(picture)
+    video.release()
+    done = cast_overlay(tmp_path / 'x_000000.jpg', tmp_path / 'x.avi', '--model', model, '--out', tmp_path / 'o')
+    assert done.returncode == 2
+    assert 'x_000000.png is another picture and is not overwritten' in done.stderr
+
+
+def test_the_input_is_never_overwritten(model: Path, tmp_path: Path) -> None:
+    picture = tmp_path / 'x.png'
+    cv2.imwrite(str(picture), np.zeros((64, 128, 3), np.uint8))
+    content = picture.read_bytes()
+    done = cast_overlay(picture, '--model', model, '--out', tmp_path)
+    assert done.returncode == 2
+    assert 'x.png is the input itself and is not overwritten' in done.stderr
+    assert picture.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(model: Path, tmp_path: Path) -> None:
+    picture = tmp_path / 'x.png'
+    cv2.imwrite(str(picture), np.zeros((64, 128, 3), np.uint8))
+    for out in (picture, picture / 'deeper', tmp_path / ('long' * 100)):
+        done = cast_overlay(picture, '--model', model, '--out', out)
+        assert done.returncode == 2
+        assert str(out) in done.stderr
+        assert len(done.stderr.splitlines()) == 1
