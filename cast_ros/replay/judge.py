@@ -95,7 +95,7 @@ class Judge:
             if truth is not None:
                 statistics = self._comparison.update(prediction, truth, shown)
                 self.notes.append(FrameNote(frame.index, luminance, statistics))
-                values |= {'labelled': True} | _values_of(statistics)
+                values |= {'labelled': True} | _values_of(statistics, shown)
         except (ImageError, MetricError) as error:
             truth, values['label_problem'] = None, str(error)
         self._follow(frame, shown, truth)
@@ -187,8 +187,8 @@ class Judge:
         }
 
 
-def _values_of(statistics: FrameStatistics) -> dict[str, Any]:
-    """Of one picture, for frames.jsonl."""
+def _values_of(statistics: FrameStatistics, shown: Prediction) -> dict[str, Any]:
+    """Of one picture, for frames.jsonl; found is what a robot would see: a match that is not shown finds nothing."""
     values: dict[str, Any] = {}
     if statistics.confusion is not None:
         values['miou'] = _rounded(mean_iou(statistics.confusion[np.newaxis]))
@@ -196,7 +196,10 @@ def _values_of(statistics: FrameStatistics) -> dict[str, Any]:
         errors = statistics.depth.errors
         values['abs_rel'] = _rounded(None if errors is None else errors['abs_rel'])
     if statistics.matches is not None:
-        found, to_find = int(statistics.matches.is_true[0].sum()), sum(statistics.matches.true_counts.values())
+        matches = statistics.matches
+        # Matched best first, so that rows which are not shown have taken nothing from those that are.
+        lowest = np.inf if shown.scores is None or not len(shown.scores) else float(shown.scores.min())
+        found, to_find = int(matches.is_true[0][matches.scores >= lowest].sum()), sum(matches.true_counts.values())
         values |= {'found': found, 'to_find': to_find}
         values['found_share'] = _rounded(found / to_find) if to_find else None
     return values

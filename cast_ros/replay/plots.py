@@ -20,7 +20,7 @@ CONFUSION_COLOUR = '#3b82c4'
 # Of a picture, best first: the first that anybody has is shown.
 QUALITIES = {
     'miou': 'mIoU of the picture',
-    'found_share': 'share of the instances that were found',
+    'found_share': 'share of the instances that were found above the score threshold',
     'mask_consistency': 'agreement with the picture before',
     'instance_consistency': 'agreement of the instances with the picture before',
 }

@@ -30,7 +30,8 @@ from cast_ros.replay.gallery import Thumbnails
 from cast_ros.replay.results_bag import ResultsBag, results_bag
 from cast_ros.student import Prediction
 
-# What AP asks for: nearly every row. Everything else judges what a robot would see, rows above the threshold.
+# What AP and the error of scores ask for: nearly every row. Everything else judges what a robot would see, rows above
+# the threshold.
 LEAST_SCORE = 0.05
 FRAMES, TIMINGS, RESULTS = 'frames.jsonl', 'timings.jsonl', 'results.mcap'
 

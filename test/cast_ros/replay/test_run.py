@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from drawn_replay import HEIGHT, START_NS, STEP_NS, WIDTH, write_street_bag
 from tiny_student import FOCAL_REFERENCE_PX, tiny_student
@@ -63,6 +64,28 @@ def test_every_picture_has_a_line_with_what_the_student_made_of_it(
     assert scores['instances_cityscapes']['ap50'] == pytest.approx(1.0)
     assert scores['semantic']['miou'] > 0.95
     assert scores['timing_ms']['p50'] > 0
+
+
+def hesitant_about_persons(model: onnx.ModelProto) -> None:
+    """A logit of 0.3 in place of 10, so that a person scores 0.57."""
+    (kernel,) = (entry for entry in model.graph.initializer if entry.name == 'purity_kernel')
+    values = onnx.numpy_helper.to_array(kernel).copy()
+    values[0] *= 10.3 / 20
+    kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
+
+
+@pytest.mark.parametrize(('threshold', 'found'), [(0.5, 2), (0.6, 1), (1.0, 0)])
+def test_what_is_below_the_threshold_is_not_found_but_counts_for_ap(
+    tmp_path: Path, threshold: float, found: int
+) -> None:
+    bag = write_street_bag(tmp_path / 'bag', 2)
+    model = tiny_student(tmp_path / 'hesitant.onnx', edit=hesitant_about_persons)
+    settings = ReplaySettings(threads=1, results_bag=False, score_threshold=threshold)
+    document = replay(bag, [model], tmp_path / 'out', settings).document
+    first = lines_of(tmp_path / 'out' / FRAMES)[0]['students']['tiny']
+    assert (first['instances'], first['found'], first['to_find']) == (found, found, 2)
+    assert first['found_share'] == found / 2
+    assert document['students'][0]['instances']['ap50'] == pytest.approx(1.0)
 
 
 def test_a_student_that_mistakes_cars_for_persons_is_worse_for_certain(
