@@ -67,14 +67,19 @@ def cut(
     begin: Annotated[float | None, typer.Option('--from', help='Seconds from the start, or since 1970.')] = None,
     end: Annotated[float | None, typer.Option('--to', help='The same; messages before it are kept.')] = None,
     topics: Annotated[str | None, typer.Option(help='Only these, separated by commas.')] = None,
+    drop_damaged: Annotated[
+        bool, typer.Option('--drop-damaged', help='Leave out messages whose bytes are none of their type.')
+    ] = False,
 ) -> None:
     """Write a part of a bag as a bag of its own; what latched topics said before is carried along."""
     from cast_ros.bags.tools.cut import cut_bag
 
     names = [name.strip() for name in topics.split(',') if name.strip()] if topics else None
-    report = cut_bag(bag, out, begin, end, names)
+    report = cut_bag(bag, out, begin, end, names, drop_damaged)
     for damage in report.damages:
         print(f'salvaged: {damage}')
+    if drop_damaged:
+        print(f'{report.dropped} damaged messages are left out')
     print(f'{out}: {report.messages} messages, {report.carried} of them latched before the cut')
 
 

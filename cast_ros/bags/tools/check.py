@@ -13,6 +13,7 @@ from cast_ros.bags.camera_topics import CAMERA_INFO_TYPE, PICTURE_TYPES, camera_
 from cast_ros.bags.messages import NANOSECONDS, stamp_ns
 from cast_ros.bags.tools.calibrations import CalibrationCheck
 from cast_ros.bags.tools.findings import Finding, Findings, Place
+from cast_ros.bags.tools.labels import LABEL_TOPICS, LabelCheck
 from cast_ros.bags.tools.pictures import PictureCheck
 from cast_ros.bags.tools.stamps import StampCheck
 
@@ -73,13 +74,17 @@ def _check_topics(reader: BagReader, findings: Findings, topics: Collection[str]
             findings.add('empty-topic', entry.name, Place(detail=entry.msgtype))
         elif not reader.knows(entry.msgtype):
             findings.add('unknown-type', entry.name, Place(detail=entry.msgtype))
-        if entry.msgtype not in PICTURE_TYPES or entry.name.startswith(_GROUND_TRUTH):
+        if not _is_of_a_camera(entry.name, entry.msgtype):
             continue
         if entry.latched:
             findings.add('latched-image', entry.name, Place(detail='durability is transient local'))
         beside = camera_info_beside(entry.name)
         if beside not in present:
             findings.add('no-camera-info', entry.name, Place(detail=f'there is no {beside}'))
+
+
+def _is_of_a_camera(name: str, msgtype: str) -> bool:
+    return msgtype in PICTURE_TYPES and not name.startswith(_GROUND_TRUTH)
 
 
 class _MessageCheck:
@@ -91,6 +96,7 @@ class _MessageCheck:
         self._stamps: dict[str, StampCheck] = {}
         self._pictures: dict[str, PictureCheck] = {}
         self._calibrations = CalibrationCheck(findings)
+        self._labels = LabelCheck(findings)
         self._start_ns = reader.start_ns
 
     def run(self, topics: Collection[str] | None) -> int:
@@ -103,7 +109,16 @@ class _MessageCheck:
         for check in self._stamps.values():
             check.judge(self._findings, self._start_ns)
         self._calibrations.judge()
+        if self._has_pictures(topics):
+            self._labels.judge()
         return self._counts.total()
+
+    def _has_pictures(self, topics: Collection[str] | None) -> bool:
+        """Whether all pictures were read: labels alone are not to blame for those that nobody asked for."""
+        present = self._reader.topics()
+        return topics is None or {name for name in present if _is_of_a_camera(name, present[name].msgtype)} <= set(
+            topics
+        )
 
     def _with_calibrations(self, topics: Collection[str] | None) -> list[str] | None:
         if topics is None:
@@ -126,6 +141,10 @@ class _MessageCheck:
         if raw.msgtype == CAMERA_INFO_TYPE:
             self._calibrations.add_info(raw.topic, stamp, message, number, second)
         elif raw.msgtype in PICTURE_TYPES:
+            if _is_of_a_camera(raw.topic, raw.msgtype):
+                self._labels.add_picture(stamp)
+            elif raw.topic in LABEL_TOPICS:
+                self._labels.add_label(raw.topic, stamp, number, second)
             check = self._pictures.setdefault(raw.topic, PictureCheck(raw.topic, raw.msgtype, self._findings))
             form = check.add(message, number, second)
             if form is not None:

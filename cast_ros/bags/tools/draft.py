@@ -12,6 +12,7 @@ from typing import Any
 from cast_ros.bags import BagError, BagReader, BagWriter, RawMessage, TopicDefinition, typestore
 from cast_ros.bags.camera_topics import camera_info_beside
 from cast_ros.bags.messages import NANOSECONDS, stamp_ns
+from cast_ros.bags.tools.labels import LABEL_TOPICS
 
 # So that a fault has messages of its topic before and after it.
 _MARGIN = 2
@@ -75,6 +76,17 @@ class Draft:
         if beside not in self.topics:
             raise BagError(f'this fault needs the topic {beside}, which the bag has not')
         return beside
+
+    def label_topic(self) -> str:
+        """A topic of ground truth.
+
+        Raises:
+            BagError: there is none.
+        """
+        found = next((name for name in LABEL_TOPICS if name in self.topics), None)
+        if found is None:
+            raise BagError(f'this fault needs ground truth ({" or ".join(LABEL_TOPICS)}), which the bag has not')
+        return found
 
     def places(self, topic: str, room: int = 1) -> list[int]:
         """Indices in ``messages`` of ``room`` consecutive messages of a topic, chosen by the dice; not near its ends.

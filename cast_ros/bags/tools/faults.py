@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults that real bags have, to be put into good ones: a closed table.
 
-Each spoils one thing alone, at a place that the seed decides, so that a program under test meets nothing else.
+Each spoils one thing alone, at a place that the seed decides, so that a program under test meets nothing else. Where a
+picture loses its stamp, and the bag has ground truth, its labels have no picture any more.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ FAULTS: dict[str, Fault] = {
         'a picture gets the stamp of its predecessor', 'duplicate-stamps', stream_faults.duplicate_stamp
     ),
     'gap': Fault('four pictures in a row are gone', 'gap', stream_faults.gap),
+    'orphan-labels': Fault('a label gets a stamp that no picture has', 'orphan-labels', stream_faults.orphan_labels),
     'no-camera-info': Fault('the topic camera_info is gone', 'no-camera-info', stream_faults.no_camera_info),
     'camera-info-size': Fault(
         'a camera_info is for pictures of another size', 'camera-info-size', stream_faults.camera_info_size
@@ -71,6 +73,7 @@ FAULTS: dict[str, Fault] = {
     'short-data': Fault('an Image loses the last third of its data', 'short-data', picture_faults.short_data),
     'bad-step': Fault('an Image has rows too short for its pixels', 'bad-step', picture_faults.bad_step),
     'zero-width': Fault('an Image has width 0', 'impossible-size', picture_faults.zero_width),
+    'odd-width': Fault('an Image becomes yuyv of an odd width', 'impossible-size', picture_faults.odd_width),
     'unknown-encoding': Fault(
         'an Image has an encoding that does not exist', 'unknown-encoding', picture_faults.unknown_encoding
     ),

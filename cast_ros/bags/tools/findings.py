@@ -29,7 +29,7 @@ KINDS: dict[str, Kind] = {
     'unknown-type': Kind(
         'a type that is neither known here nor defined in the bag', 'record as MCAP, which brings its types along'
     ),
-    'damaged-message': Kind('bytes that are no message of the type', 'leave them out with `cast bag cut`'),
+    'damaged-message': Kind('bytes that are no message of the type', 'leave them out: `cast bag cut --drop-damaged`'),
     'latched-image': Kind(
         'pictures recorded as transient local',
         'let the driver publish them volatile: late subscribers get an old picture',
@@ -46,6 +46,10 @@ KINDS: dict[str, Kind] = {
     'gap': Kind(
         'stamps further apart than three times the usual', 'messages were lost: see to disk, network and QoS depth'
     ),
+    'orphan-labels': Kind(
+        'ground truth whose stamp no picture has',
+        'give both one stamp; such labels are judged nowhere',
+    ),
     'no-camera-info': Kind(
         'no topic camera_info beside the pictures', 'record it: depth in metres needs the focal length'
     ),
@@ -55,7 +59,10 @@ KINDS: dict[str, Kind] = {
     'zero-k': Kind('camera_info without focal length (K is all 0)', 'load a calibration into the driver'),
     'short-data': Kind('pictures with fewer bytes than their fields say', 'see to the driver; they cannot be decoded'),
     'bad-step': Kind('rows shorter than their pixels (step)', 'let the driver fill in step'),
-    'impossible-size': Kind('pictures without a pixel, or far too large', 'see to the driver; they cannot be decoded'),
+    'impossible-size': Kind(
+        'pictures without a pixel, far too large, or of a size that their encoding cannot have',
+        'see to the driver; they cannot be decoded',
+    ),
     'unknown-encoding': Kind('an encoding that nobody here decodes', 'convert before recording'),
     'damaged-jpeg': Kind(
         'a compressed picture that does not decode', 'see to disk and network; it is left out everywhere'

@@ -50,6 +50,16 @@ def zero_width(draft: Draft) -> None:
     _edit_image(draft, lambda image: setattr(image, 'width', 0))
 
 
+def odd_width(draft: Draft) -> None:
+    """As of a driver that crops without regard to the colour, which is there once for two pixels."""
+
+    def change(image: Any) -> None:
+        # As many pixels of two bytes as fit into a row, or one less.
+        image.encoding, image.width = 'yuyv', max(1, (image.step // 2 - 1) // 2 * 2 + 1)
+
+    _edit_image(draft, change)
+
+
 def unknown_encoding(draft: Draft) -> None:
     """As of a driver with names of its own."""
     _edit_image(draft, lambda image: setattr(image, 'encoding', 'rgb9'))

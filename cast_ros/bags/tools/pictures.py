@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cast_ros.bags.camera_topics import IMAGE_TYPE
 from cast_ros.bags.tools.findings import Findings, Place
-from cast_ros.images import ImageError, decode_compressed, decode_image
+from cast_ros.images import ENCODINGS, ImageError, decode_compressed, decode_image, to_rgb
 
 _KIND_OF_FIELD = {
     'encoding': 'unknown-encoding',
@@ -30,11 +30,15 @@ class PictureForm(NamedTuple):
 def form_of(message: Any, msgtype: str) -> PictureForm | None:
     """Decode a picture, and say what it is; None for one that is not ours to decode (compressedDepth, for one).
 
+    What holds numbers, such as depth, need not become RGB; all else must, since the node and `cast replay` want it.
+
     Raises:
         ImageError: it does not decode.
     """
     if msgtype == IMAGE_TYPE:
-        decode_image(message)
+        array = decode_image(message)
+        if ENCODINGS[message.encoding].to_rgb is not None:
+            to_rgb(array, message.encoding)
         return PictureForm(str(message.encoding), int(message.width), int(message.height))
     if 'compressedDepth' in message.format:
         return None

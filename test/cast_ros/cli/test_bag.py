@@ -80,7 +80,7 @@ def test_what_is_no_bag_is_one_line_and_2(tmp_path: Path, verb: str, name: str) 
 
 def test_corrupt_lists_its_faults_and_wants_three_things(bag: Path) -> None:
     lines = cast_bag('corrupt', '--list').stdout.splitlines()
-    assert len(lines) == 22
+    assert len(lines) == 24
     assert 'gap               four pictures in a row are gone' in lines
     done = cast_bag('corrupt', bag)
     assert (done.returncode, done.stderr) == (2, 'cast: give a bag, --fault and --out; --list prints the faults\n')
@@ -92,6 +92,15 @@ def test_cut_takes_seconds_and_topics(bag: Path, tmp_path: Path) -> None:
     )
     assert done.stdout == f'{tmp_path / "p"}: 11 messages, 1 of them latched before the cut\n'
     assert (tmp_path / 'p' / 'metadata.yaml').is_file()
+
+
+def test_cut_leaves_damaged_messages_out_as_check_advises(bag: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / 'spoilt.mcap'
+    assert cast_bag('corrupt', bag, '--fault', 'damaged-message', '--out', spoilt).returncode == 0
+    assert 'leave them out: `cast bag cut --drop-damaged`' in cast_bag('check', spoilt).stdout
+    done = cast_bag('cut', spoilt, '--drop-damaged', '--out', tmp_path / 'good.mcap')
+    assert done.stdout.splitlines()[0] == '1 damaged messages are left out'
+    assert 'damaged-message' not in cast_bag('check', tmp_path / 'good.mcap').stdout
 
 
 def test_pictures_go_out_and_come_back(bag: Path, tmp_path: Path) -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawn_bags import START_NS, STEP_NS, TOPIC, drive, picture_message, write_labelled_bag
 
 from cast_ros.bags import BagError, BagReader, BagWriter
-from cast_ros.bags.messages import camera_info
+from cast_ros.bags.messages import camera_info, image
 from cast_ros.bags.tools.check import check_bag
 from cast_ros.bags.tools.corrupt import corrupt_bag
+from cast_ros.bags.tools.cut import cut_bag
 from cast_ros.bags.tools.faults import FAULTS
 from cast_ros.bags.tools.findings import KINDS
 
 FRAMES = 40
 COMPRESSED_TOPIC = f'{TOPIC}/compressed'
 SUFFIXES = {'mcap': '.mcap', 'sqlite3': '.db3', 'folder': ''}
-RAW_ALONE = {'short-data', 'bad-step', 'zero-width', 'unknown-encoding'}
+RAW_ALONE = {'short-data', 'bad-step', 'zero-width', 'odd-width', 'unknown-encoding'}
+LABELLED_ALONE = {'orphan-labels'}
+# A picture is gone, or has not the stamp of its labels any more.
+LEAVES_LABELS = {'damaged-message', 'zero-stamps', 'far-future', 'stamps-back', 'duplicate-stamps', 'gap'}
 
 
 def write_compressed_bag(path: Path) -> Path:
@@ -60,12 +65,13 @@ def test_every_fault_of_raw_pictures_is_found_and_nothing_else(
             corrupt_bag(raw_bag, out, fault)
         return
     corrupt_bag(raw_bag, out, fault, seed=3)
-    assert kinds_of(out) == [FAULTS[fault].finding]
+    labels = ['orphan-labels'] * 2 if fault in LEAVES_LABELS else []
+    assert kinds_of(out) == [FAULTS[fault].finding, *labels]
     assert [path.name for path in tmp_path.iterdir()] == [out.name], 'nothing is left beside it'
 
 
 # The whole bag is smaller than what zstd packs as one block, so that nothing of it survives a cut: see test_salvage.
-@pytest.mark.parametrize('fault', sorted(FAULTS.keys() - RAW_ALONE - {'no-metadata', 'truncated'}))
+@pytest.mark.parametrize('fault', sorted(FAULTS.keys() - RAW_ALONE - LABELLED_ALONE - {'no-metadata', 'truncated'}))
 @pytest.mark.parametrize('seed', [0, 1])
 def test_every_fault_of_compressed_pictures_is_found_and_nothing_else(
     compressed_bag: Path, tmp_path: Path, fault: str, seed: int
@@ -88,6 +94,7 @@ def test_every_kind_of_finding_has_a_fault_that_shows_it() -> None:
         ('far-future', 'stamp-skew', 1, 'the stamp is +315360000 s from the recording'),
         ('camera-info-size', 'camera-info-size', 1, '64×48 pixels, camera_info is for 128×96'),
         ('bad-step', 'bad-step', 1, 'step 96 is too small'),
+        ('odd-width', 'impossible-size', 1, 'image width 95 is odd'),
         ('mixed-encodings', 'mixed-encodings', 1, 'rgb8 after bgr8'),
         ('mixed-sizes', 'mixed-sizes', 1, '32×24 after 64×48'),
     ],
@@ -96,7 +103,7 @@ def test_a_finding_says_how_often_and_where_first(
     raw_bag: Path, tmp_path: Path, fault: str, kind: str, count: int, detail: str
 ) -> None:
     corrupt_bag(raw_bag, tmp_path / 'spoilt.mcap', fault, seed=5)
-    (finding,) = check_bag(tmp_path / 'spoilt.mcap').findings
+    finding = check_bag(tmp_path / 'spoilt.mcap').findings[0]
     assert (finding.kind, finding.topic, finding.count) == (kind, TOPIC, count)
     assert detail in finding.first.detail
     number, second = finding.first.message, finding.first.second
@@ -104,6 +111,59 @@ def test_a_finding_says_how_often_and_where_first(
     assert second is not None
     lost = 4 if fault == 'gap' else 0
     assert second == pytest.approx((number + lost) * STEP_NS / 1e9)
+
+
+def test_labels_without_a_picture_are_counted(raw_bag: Path, tmp_path: Path) -> None:
+    lost = {START_NS + number * STEP_NS for number in (4, 5, 30)}
+    with BagReader(raw_bag) as reader, BagWriter(tmp_path / 'lost.mcap') as writer:
+        for raw in reader.raw_messages():
+            if raw.topic != TOPIC or raw.recorded_ns not in lost:
+                writer.write_raw(raw.topic, raw.msgtype, raw.recorded_ns, raw.data)
+    found = [entry for entry in check_bag(tmp_path / 'lost.mcap').findings if entry.kind == 'orphan-labels']
+    assert [(entry.topic, entry.count) for entry in found] == [
+        ('/ground_truth/depth', 3),
+        ('/ground_truth/instances', 3),
+    ]
+    assert str(found[0].first) == 'message 4 at 0.400 s: no picture has the stamp 1700000000400000000 ns'
+    # Pictures that were not read say nothing of labels.
+    assert check_bag(tmp_path / 'lost.mcap', ['/ground_truth/depth']).findings == ()
+    with pytest.raises(BagError, match=r'needs ground truth \(/ground_truth/instances or /ground_truth/depth\)'):
+        corrupt_bag(write_compressed_bag(tmp_path / 'bare.mcap'), tmp_path / 'spoilt.mcap', 'orphan-labels')
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'width', 'height', 'field'),
+    [
+        ('uyvy', 5, 4, 'width'),
+        ('yuv422_yuy2', 5, 4, 'width'),
+        ('nv21', 5, 4, 'width'),
+        ('nv21', 4, 5, 'height'),
+    ],
+)
+def test_pictures_that_nobody_can_decode_are_found_and_depth_is_none_of_them(
+    tmp_path: Path, encoding: str, width: int, height: int, field: str
+) -> None:
+    with BagWriter(tmp_path / 'odd.mcap') as writer:
+        for at, _ in drive(6):
+            writer.write(
+                '/camera/camera_info', at, camera_info(at, 'camera', (width, height), (50.0, 50.0), (2.0, 2.0))
+            )
+            message = image(at, 'camera', np.zeros((height, width), np.uint16), '16UC1')
+            writer.write('/camera/depth', at, message)
+            message.encoding, message.step, message.data = encoding, 2 * width, np.zeros(4 * width * height, np.uint8)
+            writer.write(TOPIC, at, message)
+    (finding,) = check_bag(tmp_path / 'odd.mcap').findings
+    assert (finding.kind, finding.topic, finding.count) == ('impossible-size', TOPIC, 6)
+    assert f'image {field} 5 is odd' in finding.first.detail
+
+
+def test_the_advice_for_damaged_messages_works(raw_bag: Path, tmp_path: Path) -> None:
+    corrupt_bag(raw_bag, tmp_path / 'spoilt.mcap', 'damaged-message')
+    advice = check_bag(tmp_path / 'spoilt.mcap').findings[0].advice
+    assert '`cast bag cut --drop-damaged`' in advice
+    report = cut_bag(tmp_path / 'spoilt.mcap', tmp_path / 'good.mcap', None, None, drop_damaged=True)
+    assert (report.messages, report.dropped) == (4 * FRAMES + 1, 1)
+    assert set(kinds_of(tmp_path / 'good.mcap')) == {'orphan-labels'}
 
 
 def test_the_seed_decides_where(raw_bag: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from cast_ros.bags import BagError, BagReader, BagWriter, RawMessage
+from cast_ros.bags import BagError, BagReader, BagWriter, RawMessage, TopicDefinition
 from cast_ros.bags.messages import header, text
 from cast_ros.bags.tools.cut import cut_bag
 
@@ -82,6 +82,24 @@ def test_types_qos_and_latched_topics_are_kept(tmp_path: Path) -> None:
         assert [entry.message.level for entry in part.messages(['/battery'])] == [80]
         assert [entry.message.data for entry in part.messages(['/note'])] == ['standing']
         assert part.topics()['/note'].latched
+
+
+def test_damaged_messages_are_kept_unless_they_are_to_be_left_out(bag: Path, tmp_path: Path) -> None:
+    with BagReader(bag) as reader, BagWriter(tmp_path / 'spoilt.mcap') as writer:
+        for number, raw in enumerate(reader.raw_messages()):
+            data = raw.data[: len(raw.data) // 2] if number in (10, 11, 40) else raw.data
+            writer.write_raw(raw.topic, raw.msgtype, raw.recorded_ns, data)
+        writer.declare(TopicDefinition('/lost', 'lost_msgs/msg/Lost', '', '', ()))
+        writer.write_raw('/lost', 'lost_msgs/msg/Lost', START_NS + FRAMES * STEP_NS, b'whatever')
+    whole = cut_bag(tmp_path / 'spoilt.mcap', tmp_path / 'copy.mcap', None, None)
+    assert (whole.messages, whole.dropped) == (4 * FRAMES + 3, 0)
+    part = cut_bag(tmp_path / 'spoilt.mcap', tmp_path / 'good.mcap', None, None, drop_damaged=True)
+    assert (part.messages, part.dropped) == (4 * FRAMES, 3)
+    good = raw_messages(tmp_path / 'good.mcap')
+    assert set(good) < set(raw_messages(tmp_path / 'spoilt.mcap'))
+    assert good[-1].topic == '/lost'
+    # Of another span, they are none of its business.
+    assert cut_bag(tmp_path / 'spoilt.mcap', tmp_path / 'end.mcap', 1.5, None, drop_damaged=True).dropped == 0
 
 
 def test_latched_pictures_from_before_are_not_carried(tmp_path: Path) -> None:
