@@ -18,7 +18,7 @@ RUIN = {
         'labelled': 2,
         'unlabelled': count,
         'steps': 3,
-        'optimizer': {'learning_rate': 1.0, 'warmup_steps': 0, 'ema_decay': 0.0},
+        'optimizer': {'learning_rate': 0.05, 'warmup_steps': 0, 'ema_decay': 0.0},
     }
     for name, count in (('source', 0), ('adaptation', 2))
 }
