@@ -217,6 +217,19 @@ def test_a_score_may_jump_with_a_cell_of_its_mask_that_rounding_moves_across_zer
     assert relative_error({**network, 'masks': sure}, {**jumped, 'masks': sure}) == np.inf
 
 
+def test_of_empty_masks_any_may_be_among_the_best() -> None:
+    """A picture in which a network sees nothing: all scores are 0, and rounding does not even decide the order."""
+    nothing = {'scores': np.zeros((1, 2)), 'labels': np.array([[1, 1]])}
+    network = {**nothing, 'masks': np.array([[[[-4.0, -8.0]], [[-4.0, -7.0]]]])}
+    file = {**nothing, 'masks': np.array([[[[-4.0, -1.0]], [[-6.0, -7.0]]]])}
+    assert relative_error(network, file) == 0.0
+    # Nothing is no answer to something.
+    seen = {**network, 'scores': np.array([[0.9, 0.0]]), 'masks': np.array([[[[8.0, -8.0]], [[-4.0, -7.0]]]])}
+    assert relative_error(seen, file) == np.inf
+    assert relative_error(file, seen) == np.inf
+    assert relative_error(network, {**file, 'scores': np.array([[0.9, 0.0]])}) == np.inf
+
+
 def test_statistics_describe_the_pictures(run: Path, samples: list[Sample]) -> None:
     student, _, _ = load_student(run)
     found = measure_statistics(student, samples)

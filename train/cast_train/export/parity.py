@@ -115,7 +115,7 @@ def _row_error(expected: Tensors, found: Tensors, row: int) -> float:
     Detections of almost equal score may swap places, or the last place, without any error. A score is the class's
     probability times the mean inside the mask, so that it jumps by up to its share when one cell crosses zero: scores
     may differ by what the cells within rounding of zero can make of them. So may the row of a mask of such cells alone
-    be missing.
+    be missing: its score is 0, or might be, and of several such rows any may be among the best.
     """
     scores, mask = expected['scores'][0].astype(np.float64), found['masks'][0, row]
     score = float(found['scores'][0, row])
@@ -126,7 +126,9 @@ def _row_error(expected: Tensors, found: Tensors, row: int) -> float:
     tie = LARGEST_RELATIVE_ERROR * float(scores[0]) + score * min(doubtful, 1.0)
     rows = np.flatnonzero((np.abs(scores - score) <= tie) & (expected['labels'][0] == found['labels'][0, row]))
     is_empty = mask.max() <= LARGEST_RELATIVE_ERROR * scale
-    missing = 0.0 if is_empty or score <= scores[-1] + tie else np.inf
+    if is_empty and score <= tie:
+        return 0.0
+    missing = 0.0 if score <= scores[-1] + tie else np.inf
     return min((_error(expected['masks'][0, other], mask, scale) for other in rows), default=missing)
 
 
