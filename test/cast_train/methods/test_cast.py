@@ -121,6 +121,20 @@ def test_without_adaptation_the_pretrained_teacher_labels(streets: Path, initial
     assert [stage.name for stage in cast.stages.used] == ['teacher-pretrained', 'pseudo-labels', 'distillation']
 
 
+def test_labels_are_made_by_as_many_threads_in_a_process_that_has_not_trained(
+    streets: Path, initial: Path, tmp_path: Path
+) -> None:
+    """As one that goes on after a kill: more threads round otherwise."""
+    recipe = tiny_cast(streets, initial)
+    before = torch.get_num_threads()
+    torch.set_num_threads(recipe.run.threads + 1)
+    try:
+        Cast(recipe, Stages(tmp_path, print), Pictures(recipe.data)).teacher_pretrained()
+        assert torch.get_num_threads() == recipe.run.threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_pictures_that_do_not_fit_in_memory_give_the_same_stage(streets: Path, initial: Path, finished: Path) -> None:
     data = cast_document(streets, initial)['data'] | {'in_memory': False}
     recipe = tiny_cast(streets, initial, data=data)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cast_train.data import Sample, StrongViews
 from cast_train.engine.checkpoint import LAST
 from cast_train.engine.evaluate import evaluate, headline
@@ -50,6 +52,9 @@ class Cast:
     """
 
     def __init__(self, recipe: CastRecipe, stages: Stages, pictures: Pictures) -> None:
+        # What does not train, too: two threads round a teacher's scores otherwise, and a run that goes on after a kill
+        # would start with as many as torch likes.
+        torch.set_num_threads(recipe.run.threads)
         self.recipe, self.stages, self.pictures = recipe, stages, pictures
         self.training = CastTraining(recipe, pictures)
         self.split, self.contract = self.training.split, self.training.contract

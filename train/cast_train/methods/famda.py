@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from cast_train.data import Dataset, Sample, Source, StrongViews, joined, read_samples, subset_of
 from cast_train.data.rare_classes import rare_class_chances
@@ -110,6 +111,9 @@ class Famda:
     """
 
     def __init__(self, recipe: FamdaRecipe, stages: Stages, domains: Domains) -> None:
+        # What does not train, too: two threads round a teacher's scores otherwise, and a run that goes on after a kill
+        # would start with as many as torch likes.
+        torch.set_num_threads(recipe.run.threads)
         self.recipe, self.stages, self.domains = recipe, stages, domains
         self.contract = build_contract(recipe.of_stage(recipe.stages.adaptation), domains.classes)
         refinement = recipe.adaptation.refinement

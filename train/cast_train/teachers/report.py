@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from cast_ros.student import ClassInfo
 from cast_train.errors import TeacherError
 from cast_train.settings import Positive, Settings, Share
@@ -59,7 +61,7 @@ class LabelReport:
         self.labelled += 1
         self.empty += _says_nothing(answer, bool(counted.any()))
         self.detections += int(counted.sum())
-        self.confidence += float(answer.scores[counted].sum())
+        self.confidence += float(answer.scores[counted].sum(dtype=np.float64))
         for label in answer.labels[counted].tolist():
             self.per_class[label] = self.per_class.get(label, 0) + 1
 
