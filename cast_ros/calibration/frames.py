@@ -17,6 +17,7 @@ from cast_ros.bags.messages import stamp_ns
 from cast_ros.bags.pictures import DECODERS
 from cast_ros.calibration.errors import CalibrationError
 from cast_ros.calibration.transforms import StaticTransforms
+from cast_ros.images import ImageError, decode_image
 from cast_ros.images.camera_info import focal_length_px, picture_size
 
 TF_STATIC = '/tf_static'
@@ -56,13 +57,15 @@ class Frame:
         frame_id: of its header.
         rgb: H×W×3.
         info: its CameraInfo; None without one of this frame and size, which the node would not take either.
-        reference: the message that is nearest in time; None where the camera's height is the reference.
+        depth_m: H×W float32 metres of the depth image that is nearest in time, NaN unknown; None for other references.
+        points: the point cloud that is nearest in time; None for other references.
     """
 
     frame_id: str
     rgb: NDArray[np.uint8]
     info: Any | None
-    reference: Any | None
+    depth_m: NDArray[np.float32] | None = None
+    points: Any | None = None
 
 
 class CalibrationFrames:
@@ -78,11 +81,13 @@ class CalibrationFrames:
     Attributes:
         infos: the newest calibrated CameraInfo by frame id, width and height of its pictures, as the node keeps them.
         transforms: of /tf_static, as far as read.
+        unreadable: for each picture that does not decode, or whose depth image does not, why; they are left out.
     """
 
     def __init__(self, bag: Path, image_topic: str, camera_info_topic: str, reference: Reference, count: int) -> None:
         self.infos: dict[tuple[str, int, int], Any] = {}
         self.transforms = StaticTransforms()
+        self.unreadable: list[str] = []
         self._bag, self._count = bag, count
         self._image_topic, self._camera_info_topic = image_topic, camera_info_topic
         self._reference = reference
@@ -156,7 +161,20 @@ class CalibrationFrames:
                 near = [one for one in self._references if abs(stamp_ns(one) - at_ns) <= LARGEST_GAP_NS]
                 found = min(near, key=lambda one: abs(stamp_ns(one) - at_ns), default=None)
             message, infos = self._waiting.pop(0)
-            if found is not None or self._other is None:
+            if found is None and self._other is not None:
+                continue
+            try:
                 rgb = decode(message)
-                frame_id, (height, width) = str(message.header.frame_id), rgb.shape[:2]
-                yield Frame(frame_id, rgb, infos.get((frame_id, width, height)), found)
+                depth_m = _metres(found) if found is not None and self._reference.depth_topic is not None else None
+            except ImageError as error:
+                self.unreadable.append(str(error))
+                continue
+            frame_id, (height, width) = str(message.header.frame_id), rgb.shape[:2]
+            points = None if self._reference.points_topic is None else found
+            yield Frame(frame_id, rgb, infos.get((frame_id, width, height)), depth_m, points)
+
+
+def _metres(depth: Any) -> NDArray[np.float32]:
+    metres: NDArray[np.float32] = decode_image(depth).astype(np.float32) * np.float32(METRES_PER_VALUE[depth.encoding])
+    metres[~(metres > 0)] = np.nan
+    return metres

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.calibration.errors import CalibrationError
-from cast_ros.calibration.frames import METRES_PER_VALUE, TF_STATIC, CalibrationFrames, Frame, Reference
+from cast_ros.calibration.frames import TF_STATIC, CalibrationFrames, Frame, Reference
 from cast_ros.calibration.scales import scale_from_depth, scale_from_ground, scale_from_points
 from cast_ros.calibration.transforms import StaticTransforms, moved
-from cast_ros.images import decode_image
 from cast_ros.images.camera_info import focal_length_px, scaled_k
 from cast_ros.scene import Pinhole
 from cast_ros.student import Prediction, Student
@@ -34,6 +33,7 @@ class CalibrationResult:
         frames: that told a scale.
         looked_at: pictures that were looked at.
         uncalibrated: of those, without a camera_info of their frame and size; they tell no scale.
+        unreadable: of those, damaged, or with a damaged depth image; they tell no scale either.
     """
 
     depth_scale: float
@@ -41,6 +41,7 @@ class CalibrationResult:
     frames: int
     looked_at: int
     uncalibrated: int
+    unreadable: int
 
 
 def calibrate(
@@ -58,7 +59,6 @@ def calibrate(
 
     Raises:
         BagError: the bag cannot be read.
-        ImageError: a picture does not decode.
         CalibrationError: too few pictures tell a scale, or a topic is missing or of another type.
         StudentError: the student cannot answer.
     """
@@ -66,10 +66,10 @@ def calibrate(
         raise CalibrationError(f"student '{student.contract.name}' has no depth: there is nothing to scale")
     judge = _judge_of(student, reference)
     pictures = CalibrationFrames(bag, image_topic, camera_info_topic, reference, frames)
-    scales, looked_at, uncalibrated = [], 0, 0
+    scales, seen, uncalibrated = [], 0, 0
     unfit: Frame | None = None
     for frame in pictures:
-        looked_at += 1
+        seen += 1
         if frame.info is None:
             uncalibrated += 1
             unfit = unfit or frame
@@ -82,16 +82,19 @@ def calibrate(
             scales.append(scale)
     if not pictures.infos:
         raise CalibrationError(f"{bag}: no calibrated camera_info on '{camera_info_topic}'")
-    if unfit is not None and uncalibrated == looked_at:
+    if unfit is not None and uncalibrated == seen:
         raise CalibrationError(_no_fitting_info(bag, camera_info_topic, unfit, pictures))
+    looked_at, unreadable = seen + len(pictures.unreadable), len(pictures.unreadable)
     if len(scales) < LEAST_FRAMES:
-        without = f' ({uncalibrated} have no camera_info of their frame and size)' if uncalibrated else ''
+        reasons = [f'{uncalibrated} have no camera_info of their frame and size'] if uncalibrated else []
+        reasons += [f'{unreadable} cannot be read: {pictures.unreadable[0]}'] if unreadable else []
+        without = f' ({"; ".join(reasons)})' if reasons else ''
         raise CalibrationError(
             f'{bag}: only {len(scales)} of {looked_at} pictures tell a scale{without}, {LEAST_FRAMES} are needed: is '
             'the reference of the same view and time, and is enough of it between 2 and 40 m?'
         )
     low, middle, high = np.percentile(scales, (25, 50, 75))
-    return CalibrationResult(float(middle), float(high - low) / 2, len(scales), looked_at, uncalibrated)
+    return CalibrationResult(float(middle), float(high - low) / 2, len(scales), looked_at, uncalibrated, unreadable)
 
 
 def _no_fitting_info(bag: Path, topic: str, frame: Frame, pictures: CalibrationFrames) -> str:
@@ -130,10 +133,8 @@ def _by_height(student: Student, names: tuple[str, ...], camera_height_m: float)
 
 def _by_depth(prediction: Prediction, camera: Pinhole, frame: Frame, _: StaticTransforms) -> float | None:
     assert prediction.depth is not None
-    assert frame.reference is not None
-    unit_m = METRES_PER_VALUE[frame.reference.encoding]
-    metres = decode_image(frame.reference).astype(np.float32) * np.float32(unit_m)
-    metres[~(metres > 0)] = np.nan
+    assert frame.depth_m is not None
+    metres = frame.depth_m
     rows = (2 * np.arange(prediction.height) + 1) * len(metres) // (2 * prediction.height)
     columns = (2 * np.arange(prediction.width) + 1) * metres.shape[1] // (2 * prediction.width)
     return scale_from_depth(prediction.depth, metres[np.ix_(rows, columns)])
@@ -141,8 +142,8 @@ def _by_depth(prediction: Prediction, camera: Pinhole, frame: Frame, _: StaticTr
 
 def _by_points(prediction: Prediction, camera: Pinhole, frame: Frame, transforms: StaticTransforms) -> float | None:
     assert prediction.depth is not None
-    assert frame.reference is not None
-    cloud, camera_frame = frame.reference, frame.frame_id
+    assert frame.points is not None
+    cloud, camera_frame = frame.points, frame.frame_id
     matrix = transforms.between(cloud.header.frame_id, camera_frame)
     if matrix is None:
         raise CalibrationError(

@@ -37,5 +37,7 @@ def calibrate_depth(
     )
     if result.uncalibrated:
         print(f'{result.uncalibrated} pictures have no camera_info of their frame and size and were left out.')
+    if result.unreadable:
+        print(f'{result.unreadable} pictures are damaged, or their depth images are, and were left out.')
     if result.spread > 0.15 * result.depth_scale:
         print('The pictures disagree: take a bag with flat ground, good light and things at 5 to 30 m.')

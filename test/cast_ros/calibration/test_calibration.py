@@ -124,7 +124,11 @@ def unchanged(info: Any) -> None:
 
 
 def write_drive(
-    path: Path, frames: int = 12, fx: float = FOCAL_REFERENCE_PX, change_info: Callable[[Any], None] = unchanged
+    path: Path,
+    frames: int = 12,
+    fx: float = FOCAL_REFERENCE_PX,
+    change_info: Callable[[Any], None] = unchanged,
+    damage: Callable[[int, Any], None] = lambda number, picture: None,
 ) -> Path:
     """Grey pictures of something at ``TRUE_SCALE`` times what the tiny student says, with stereo depth and a LiDAR."""
     true_m = PREDICTED_M * TRUE_SCALE
@@ -141,10 +145,14 @@ def write_drive(
             change_info(info)
             writer.write('/camera/camera_info', at_ns, info)
             grey = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
-            writer.write('/camera/image_raw', at_ns, image(at_ns, 'camera', grey, 'rgb8'))
+            picture = image(at_ns, 'camera', grey, 'rgb8')
+            damage(number, picture)
+            writer.write('/camera/image_raw', at_ns, picture)
             depth_mm = np.full((HEIGHT // 2, WIDTH // 2), round(true_m * 1000), np.uint16)
             later_ns = at_ns + 20_000_000
-            writer.write('/stereo/depth', later_ns, image(later_ns, 'camera', depth_mm, '16UC1'))
+            depth = image(later_ns, 'camera', depth_mm, '16UC1')
+            damage(number, depth)
+            writer.write('/stereo/depth', later_ns, depth)
             writer.write('/lidar/points', later_ns, cloud(points - [0, 0, 0.5], 'lidar', later_ns))
     return path
 
@@ -216,6 +224,33 @@ def test_pictures_without_a_fitting_camera_info_are_left_out_and_counted(tmp_pat
         result = calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', reference)
     assert (result.frames, result.looked_at, result.uncalibrated) == (8, 12, 4)
     assert result.depth_scale == pytest.approx(TRUE_SCALE, rel=0.01)
+
+
+def cut_off(numbers: range, encoding: str) -> Callable[[int, Any], None]:
+    """The last bytes of some pictures of an encoding are missing."""
+
+    def damage(number: int, picture: Any) -> None:
+        if number in numbers and picture.encoding == encoding:
+            picture.data = picture.data[:-7]
+
+    return damage
+
+
+@pytest.mark.parametrize('encoding', ['rgb8', '16UC1'])
+def test_damaged_pictures_are_left_out_and_counted(tmp_path: Path, student: Path, encoding: str) -> None:
+    bag = write_drive(tmp_path / 'drive', damage=cut_off(range(3, 5), encoding))
+    reference = Reference(depth_topic='/stereo/depth')
+    with Student.load(student) as loaded:
+        result = calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', reference)
+    assert (result.frames, result.looked_at, result.unreadable) == (10, 12, 2)
+    assert result.depth_scale == pytest.approx(TRUE_SCALE, rel=0.01)
+
+
+def test_a_bag_of_damaged_pictures_says_what_is_wrong_with_them(tmp_path: Path, student: Path) -> None:
+    bag = write_drive(tmp_path / 'drive', damage=cut_off(range(8), 'rgb8'))
+    said = r'only 4 of 12 pictures tell a scale \(8 cannot be read: .*24569.*\), 5 are needed'
+    with Student.load(student) as loaded, pytest.raises(CalibrationError, match=said):
+        calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', Reference(depth_topic='/stereo/depth'))
 
 
 @pytest.mark.parametrize(
