@@ -78,6 +78,7 @@ class PictureBag:
         pictures: how many the bag promises.
         truth_topics: of the ground truth that it has.
         faults: topics with damaged messages, and the first reason; fills while frames are read.
+        labels_without_picture: how many messages of ground truth have a stamp that no picture has; grows with frames.
 
     Raises:
         BagError: the bag cannot be read, or lacks a topic.
@@ -92,6 +93,7 @@ class PictureBag:
         self.pictures = 0
         self.truth_topics: tuple[str, ...] = ()
         self.faults: dict[str, str] = {}
+        self.labels_without_picture = 0
         self._stamped = True
 
     def __enter__(self) -> Self:
@@ -149,13 +151,27 @@ class PictureBag:
                 if message is not None and raw.topic == self.camera_info_topic:
                     info = message
                 elif message is not None:
-                    _hand_over(message, raw.topic, waiting, orphans)
+                    self._hand_over(message, raw.topic, waiting, orphans)
             while waiting and (len(waiting[0].labels) == len(self.truth_topics) or len(waiting) > MOST_WAITING):
                 yield _with_pixels(waiting.popleft())
         while waiting:
             yield _with_pixels(waiting.popleft())
+        self.labels_without_picture += sum(map(len, orphans.values()))
         if damage is not None:
             raise damage
+
+    def _hand_over(self, message: Any, topic: str, waiting: deque[Frame], orphans: dict[int, dict[str, Any]]) -> None:
+        stamp = stamp_ns(message)
+        for frame in waiting:
+            if frame.stamp_ns == stamp and topic not in frame.labels:
+                frame.labels[topic] = message
+                return
+        # Labels that came before their picture, and those without any.
+        alone = orphans.setdefault(stamp, {})
+        self.labels_without_picture += topic in alone
+        alone[topic] = message
+        if len(orphans) > MOST_WAITING:
+            self.labels_without_picture += len(orphans.pop(next(iter(orphans))))
 
     def _camera_info_topics(self) -> list[str]:
         return [] if self.camera_info_topic is None else [self.camera_info_topic]
@@ -219,18 +235,6 @@ def _unfit(info: Any | None, width: int, height: int) -> str:
     if expected != (width, height):
         return f'camera_info is for {expected[0]}×{expected[1]} pixels, the picture has {width}×{height}'
     return '' if focal_length_px(info) is not None else 'camera_info has no focal length (K is 0)'
-
-
-def _hand_over(message: Any, topic: str, waiting: deque[Frame], orphans: dict[int, dict[str, Any]]) -> None:
-    stamp = stamp_ns(message)
-    for frame in waiting:
-        if frame.stamp_ns == stamp and topic not in frame.labels:
-            frame.labels[topic] = message
-            return
-    # Labels that came before their picture, and those without any.
-    orphans.setdefault(stamp, {})[topic] = message
-    if len(orphans) > MOST_WAITING:
-        del orphans[next(iter(orphans))]
 
 
 def truth_of(frame: Frame, key: LabelKey | None) -> GroundTruth | None:

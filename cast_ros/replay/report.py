@@ -185,8 +185,11 @@ def class_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def problems_of(replay: Replay) -> list[tuple[str, str]]:
-    """Where and what: damaged messages of other topics, pictures, and labels."""
-    found = list(replay.document['bag']['faults'].items())
+    """Where and what: damaged messages of other topics, labels without a picture, pictures, and labels."""
+    bag = replay.document['bag']
+    found = list(bag['faults'].items())
+    if alone := bag['labels_without_picture']:
+        found.append(('labels', f'the stamps of {alone} messages are those of no picture'))
     for line in replay.frames:
         if 'problem' in line:
             found.append((f'picture {line["index"]}', line['problem']))

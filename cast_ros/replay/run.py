@@ -231,6 +231,7 @@ def _document(
             'undecodable': sum('problem' in line for line in frames),
             'uncalibrated': sum('uncalibrated' in line for line in frames),
             'labelled': sum(frame_is_labelled(line) for line in frames),
+            'labels_without_picture': bag.labels_without_picture,
             'faults': bag.faults,
             'duration_s': (max(stamps) - min(stamps)) / 1e9,
             'sizes': [list(size) for size in sizes],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from drawn_replay import HEIGHT, START_NS, STEP_NS, WIDTH, write_street_bag
+from drawn_replay import HEIGHT, START_NS, STEP_NS, TOPIC, WIDTH, write_street_bag
 from tiny_student import FOCAL_REFERENCE_PX, tiny_student
 
 from cast_ros.bags import BagError, BagReader, BagWriter
@@ -324,6 +324,22 @@ def test_labels_that_do_not_fit_their_picture_are_told_and_not_counted(tmp_path:
     assert 'labels of picture 2' in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
 
 
+@pytest.mark.parametrize('frames', [6, 60])
+def test_labels_whose_picture_is_not_in_the_bag_are_counted_and_told(
+    tmp_path: Path, student: Path, frames: int
+) -> None:
+    bag = rewritten(
+        write_street_bag(tmp_path / 'whole', frames),
+        tmp_path / 'bag',
+        lambda name, number, data: None if name == TOPIC and number % 3 == 1 else data,
+    )
+    document = evaluate_bag(bag, [student], tmp_path / 'out', SETTINGS).document
+    assert document['bag']['labels_without_picture'] == 2 * frames // 3
+    assert document['bag']['labelled'] == document['bag']['pictures'] == 2 * frames // 3
+    told = f'the stamps of {2 * frames // 3} messages are those of no picture'
+    assert told in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+
+
 def test_a_bag_with_depth_alone_is_judged_by_depth_alone(tmp_path: Path, student: Path) -> None:
     bag = rewritten(
         write_street_bag(tmp_path / 'whole', 3),
@@ -353,6 +369,7 @@ def test_drivers_that_leave_stamps_empty_lose_their_labels_and_that_is_told(tmp_
     bag = write_street_bag(tmp_path / 'bag', 4, stamps=False)
     document = evaluate_bag(bag, [student], tmp_path / 'out', SETTINGS).document
     assert document['bag']['labelled'] == 0
+    assert document['bag']['labels_without_picture'] == 8
     assert document['bag']['duration_s'] == pytest.approx(0.3)
     assert '0 pictures were compared' in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
 
