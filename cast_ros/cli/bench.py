@@ -10,7 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import cv2
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -39,6 +42,9 @@ JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON for other p
 def node(
     model: ModelOption = None,
     size: SizeOption = '1280x720',
+    picture: Annotated[
+        Path | None, typer.Option(help='Of what the robot sees, brought to --size; something drawn by default.')
+    ] = None,
     seconds: Annotated[float, typer.Option(help='How long pictures are sent.', min=0.1)] = 30.0,
     threads: ThreadsOption = 0,
     as_json: JsonOption = False,
@@ -46,9 +52,11 @@ def node(
     """Send pictures through the perception node, one at a time, and print where their time goes."""
     path = _student(model)
     from cast_ros.nodes.bench import bench_node
+    from cast_ros.nodes.measured_node import street_like
 
+    bgr = street_like(*_size(size)) if picture is None else _picture(picture, _size(size))
     with tempfile.TemporaryDirectory() as folder:
-        result = bench_node(path, _size(size), seconds, threads, Path(folder) / 'node.log')
+        result = bench_node(path, bgr, seconds, threads, Path(folder) / 'node.log')
     if as_json:
         more = {'beside_inference_ms': result.beside_inference_ms, 'times_inference': result.times_inference}
         print(json.dumps({**asdict(result), 'size': size, **more}, indent=1))
@@ -98,6 +106,14 @@ def _size(text: str) -> tuple[int, int]:
     if given is None or min(int(given[1]), int(given[2])) < 16:
         raise BenchError(f'--size must be width x height of at least 16 pixels, such as 1280x720, not {text!r}')
     return int(given[1]), int(given[2])
+
+
+def _picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    # OpenCV would tell of a missing file in a line of its own.
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    if bgr is None:
+        raise BenchError(f'{path} cannot be read as a picture; check the path')
+    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def table_of(result: BenchResult, size: str) -> Table:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.nodes.measured_node import MeasuredNode, measured_node, street_like
+from cast_ros.nodes.measured_node import MeasuredNode, measured_node
 
 # In the order in which a picture passes them; ``waiting`` is before all of them, in the node.
 STAGES = ('waiting', 'decode', 'preprocess', 'inference', 'postprocess', 'publish')
@@ -58,12 +58,12 @@ class BenchResult:
         return self.latency_ms[0] / self.stage_ms['inference'][0]
 
 
-def bench_node(model: Path, size: tuple[int, int], seconds: float, threads: int, log_path: Path) -> BenchResult:
+def bench_node(model: Path, picture: NDArray[np.uint8], seconds: float, threads: int, log_path: Path) -> BenchResult:
     """Measure.
 
     Args:
         model: a student.
-        size: width and height of the pictures, pixels.
+        picture: H×W×3, BGR; what it shows decides how many instances the node has to paint and to locate.
         seconds: how long pictures are sent; at least 200 are.
         threads: of the inference.
         log_path: what the node prints.
@@ -72,7 +72,6 @@ def bench_node(model: Path, size: tuple[int, int], seconds: float, threads: int,
         DemoError: the node does not start, dies, or does not answer.
         StudentError: the model cannot be used.
     """
-    picture = street_like(*size)
     with measured_node(model, picture, threads, log_path, {'input_reliability': 'reliable'}) as node:
         for _ in range(WARM_UP_PICTURES):
             _ask(node, picture)

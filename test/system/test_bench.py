@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
@@ -39,9 +41,18 @@ def test_it_says_where_the_time_of_a_picture_goes(tmp_path: Path) -> None:
     assert 0 < result['beside_inference_ms'] < result['processing_ms'][0]
 
 
+def test_it_takes_what_the_robot_sees(tmp_path: Path) -> None:
+    model, picture = tiny_student(tmp_path / 'tiny.onnx'), tmp_path / 'seen.png'
+    cv2.imwrite(str(picture), np.full((90, 160, 3), 200, np.uint8))
+    done = bench('--model', str(model), '--picture', str(picture), '--size', '320x180', '--seconds', '0.1', '--json')
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)['pictures'] >= 200
+
+
 @pytest.mark.parametrize(
     ('arguments', 'sentence'),
     [
+        (('--picture', 'absent.png'), 'absent.png cannot be read as a picture; check the path'),
         (('--size', '1280'), "not '1280'"),
         (('--size', '8x8'), 'at least 16 pixels'),
         (('--model', 'absent.onnx'), 'absent.onnx: there is no such file'),
