@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from killed_runs import run_with_kills
@@ -14,14 +15,17 @@ from rich.console import Console
 from tiny_night import write_recipe, write_recordings, write_student
 
 from cast_ros.bags import BagError
+from cast_ros.evaluation.compare import Scores
+from cast_ros.metrics import SemanticMetrics
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.errors import DataError, RecipeError
 from cast_train.export.checkpoint import load_student
 from cast_train.export.onnx import export_onnx
 from cast_train.methods.night import Night, lost_points, passes, run_night
-from cast_train.methods.night_judging import luminance_of
+from cast_train.methods.night_judging import Judgement, losing_classes, luminance_of
 from cast_train.methods.night_recipe import GateSection, load_night_recipe
+from cast_train.methods.night_report import losing_text
 
 QUIET = Console(quiet=True)
 
@@ -123,6 +127,29 @@ def test_what_was_not_measured_passes_nothing() -> None:
     assert not passes(lost_points({'abs_rel': 0.1}, {'abs_rel': 0.1}), gate)
     assert lost_points({'miou': 0.75, 'abs_rel': 0.1}, {'miou': 0.5}) == {'miou': 25.0}
     assert not passes(lost_points({'ap': 0.25, 'miou': 0.75}, {'miou': 0.75}), gate)
+
+
+def judged(said: list[int]) -> Judgement:
+    """As if a student had said this of eight pixels, of which six are road and two are pole."""
+    metrics = SemanticMetrics(('road', 'pole', 'moon'))
+    metrics.update(np.array([said], np.uint8), np.array([[0, 0, 0, 0, 0, 0, 1, 1]], np.uint8))
+    return Judgement(Scores(None, metrics.compute(), None), [], [])
+
+
+def test_classes_that_pay_for_a_better_mean_are_named() -> None:
+    before, after = judged([0, 2, 2, 2, 2, 2, 1, 1]), judged([0, 0, 0, 0, 0, 0, 0, 1])
+    assert before.scores.semantic is not None
+    assert after.scores.semantic is not None
+    assert after.scores.semantic.miou > before.scores.semantic.miou
+    assert losing_classes(before, after, 1.0) == pytest.approx({'pole': 50.0})
+    assert losing_classes(before, after, 50.0) == {}
+    blind = losing_classes(before, judged([2] * 8), 1.0)
+    assert list(blind.items()) == [('pole', pytest.approx(100.0)), ('road', pytest.approx(100 / 6))]
+    assert losing_classes(Judgement(Scores(None, None, None), [], []), after, 1.0) == {}
+    assert (
+        losing_text({'day': blind, 'night': {}}) == 'classes that lost IoU, in points: by day pole -100.0, road -16.7'
+    )
+    assert losing_text({'day': {}, 'night': {}}) == ''
 
 
 def test_what_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:

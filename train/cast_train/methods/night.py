@@ -32,9 +32,15 @@ from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.famda import Domains, Famda
-from cast_train.methods.night_judging import Judgement, PseudoLabelFigures, judge, judge_pseudo_labels
+from cast_train.methods.night_judging import (
+    Judgement,
+    PseudoLabelFigures,
+    judge,
+    judge_pseudo_labels,
+    losing_classes,
+)
 from cast_train.methods.night_recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
-from cast_train.methods.night_report import write_report
+from cast_train.methods.night_report import losing_text, write_report
 from cast_train.methods.stages import Stage, Stages, digest_of_file
 from cast_train.methods.target_labels import TargetLabels
 from cast_train.methods.trained import weights_in
@@ -62,19 +68,23 @@ class Night:
         losses: by how many points each gated figure of the source fell, negative where it rose; those that could be
             measured.
         passed: whether there are any, and none fell by more than the recipe allows.
+        losing_classes: by domain, the classes whose IoU fell by more points than their mean may.
     """
 
     student: Path
     report: Path
     losses: dict[str, float]
     passed: bool
+    losing_classes: dict[str, dict[str, float]]
 
     @property
     def summary(self) -> str:
-        """One line for people."""
+        """A line for people, and one more if classes lose."""
         changes = ', '.join(f'{name} {-loss:+.2f} points' for name, loss in self.losses.items())
         unknown = ''.join(f', {name} not measured' for name in GATED if name not in self.losses)
-        return f'gate {"passed" if self.passed else "FAILED"}: by {SOURCE} {changes}{unknown}; see {self.report}'
+        verdict = f'gate {"passed" if self.passed else "FAILED"}: by {SOURCE} {changes}{unknown}; see {self.report}'
+        losing = losing_text(self.losing_classes)
+        return f'{verdict}\n{losing}' if losing else verdict
 
 
 def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, folder: Path, console: Console) -> Night:
@@ -117,10 +127,20 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
     pseudo = pseudo_label_figures(famda, adapted)
     losses = lost_points(judged['before', SOURCE].figures, judged['after', SOURCE].figures)
     passed = passes(losses, recipe.gate)
-    document = _document(recipe, settings.model_dump(mode='json'), judged, pseudo, losses, passed, model, student)
+    losing = {
+        name: losing_classes(judged['before', name], judged['after', name], recipe.gate.miou)
+        for name in (SOURCE, TARGET)
+    }
+    gate = {
+        'allowed_points': recipe.gate.model_dump(),
+        'lost_points': losses,
+        'passed': passed,
+        'losing_classes': losing,
+    }
+    document = _document(recipe, settings.model_dump(mode='json'), judged, pseudo, gate, model, student)
     write_text(folder / METRICS, json.dumps(document, indent=1))
     write_report(folder / REPORT, document, judged, start.contract)
-    return Night(model, folder / REPORT, losses, passed)
+    return Night(model, folder / REPORT, losses, passed, losing)
 
 
 def lost_points(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -225,8 +245,7 @@ def _document(
     settings: dict[str, Any],
     judged: dict[tuple[str, str], Judgement],
     pseudo: PseudoLabelFigures,
-    losses: dict[str, float],
-    passed: bool,
+    gate: dict[str, Any],
     model: Path,
     student: Path,
 ) -> dict[str, Any]:
@@ -237,7 +256,7 @@ def _document(
         },
         'pictures': {name: len(judged['after', name].pictures) for name in (SOURCE, TARGET)},
         'pseudo_labels': pseudo.as_document(),
-        'gate': {'allowed_points': recipe.gate.model_dump(), 'lost_points': losses, 'passed': passed},
+        'gate': gate,
         'student': {'file': model.name, 'sha256': digest_of_file(model)},
         'start': {'file': student.name, 'sha256': digest_of_file(student) if student.is_file() else None},
         'git_revision': git_revision(),

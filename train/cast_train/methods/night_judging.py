@@ -79,6 +79,18 @@ def judge(student: Predictor, samples: Sequence[Sample]) -> Judgement:
     return Judgement(whole.compute(), pictures, found)
 
 
+def losing_classes(before: Judgement, after: Judgement, above_points: float) -> dict[str, float]:
+    """By how many points the IoU of each class fell that lost more than so many, the worst first: a mean hides them."""
+    if before.scores.semantic is None or after.scores.semantic is None:
+        return {}
+    losses = {
+        name: 100 * (iou - (after.scores.semantic.per_class[name] or 0.0))
+        for name, iou in before.scores.semantic.per_class.items()
+        if iou is not None
+    }
+    return {name: loss for name, loss in sorted(losses.items(), key=lambda one: -one[1]) if loss > above_points}
+
+
 def luminance_of(image: npt.NDArray[np.uint8]) -> float:
     """Mean of the luma of an H×W×3 RGB picture (ITU-R BT.601), 0…255."""
     return float(image.reshape(-1, 3).mean(0) @ (0.299, 0.587, 0.114))

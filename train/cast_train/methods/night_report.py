@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def write_report(path: Path, document: dict[str, Any], judged: Judged, contract:
         name=document['name'],
         gate=document['gate'],
         gate_text=_gate_text(document['gate']),
+        losing=losing_text(document['gate']['losing_classes']),
         cards=[_card(name, document) for name in (SOURCE, TARGET)],
         classes=_class_rows(judged, contract),
         bins=_bins(judged),
@@ -61,6 +62,16 @@ def write_report(path: Path, document: dict[str, Any], judged: Judged, contract:
         write_text(path, text)
     except OSError as error:
         raise TrainingError(f'{path}: cannot be written ({error}); free some space and start again') from error
+
+
+def losing_text(losing_classes: Mapping[str, Mapping[str, float]]) -> str:
+    """A sentence on the classes that lost more IoU than their mean may; '' if none has."""
+    parts = [
+        f'by {domain} {", ".join(f"{name} {-points:+.1f}" for name, points in classes.items())}'
+        for domain, classes in losing_classes.items()
+        if classes
+    ]
+    return f'classes that lost IoU, in points: {"; ".join(parts)}' if parts else ''
 
 
 def shown(metric: str, value: float | None) -> str:
