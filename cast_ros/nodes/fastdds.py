@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from cast_ros.nodes.package_files import share_folders
@@ -26,6 +27,9 @@ def stay_on_this_machine() -> None:
 
     What the environment says already stays. Children inherit it; ROS reads it in rclpy.init.
     """
+    # ROS 2 from wheels lies in the environment of the interpreter, and has no setup file to source.
+    if not os.environ.get('AMENT_PREFIX_PATH'):
+        os.environ['AMENT_PREFIX_PATH'] = sys.prefix
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 101))
     for profile in (folder / 'config' / 'fastdds_shared_memory.xml' for folder in share_folders()):

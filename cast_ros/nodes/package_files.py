@@ -14,5 +14,5 @@ def share_folders() -> list[Path]:
     folders = [Path(sys.prefix) / 'share' / 'cast_ros', Path(__file__).resolve().parents[2]]
     try:
         return [Path(get_package_share_directory('cast_ros')), *folders]
-    except PackageNotFoundError:
+    except (PackageNotFoundError, OSError):  # OSError: AMENT_PREFIX_PATH is not set
         return folders

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,11 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 from tiny_student import tiny_student
 
 
-def bench(*arguments: str, verb: str = 'node') -> subprocess.CompletedProcess[str]:
+def bench(
+    *arguments: str, verb: str = 'node', environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'bench', verb, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
 
 
 def test_it_says_where_the_time_of_a_picture_goes(tmp_path: Path) -> None:
@@ -39,6 +42,17 @@ def test_it_says_where_the_time_of_a_picture_goes(tmp_path: Path) -> None:
     p50, p95, p99 = result['latency_ms']
     assert 0 < result['processing_ms'][0] < p50 <= p95 <= p99
     assert 0 < result['beside_inference_ms'] < result['processing_ms'][0]
+
+
+@pytest.mark.skipif(
+    not (Path(sys.prefix) / 'share' / 'ament_index').is_dir(), reason='ROS 2 is not in the environment of Python'
+)
+def test_in_the_environment_of_make_nothing_has_to_be_sourced(tmp_path: Path) -> None:
+    model = tiny_student(tmp_path / 'tiny.onnx')
+    bare = {name: value for name, value in os.environ.items() if name != 'AMENT_PREFIX_PATH'}
+    done = bench('--model', str(model), '--size', '320x180', '--seconds', '0.1', environment=bare)
+    assert done.returncode == 0, done.stderr
+    assert 'times the inference' in ' '.join(done.stdout.split())
 
 
 def test_it_takes_what_the_robot_sees(tmp_path: Path) -> None:
