@@ -198,7 +198,8 @@ def session_options(threads: int) -> SessionOptions:
     options.inter_op_num_threads = 1
     options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
-    # Spinning threads cost half as much again where others compute (benchmarks/runtime/options.md); robots are busy.
+    # Spinning threads save 6 % on an idle machine (benchmarks/runtime/options.md), and cost half as much again where
+    # others compute (docs/speed.md); robots are busy.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.add_session_config_entry(*RECORD_ASSIGNMENT)
     return options

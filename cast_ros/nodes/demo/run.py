@@ -147,7 +147,7 @@ class _Conversation:
             self._wait_for_answer(stamp)
             late += time.perf_counter() - played.published_s > period_s
         if late:
-            print(f'{late} answers took longer than one period; the player waited for the node.', flush=True)
+            print(f'{late} of the answers took longer than one period; the player waited for the node.', flush=True)
 
     def _wait_for_answer(self, stamp: int) -> None:
         deadline_s = time.perf_counter() + _ANSWER_WITHIN_S
