@@ -147,7 +147,7 @@ def test_classes_that_pay_for_a_better_mean_are_named() -> None:
     assert list(blind.items()) == [('pole', pytest.approx(100.0)), ('road', pytest.approx(100 / 6))]
     assert losing_classes(Judgement(Scores(None, None, None), [], []), after, 1.0) == {}
     assert (
-        losing_text({'day': blind, 'night': {}}) == 'classes that lost IoU, in points: by day pole -100.0, road -16.7'
+        losing_text({'day': blind, 'night': {}}) == 'Classes that lost IoU, in points: by day pole -100.0, road -16.7'
     )
     assert losing_text({'day': {}, 'night': {}}) == ''
 

@@ -71,7 +71,7 @@ def losing_text(losing_classes: Mapping[str, Mapping[str, float]]) -> str:
         for domain, classes in losing_classes.items()
         if classes
     ]
-    return f'classes that lost IoU, in points: {"; ".join(parts)}' if parts else ''
+    return f'Classes that lost IoU, in points: {"; ".join(parts)}' if parts else ''
 
 
 def shown(metric: str, value: float | None) -> str:
