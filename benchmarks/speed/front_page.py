@@ -8,6 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 64, 30, 50, 46
+LETTER_PX, LINE_PX = 7.0, 16.0
 ON_FRONT, BEHIND = '#117733', '#999999'
 
 
@@ -54,15 +55,28 @@ def as_svg(document: dict[str, Any]) -> str:
         *(line for ap in _ticks(top_ap) for line in _across(place(0, ap)[1], f'{ap:g}')),
         *(line for ms in _ticks(right_ms) for line in _upright(place(ms, 0)[0], f'{ms:g}')),
     ]
-    for row in rows:
+    dots = [place(row['p50_ms'], 100 * row['ap']) for row in rows]
+    taken = [(x - LETTER_PX, x + LETTER_PX, y + 4.5) for x, y in dots]
+    for row in sorted(rows, key=lambda row: -row['ap']):
         x, y = place(row['p50_ms'], 100 * row['ap'])
         color = ON_FRONT if row['dominated_by'] is None else BEHIND
+        label_x, label_y = _free_place(x + 10, y + 4.5, row['name'], taken)
         parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="{color}"/>'
-            f'<text x="{x + 10:.1f}" y="{y + 4.5:.1f}" fill="{color}">{escape(row["name"])}</text>'
+            f'<path d="M{x:.1f} {y:.1f}L{label_x - 2:.1f} {label_y - 4.5:.1f}" stroke="{color}"/>'
+            f'<text x="{label_x:.1f}" y="{label_y:.1f}" fill="{color}">{escape(row["name"])}</text>'
         )
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">ms</text></svg>\n')
     return '\n'.join(parts)
+
+
+def _free_place(x: float, y: float, text: str, taken: list[tuple[float, float, float]]) -> tuple[float, float]:
+    """Where a label crosses no dot and none of those before it, which it joins: as low as it has to be."""
+    end = x + LETTER_PX * len(text)
+    while any(x < other_end and other_x < end and abs(y - other_y) < LINE_PX for other_x, other_end, other_y in taken):
+        y += LINE_PX / 2
+    taken.append((x, end, y))
+    return x, y
 
 
 def _ticks(end: float) -> list[float]:

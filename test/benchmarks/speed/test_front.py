@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.speed import front
@@ -78,10 +80,12 @@ def test_a_table_without_figures_says_what_makes_them(tmp_path: Path, capsys: py
     assert 'cast-train ablate' in capsys.readouterr().err
 
 
-def test_the_picture_keeps_every_dot_inside() -> None:
-    rows = [{'name': 'a & b', 'p50_ms': 30.0, 'ap': 0.2, 'dominated_by': None}]
+def test_no_label_of_the_picture_lies_on_another_one() -> None:
+    rows = [{'name': 'a & b', 'p50_ms': 30.0 + place, 'ap': 0.2, 'dominated_by': None} for place in range(4)]
     rows += [{'name': 'slow', 'p50_ms': 60.0, 'ap': 0.0, 'dominated_by': 'a & b'}]
     svg = as_svg({'size': [512, 1024], 'rows': rows})
-    assert 'a &amp; b' in svg
-    assert svg.count('<circle') == 2
+    assert svg.count('<circle') == 5
     assert svg.count('fill="#999999"') == 2
+    heights = sorted(float(y) for y in re.findall(r'y="([\d.]+)" fill="#117733">a &amp; b', svg))
+    assert len(heights) == 4
+    assert min(np.diff(heights)) == pytest.approx(16)
