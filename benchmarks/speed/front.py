@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     origin = origin_of(repeatable('python -m benchmarks.speed.front', words))
     try:
-        height, width = (int(part) for part in asked.size.split('x'))
+        height, width = size_of(asked.size)
         limits = {'--rounds': asked.rounds < ROUNDS, '--table': asked.table.resolve() != TABLE}
         limits['--size'] = (height, width) != LARGE[0]
         require_place(limits, asked.out, HERE)
@@ -74,6 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def size_of(text: str) -> Size:
+    """Height and width from HxW.
+
+    Raises:
+        BenchmarkError: it is not of that form.
+    """
+    given = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
+    if given is None:
+        raise BenchmarkError(f'--size must be height x width, such as 512x1024, not {text!r}')
+    return int(given[1]), int(given[2])
+
+
 def sections_of(path: Path) -> dict[str, StudentSection]:
     """The student of every row of a table.
 
@@ -88,11 +101,14 @@ def accuracy_of(path: Path) -> dict[str, dict[str, float]]:
     """The means over the seeds of what a finished table says.
 
     Raises:
-        BenchmarkError: there is no such file.
+        BenchmarkError: there is no such file, or a row was not judged by all of the metrics.
     """
     if not path.is_file():
         raise BenchmarkError(f'{path} is missing; `cast-train ablate {path.with_suffix(".yaml")}` makes it')
     rows = json.loads(path.read_text(encoding='utf-8'))['rows']
+    partly = [row['name'] for row in rows if not METRICS.keys() <= row['metrics'].keys()]
+    if partly:
+        raise BenchmarkError(f'{path}: {", ".join(partly)} lack one of {", ".join(METRICS)}; take a table that has all')
     return {row['name']: {key: statistics.mean(row['metrics'][key]) for key in METRICS} for row in rows}
 
 

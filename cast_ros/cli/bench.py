@@ -54,7 +54,7 @@ def node(
     from cast_ros.nodes.bench import bench_node
     from cast_ros.nodes.measured_node import street_like
 
-    bgr = street_like(*_size(size)) if picture is None else _picture(picture, _size(size))
+    bgr = street_like(*_size(size)) if picture is None else read_picture(picture, _size(size))
     with tempfile.TemporaryDirectory() as folder:
         result = bench_node(path, bgr, seconds, threads, Path(folder) / 'node.log')
     if as_json:
@@ -108,7 +108,12 @@ def _size(text: str) -> tuple[int, int]:
     return int(given[1]), int(given[2])
 
 
-def _picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+def read_picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """H×W×3 BGR of a file, brought to this width and height.
+
+    Raises:
+        BenchError: it is not there, or no picture.
+    """
     # OpenCV would tell of a missing file in a line of its own.
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
     if bgr is None:

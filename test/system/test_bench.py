@@ -17,6 +17,8 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
 from tiny_student import tiny_student
 
+from cast_ros.cli.bench import read_picture
+
 
 def bench(
     *arguments: str, verb: str = 'node', environment: dict[str, str] | None = None
@@ -61,6 +63,9 @@ def test_it_takes_what_the_robot_sees(tmp_path: Path) -> None:
     done = bench('--model', str(model), '--picture', str(picture), '--size', '320x180', '--seconds', '0.1', '--json')
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)['pictures'] >= 200
+    sent = read_picture(picture, (320, 180))
+    assert sent.shape == (180, 320, 3)
+    assert (sent == 200).all()
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,16 @@ def test_a_table_without_figures_says_what_makes_them(tmp_path: Path, capsys: py
     assert 'cast-train ablate' in capsys.readouterr().err
 
 
+def test_what_cannot_be_used_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'pair.yaml').write_text(TABLE)
+    (tmp_path / 'pair.json').write_text(json.dumps({'rows': [{'name': 'nano', 'metrics': {'miou': [0.5]}}]}))
+    arguments = ['--table', str(tmp_path / 'pair.yaml'), '--out', str(tmp_path)]
+    assert front.main([*arguments, '--size', 'large']) == 2
+    assert "--size must be height x width, such as 512x1024, not 'large'" in capsys.readouterr().err
+    assert front.main(arguments) == 2
+    assert 'nano lack one of ap, miou, abs_rel' in capsys.readouterr().err
+
+
 def test_no_label_of_the_picture_lies_on_another_one() -> None:
     rows = [{'name': 'a & b', 'p50_ms': 30.0 + place, 'ap': 0.2, 'dominated_by': None} for place in range(4)]
     rows += [{'name': 'slow', 'p50_ms': 60.0, 'ap': 0.0, 'dominated_by': 'a & b'}]
