@@ -13,7 +13,7 @@ help: ## Show the targets
 
 demo: ## Run the node on the drive in assets/ and compare its answers with the ground truth; writes out/demo
 	@$(PYTHON) tools/setup_environment.py demo
-	@$(ROS) $(ENVIRONMENT)/python -m cast_ros.nodes.demo
+	@$(ROS) $(ENVIRONMENT)/python -m cast_ros.offline.harness.demo
 
 test: ## Run all tests; PYTEST_ARGUMENTS="test/repository -k launch" runs some
 	@$(PYTHON) tools/setup_environment.py test

@@ -11,6 +11,20 @@ from setuptools import find_packages, setup
 PACKAGE = 'cast_ros'
 HERE = Path(__file__).resolve().parent
 SHARED_FOLDERS = ('launch', 'config', 'models')
+# Of everything that judges, records or repairs beside the robot. apsw, lz4, mcap and zstandard read what is left of a
+# damaged bag, which rosbags refuses; jinja2 and plotly make the page of `cast replay`.
+OFFLINE = (
+    'apsw',
+    'faster-coco-eval>=1.6',
+    'jinja2>=3.1',
+    'lz4',
+    'mcap>=1.1',
+    'plotly>=6',
+    'rich',
+    'rosbags>=0.11',
+    'typer>=0.12',
+    'zstandard',
+)
 MANIFEST = ElementTree.parse(HERE / 'package.xml').getroot()  # noqa: S314, our own file
 
 
@@ -40,7 +54,10 @@ setup(
         *find_packages('train', include=['cast_train', 'cast_train.*']),
     ],
     package_dir={'cast_train': 'train/cast_train'},
-    package_data={PACKAGE: ['py.typed', 'replay/templates/*.j2'], 'cast_train': ['py.typed', 'methods/templates/*.j2']},
+    package_data={
+        PACKAGE: ['py.typed', 'offline/replay/templates/*.j2'],
+        'cast_train': ['py.typed', 'methods/templates/*.j2'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
@@ -51,31 +68,17 @@ setup(
     # colcon and rosdep do not read this list: there the python3-opencv of package.xml is used. Pip users get the
     # headless OpenCV: nothing here opens a window, and it needs no X libraries. Two OpenCV wheels in one environment
     # overwrite each other: who needs opencv-python or opencv-contrib-python beside cast_ros installs it with --no-deps.
-    # apsw, lz4, mcap and zstandard read what is left of a damaged bag, which rosbags refuses.
-    install_requires=[
-        'apsw',
-        'faster-coco-eval>=1.6',
-        'lz4',
-        'mcap>=1.1',
-        'numpy>=1.26',
-        'opencv-python-headless>=4.6',
-        'pydantic>=2.5',
-        'pyyaml',
-        'rich',
-        'rosbags>=0.11',
-        'typer>=0.12',
-        'zstandard',
-    ],
+    install_requires=['numpy>=1.26', 'opencv-python-headless>=4.6', 'pydantic>=2.5', 'pyyaml'],
     # cpu or gpu, never both: the two wheels share the folder onnxruntime/ and the one installed last breaks the other.
     extras_require={
         'cpu': ['onnxruntime>=1.17'],
         'gpu': ['onnxruntime-gpu>=1.17'],
+        # The commands `cast` and `make demo`.
+        'offline': [*OFFLINE],
         # ByteTrack is `trackers`, which asks for opencv-python beside our headless one: it is installed with --no-deps.
         'tracking': ['pydeprecate', 'requests', 'scipy', 'supervision>=0.31'],
-        # The report of `cast replay`.
-        'replay': ['jinja2>=3.1', 'plotly>=6'],
         'train': [
-            'jinja2>=3.1',
+            *OFFLINE,
             'lightning-fabric>=2.4',
             'onnx>=1.16',
             'onnxscript',
@@ -118,7 +121,6 @@ setup(
             'types-PyYAML',
         ],
     },
-    tests_require=['pytest'],
     entry_points={
         'console_scripts': [
             'cast = cast_ros.cli:main',

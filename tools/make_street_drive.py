@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from cast_ros.bags.tools.from_dataset import dataset_to_bag
-from cast_ros.bags.tools.layout import LabelNotes
 from cast_ros.errors import CastError
-from cast_ros.evaluation import topics
+from cast_ros.offline.bags.tools.from_dataset import dataset_to_bag
+from cast_ros.offline.bags.tools.layout import LabelNotes
+from cast_ros.offline.evaluation import topics
 
 # Cityscapes label ids that the benchmark uses.
 CLASS_NAMES = {

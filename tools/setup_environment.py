@@ -58,10 +58,10 @@ class Stage:
 
 
 STAGES = {
-    'demo': Stage(('demo',), ('cpu',), ('vision_msgs',), 'about a minute, 600 MB, no torch'),
+    'demo': Stage(('demo',), ('cpu', 'offline'), ('vision_msgs',), 'about a minute, 600 MB, no torch'),
     'test': Stage(
         ('demo', 'test'),
-        ('cpu', 'tracking', 'replay', 'train', 'test'),
+        ('cpu', 'offline', 'tracking', 'train', 'test'),
         ('vision_msgs', 'composition_interfaces', 'rosbag2_interfaces'),
         'some minutes, 6 GB with torch',
         without_dependencies='without-dependencies.txt',
@@ -69,7 +69,7 @@ STAGES = {
     # What runs on a robot, on another ROS: a second environment beside the first.
     'kilted': Stage(
         ('kilted',),
-        ('cpu', 'tracking', 'replay', 'test'),
+        ('cpu', 'offline', 'tracking', 'test'),
         ('vision_msgs', 'rosbag2_interfaces'),
         'about two minutes, no torch',
         folder='.venv-kilted',

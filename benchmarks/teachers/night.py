@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from cast_ros.files import write_text
-from cast_ros.metrics import DepthMetrics, SemanticMetrics
+from cast_ros.offline.metrics import DepthMetrics, SemanticMetrics
 from cast_train.data import Sample, open_dataset
 from cast_train.export.revision import git_revision
 from cast_train.methods.famda_recipe import DomainSection, load_famda_recipe

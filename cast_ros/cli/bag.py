@@ -12,7 +12,7 @@ import typer
 from cast_ros.errors import CastError
 
 if TYPE_CHECKING:
-    from cast_ros.bags.tools.faults import Fault
+    from cast_ros.offline.bags.tools.faults import Fault
 
 FINDINGS_EXIT_CODE = 1
 
@@ -31,8 +31,8 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Print what is in a bag: topics, rates, QoS, pictures, calibration, ground truth."""
-    from cast_ros.bags.tools.info import bag_info
     from cast_ros.cli.bag_tables import info_document, print_info
+    from cast_ros.offline.bags.tools.info import bag_info
 
     found = bag_info(bag, sha256)
     if as_json:
@@ -48,8 +48,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Say all that is wrong with a bag; exit code 0 nothing, 1 something, 2 it cannot be read at all."""
-    from cast_ros.bags.tools.check import check_bag
     from cast_ros.cli.bag_tables import check_document, print_check
+    from cast_ros.offline.bags.tools.check import check_bag
 
     report = check_bag(bag, topic or None)
     if as_json:
@@ -72,7 +72,7 @@ def cut(
     ] = False,
 ) -> None:
     """Write a part of a bag as a bag of its own; what latched topics said before is carried along."""
-    from cast_ros.bags.tools.cut import cut_bag
+    from cast_ros.offline.bags.tools.cut import cut_bag
 
     names = [name.strip() for name in topics.split(',') if name.strip()] if topics else None
     report = cut_bag(bag, out, begin, end, names, drop_damaged)
@@ -92,7 +92,7 @@ def to_dataset(
     split: Annotated[str, typer.Option(help='Name of the folder of the split.')] = 'drive',
 ) -> None:
     """Write pictures, calibration and ground truth as files, in the folders of Cityscapes."""
-    from cast_ros.bags.tools.to_dataset import bag_to_dataset
+    from cast_ros.offline.bags.tools.to_dataset import bag_to_dataset
 
     report = bag_to_dataset(bag, topic, out, every, split)
     for damage in report.damages:
@@ -112,7 +112,7 @@ def from_dataset(
     camera_info: Annotated[Path | None, typer.Option(help='A camera_info.json for all pictures.')] = None,
 ) -> None:
     """Make a bag of pictures in files, with calibration and ground truth where they are there."""
-    from cast_ros.bags.tools.from_dataset import dataset_to_bag
+    from cast_ros.offline.bags.tools.from_dataset import dataset_to_bag
 
     print(f'{out}: {dataset_to_bag(folder, out, rate, part, camera_info)} frames')
 
@@ -126,7 +126,7 @@ def from_video(
     quality: Annotated[int, typer.Option(help='Of the JPEGs.', min=1, max=100)] = 90,
 ) -> None:
     """Make a bag of the frames of a video."""
-    from cast_ros.bags.tools.from_video import video_to_bag
+    from cast_ros.offline.bags.tools.from_video import video_to_bag
 
     print(f'{out}: {video_to_bag(video, out, topic, rate, quality)} frames')
 
@@ -141,8 +141,8 @@ def corrupt(
     listed: Annotated[bool, typer.Option('--list', help='Print the faults.')] = False,
 ) -> None:
     """Put exactly one fault into a copy of a bag, to see what a program makes of it."""
-    from cast_ros.bags.tools.corrupt import corrupt_bag
-    from cast_ros.bags.tools.faults import FAULTS
+    from cast_ros.offline.bags.tools.corrupt import corrupt_bag
+    from cast_ros.offline.bags.tools.faults import FAULTS
 
     if listed:
         for name, entry in FAULTS.items():

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from cast_ros.bags import Damage
-from cast_ros.bags.messages import NANOSECONDS
-from cast_ros.bags.tools.check import CheckReport
-from cast_ros.bags.tools.info import BagInfo, PictureInfo
+from cast_ros.offline.bags import Damage
+from cast_ros.offline.bags.messages import NANOSECONDS
+from cast_ros.offline.bags.tools.check import CheckReport
+from cast_ros.offline.bags.tools.info import BagInfo, PictureInfo
 
 
 def info_document(info: BagInfo) -> dict[str, Any]:

@@ -17,19 +17,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from cast_ros.errors import CastError
+from cast_ros.errors import HarnessError
 
 if TYPE_CHECKING:
-    from cast_ros.nodes.bench import BenchResult
+    from cast_ros.offline.harness.bench import BenchResult
 
 # A leak of more than this fills a robot's memory within weeks.
 MOST_MB_PER_MINUTE = 1.0
 
 app = typer.Typer(no_args_is_help=True, help='Measure speed.')
-
-
-class BenchError(CastError):
-    """What is to be measured cannot be."""
 
 
 ModelOption = Annotated[Path | None, typer.Option(help='A student; the one of this package by default.')]
@@ -51,8 +47,8 @@ def node(
 ) -> None:
     """Send pictures through the perception node, one at a time, and print where their time goes."""
     path = _student(model)
-    from cast_ros.nodes.bench import bench_node
-    from cast_ros.nodes.measured_node import street_like
+    from cast_ros.offline.harness.bench import bench_node
+    from cast_ros.offline.harness.measured_node import street_like
 
     bgr = street_like(*_size(size)) if picture is None else read_picture(picture, _size(size))
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +71,7 @@ def soak(
 ) -> None:
     """Send more pictures than the node can answer, and print whether it stays flat; exit code 3 if it does not."""
     path = _student(model)
-    from cast_ros.nodes.soak import soak_node
+    from cast_ros.offline.harness.soak import soak_node
 
     with tempfile.TemporaryDirectory() as folder:
         result = soak_node(path, _size(size), 60 * minutes, rate, threads, Path(folder) / 'node.log')
@@ -95,16 +91,16 @@ def soak(
 def _student(model: Path | None) -> Path:
     """The model to measure; also the place where a machine without ROS is told so."""
     try:
-        from cast_ros.nodes.model_path import model_path
+        from cast_ros.package_files import model_path
     except ImportError as error:
-        raise BenchError(f'cast bench needs ROS 2 ({error}): source it, or use the environment of make') from error
+        raise HarnessError(f'cast bench needs ROS 2 ({error}): source it, or use the environment of make') from error
     return model or model_path('')
 
 
 def _size(text: str) -> tuple[int, int]:
     given = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
     if given is None or min(int(given[1]), int(given[2])) < 16:
-        raise BenchError(f'--size must be width x height of at least 16 pixels, such as 1280x720, not {text!r}')
+        raise HarnessError(f'--size must be width x height of at least 16 pixels, such as 1280x720, not {text!r}')
     return int(given[1]), int(given[2])
 
 
@@ -112,12 +108,12 @@ def read_picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """H×W×3 BGR of a file, brought to this width and height.
 
     Raises:
-        BenchError: it is not there, or no picture.
+        HarnessError: it is not there, or no picture.
     """
     # OpenCV would tell of a missing file in a line of its own.
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
     if bgr is None:
-        raise BenchError(f'{path} cannot be read as a picture; check the path')
+        raise HarnessError(f'{path} cannot be read as a picture; check the path')
     return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -23,7 +23,7 @@ def calibrate_depth(
     frames: Annotated[int, typer.Option(help='At most so many pictures, spread over the bag.', min=5)] = 100,
 ) -> None:
     """Measure parameter depth_scale from a LiDAR, from stereo depth, or from the height of the camera."""
-    from cast_ros.calibration import Reference, calibrate
+    from cast_ros.offline.calibration import Reference, calibrate
     from cast_ros.student import Student
 
     names = tuple(name.strip() for name in ground.split(',') if name.strip())

@@ -19,7 +19,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help='Folder of the reports and of junit.xml.')] = Path('out/evaluate'),
 ) -> None:
     """Replay every bag of a file and judge its criteria; exit code 3 if one fails."""
-    from cast_ros.replay.scenarios import run_scenarios
+    from cast_ros.offline.replay.scenarios import run_scenarios
 
     console = Console(highlight=False)
     verdicts = run_scenarios(scenarios, out, lambda line: console.print(line, markup=False))

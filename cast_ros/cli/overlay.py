@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from cast_ros.images import ImageError
+from cast_ros.errors import ImageError
 from cast_ros.overlay import colorize_depth, draw_overlay
 from cast_ros.student import Student
 

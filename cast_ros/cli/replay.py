@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from cast_ros.replay.run import Replay, ReplaySettings
+    from cast_ros.offline.replay.run import Replay, ReplaySettings
 
 
 def replay(
@@ -36,9 +36,9 @@ def replay(
     peak: Annotated[bool, typer.Option('--peak', help='Also find the highest rate that it can take.')] = False,
 ) -> None:
     """Replay a bag through students, and write report.html, metrics.json, frames.jsonl and results.mcap."""
-    from cast_ros.replay.evaluation import evaluate_bag
-    from cast_ros.replay.report import calibration_warning, summary_of
-    from cast_ros.replay.run import ReplaySettings
+    from cast_ros.offline.replay.evaluation import evaluate_bag
+    from cast_ros.offline.replay.report import calibration_warning, summary_of
+    from cast_ros.offline.replay.run import ReplaySettings
 
     settings = ReplaySettings(
         topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag, tracking
@@ -69,10 +69,10 @@ def _through_dds(
     bag: Path, models: list[Path], out: Path, settings: ReplaySettings, rate: float, peak: bool
 ) -> list[dict[str, Any]]:
     """One after the other: they share the machine."""
-    from cast_ros.replay.errors import ReplayError
+    from cast_ros.errors import ReplayError
 
     try:
-        from cast_ros.nodes.live_replay import LiveOptions, find_peak, live_replay
+        from cast_ros.offline.harness.live_replay import LiveOptions, find_peak, live_replay
     except ImportError as error:
         raise ReplayError(f'--live and --peak need ROS 2 ({error}): source it, or leave them out') from error
     try:
@@ -101,7 +101,7 @@ def _through_dds(
 
 def table_of(result: Replay) -> Table:
     """The headlines."""
-    from cast_ros.replay.report import headline_rows
+    from cast_ros.offline.replay.report import headline_rows
 
     names = [one.name for one in result.contestants]
     table = Table()

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cast_ros.student import EngineOptions, StudentError
+from cast_ros.errors import StudentError
+from cast_ros.student import EngineOptions
 from cast_ros.student.providers import SHORT_NAMES
 from cast_ros.student.trial import TIMEOUT_S
 from cast_ros.student.warming import Progress, Warmed

@@ -4,7 +4,6 @@
 from cast_ros.images.codec import (
     DEFAULT_MAX_PIXELS,
     ENCODINGS,
-    ImageError,
     ImageFields,
     decode_image,
     decode_rgb,
@@ -21,7 +20,6 @@ from cast_ros.images.compressed import (
 __all__ = [
     'DEFAULT_MAX_PIXELS',
     'ENCODINGS',
-    'ImageError',
     'ImageFields',
     'decode_compressed',
     'decode_compressed_rgb',

@@ -16,24 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.errors import CastError
+from cast_ros.errors import ImageError
 
 DEFAULT_MAX_PIXELS = 50_000_000
 """Pictures above this are refused unless the caller allows more: an 8K frame has 33 million pixels."""
 
 Array = NDArray[Any]
-
-
-class ImageError(CastError):
-    """A picture that cannot be decoded or encoded; names the field and the value that is wrong.
-
-    Attributes:
-        field: of the message: data, encoding, step, width or height.
-    """
-
-    def __init__(self, message: str, field: str = 'data') -> None:
-        super().__init__(message)
-        self.field = field
 
 
 class ImageMessage(Protocol):

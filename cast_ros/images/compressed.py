@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.images.codec import DEFAULT_MAX_PIXELS, ImageError, check_size
+from cast_ros.errors import ImageError
+from cast_ros.images.codec import DEFAULT_MAX_PIXELS, check_size
 
 _JPEG_START = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'

@@ -7,7 +7,7 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-from cast_ros.nodes.package_files import share_folders
+from cast_ros.package_files import share_folders
 
 # Of rclpy in Jazzy, the last distribution whose Fast DDS knows the old name alone; later ones warn about it.
 _LAST_WITH_THE_OLD_NAME = 7

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
+from cast_ros.errors import ImageError
 from cast_ros.images import (
     ENCODINGS,
-    ImageError,
     ImageFields,
     decode_compressed,
     decode_image,

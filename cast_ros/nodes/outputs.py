@@ -28,11 +28,11 @@ from vision_msgs.msg import (
     VisionClass,
 )
 
+from cast_ros.errors import ParameterError
 from cast_ros.images.camera_info import focal_length_px
 from cast_ros.nodes import scene_messages
 from cast_ros.nodes.camera_info import scaled_camera_info
 from cast_ros.nodes.image_codec import image_message_to_publish
-from cast_ros.nodes.parameter import ParameterError
 from cast_ros.nodes.settings import Settings
 from cast_ros.overlay import draw_overlay
 from cast_ros.scene import LocatedObject, Pinhole, locate_instances, nearest_of_each_class, point_cloud

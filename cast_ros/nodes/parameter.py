@@ -12,12 +12,6 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
-from cast_ros.errors import CastError
-
-
-class ParameterError(CastError):
-    """A parameter has a value that the node cannot work with; names the parameter, the value and what is allowed."""
-
 
 class Changes(enum.Enum):
     """When a parameter may be set."""

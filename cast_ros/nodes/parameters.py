@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from cast_ros.nodes.model_path import DEFAULT_MODEL
 from cast_ros.nodes.parameter import Changes, Parameter
+from cast_ros.package_files import DEFAULT_MODEL
 
 
 def _topic(name: str, default: str, description: str) -> Parameter:

@@ -20,19 +20,19 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 
-from cast_ros.errors import CastError
+from cast_ros.errors import CastError, ParameterError
 from cast_ros.nodes.camera_info import CameraInfoCache
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
 from cast_ros.nodes.inputs import Inputs
-from cast_ros.nodes.model_path import model_path
 from cast_ros.nodes.outputs import Outputs
-from cast_ros.nodes.parameter import Changes, ParameterError
+from cast_ros.nodes.parameter import Changes
 from cast_ros.nodes.parameters import BY_NAME
 from cast_ros.nodes.pipeline import Frame, Pipeline
 from cast_ros.nodes.settings import Settings, declare, refuse
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
+from cast_ros.package_files import model_path
 from cast_ros.student import Student
 from cast_ros.student.trial import try_load
 from cast_ros.tracking import InstanceTracker

@@ -14,8 +14,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from cast_ros.errors import CastError
-from cast_ros.images import ImageError, decode_compressed_rgb, decode_rgb
+from cast_ros.errors import CastError, ImageError
+from cast_ros.images import decode_compressed_rgb, decode_rgb
 from cast_ros.images.camera_info import focal_length_px
 from cast_ros.nodes.camera_info import CameraInfoCache
 from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics

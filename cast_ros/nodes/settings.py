@@ -11,7 +11,7 @@ from typing import Any
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from cast_ros.nodes.parameter import ParameterError
+from cast_ros.errors import ParameterError
 from cast_ros.nodes.parameters import BY_NAME, PARAMETERS
 from cast_ros.student import EngineOptions
 

@@ -12,8 +12,8 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
 from rclpy.node import Node
 
+from cast_ros.errors import ParameterError
 from cast_ros.monitoring import DomainShiftMonitor, Level, Shift, ShiftLimits
-from cast_ros.nodes.parameter import ParameterError
 from cast_ros.nodes.settings import Settings
 from cast_ros.student import StudentContract
 

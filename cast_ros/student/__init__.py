@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from cast_ros.errors import StudentError
 from cast_ros.student.contract import (
     CONTRACT_KEY,
     UNLABELLED,
@@ -13,7 +14,6 @@ from cast_ros.student.contract import (
     InputStatistics,
     StudentContract,
 )
-from cast_ros.student.errors import StudentError
 from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.prediction import Prediction, Timing
 from cast_ros.student.providers import EngineOptions

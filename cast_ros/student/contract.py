@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
-from cast_ros.student.errors import StudentError
+from cast_ros.errors import StudentError
 
 CONTRACT_KEY = 'cast_ros.contract'
 SCHEMA_VERSION = '1.0'

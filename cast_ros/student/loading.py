@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cast_ros.errors import StudentError
 from cast_ros.student.contract import CONTRACT_KEY, MASK_STRIDE, StudentContract
-from cast_ros.student.errors import StudentError
 from cast_ros.student.onnx_file import OnnxFile, read_onnx_file
 from cast_ros.student.provider_check import (
     RECORD_ASSIGNMENT,

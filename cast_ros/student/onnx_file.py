@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cast_ros.student.errors import StudentError
+from cast_ros.errors import StudentError
 
 MAX_FILE_BYTES = 1 << 30
 

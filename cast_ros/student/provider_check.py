@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cast_ros.student.errors import StudentError
+from cast_ros.errors import StudentError
 from cast_ros.student.providers import CPU, OPENVINO
 
 if TYPE_CHECKING:

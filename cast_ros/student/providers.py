@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from cast_ros.student.errors import StudentError
+from cast_ros.errors import StudentError
 
 CPU = 'CPUExecutionProvider'
 CUDA = 'CUDAExecutionProvider'

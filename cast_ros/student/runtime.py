@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cast_ros.errors import StudentError
 from cast_ros.student.contract import INSTANCE_OUTPUTS, StudentContract
-from cast_ros.student.errors import StudentError
 from cast_ros.student.geometry import InputGeometry, MapSampler
 from cast_ros.student.loading import open_student
 from cast_ros.student.postprocessing import paint_instances, read_depth, read_semantic, sky_mask

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cast_ros.student.errors import StudentError
+from cast_ros.errors import StudentError
 from cast_ros.student.providers import CPU, DEFAULT_ENGINES, EngineOptions
 
 # TensorRT may build its engine on the first load.

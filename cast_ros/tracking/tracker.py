@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.errors import CastError
+from cast_ros.errors import TrackingError
 
 MEMORY_S = 1.0
 """How long a track outlives its last box; a jump of time beyond it ends every track."""
@@ -17,10 +17,6 @@ LARGEST_NUMBER = 60_000
 _LARGEST_VALUE = 65_535
 # Of the library's own clock: a memory of n is n / 30 seconds.
 _LIBRARY_RATE_HZ = 30
-
-
-class TrackingError(CastError):
-    """Tracking is not possible here; says what to install."""
 
 
 class InstanceTracker:

@@ -30,12 +30,14 @@ def is_ros(module: str) -> bool:
     return package in ROS_PACKAGES or package.endswith(ROS_SUFFIXES)
 
 
-def offences(folder: Path, forbidden: set[str] | None = None, *, ros: bool = False, below: str = '') -> list[str]:
-    """Imports of forbidden packages, or of ROS, under a folder; files below ``below`` are exempt."""
+def offences(
+    folder: Path, forbidden: set[str] | None = None, *, ros: bool = False, below: tuple[str, ...] = ()
+) -> list[str]:
+    """Imports of forbidden packages, or of ROS, under a folder; files below the folders in ``below`` are exempt."""
     return [
         f'{path.relative_to(folder)}:{line} imports {module}'
         for path in sorted(folder.rglob('*.py'))
-        if not (below and path.relative_to(folder).parts[0] == below)
+        if not any(path.is_relative_to(folder / exempt) for exempt in below)
         for line, module in imported_modules(path)
         if module.partition('.')[0] in (forbidden or ()) or (ros and is_ros(module))
     ]
@@ -45,28 +47,47 @@ def test_the_robot_side_never_imports_the_training_side_or_its_libraries(project
     assert offences(project_root / 'cast_ros', {'cast_train', *TRAINING_LIBRARIES}) == []
 
 
-def test_ros_is_imported_by_the_nodes_alone(project_root: Path) -> None:
-    assert offences(project_root / 'cast_ros', ros=True, below='nodes') == []
+def test_ros_is_imported_by_the_node_and_by_what_starts_it_alone(project_root: Path) -> None:
+    assert offences(project_root / 'cast_ros', ros=True, below=('nodes', 'offline/harness')) == []
     assert offences(project_root / 'train', ros=True) == []
 
 
-def test_only_the_command_line_reaches_for_the_nodes(project_root: Path) -> None:
+def arrows(project_root: Path, into: str, but_from: tuple[str, ...]) -> list[str]:
+    """Imports of a package of ours from files of cast_ros outside of some folders."""
     folder = project_root / 'cast_ros'
-    found = [
-        f'{path.relative_to(folder)}:{line}'
-        for path in folder.rglob('*.py')
-        if path.relative_to(folder).parts[0] not in ('nodes', 'cli')
+    return [
+        f'{path.relative_to(folder)}:{line} imports {module}'
+        for path in sorted(folder.rglob('*.py'))
+        if not any(path.is_relative_to(folder / exempt) for exempt in but_from)
         for line, module in imported_modules(path)
-        if module.startswith('cast_ros.nodes')
+        if f'{module}.'.startswith(f'{into}.')
     ]
-    assert found == []
+
+
+def test_only_the_command_line_reaches_for_what_is_offline(project_root: Path) -> None:
+    assert arrows(project_root, 'cast_ros.offline', but_from=('offline', 'cli')) == []
+    assert arrows(project_root, 'cast_ros.cli', but_from=('cli',)) == []
+
+
+def test_only_what_starts_the_node_reaches_for_it(project_root: Path) -> None:
+    assert arrows(project_root, 'cast_ros.nodes', but_from=('nodes', 'offline/harness', 'cli')) == []
+
+
+def test_the_search_for_arrows_sees_one(tmp_path: Path) -> None:
+    for name in ('nodes', 'cli'):
+        (tmp_path / 'cast_ros' / name).mkdir(parents=True)
+        (tmp_path / 'cast_ros' / name / 'one.py').write_text(
+            'def f():\n    from cast_ros.offline.bags import BagReader\n'
+        )
+    found = arrows(tmp_path, 'cast_ros.offline', but_from=('offline', 'cli'))
+    assert found == ['nodes/one.py:2 imports cast_ros.offline.bags']
 
 
 def test_the_search_sees_what_it_forbids(tmp_path: Path) -> None:
     (tmp_path / 'nodes').mkdir()
     (tmp_path / 'nodes' / 'allowed.py').write_text('import rclpy\n')
     (tmp_path / 'late.py').write_text('def f():\n    from torch.nn import Module\n    import sensor_msgs.msg\n')
-    assert offences(tmp_path, {'torch'}, ros=True, below='nodes') == [
+    assert offences(tmp_path, {'torch'}, ros=True, below=('nodes',)) == [
         'late.py:2 imports torch.nn',
         'late.py:3 imports sensor_msgs.msg',
     ]
@@ -75,8 +96,8 @@ def test_the_search_sees_what_it_forbids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('modules', 'absent'),
     [
-        ('cast_ros.student, cast_ros.metrics, cast_ros.bags', ('torch', 'rclpy')),
-        ('cast_ros.images, cast_ros.overlay, cast_ros.evaluation, cast_ros.cli', ('torch', 'rclpy')),
+        ('cast_ros.student, cast_ros.offline.metrics, cast_ros.offline.bags', ('torch', 'rclpy')),
+        ('cast_ros.images, cast_ros.overlay, cast_ros.offline.evaluation, cast_ros.cli', ('torch', 'rclpy')),
         ('cast_ros.nodes.perception_node', ('torch', 'cast_train')),
     ],
 )

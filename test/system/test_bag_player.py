@@ -20,9 +20,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from cast_ros.bags import BagError, BagReader, BagWriter
-from cast_ros.bags.messages import image, stamp_ns, text
-from cast_ros.nodes.bag_player import BagPlayer
+from cast_ros.errors import BagError
+from cast_ros.offline.bags import BagReader, BagWriter
+from cast_ros.offline.bags.messages import image, stamp_ns, text
+from cast_ros.offline.harness.bag_player import BagPlayer
 
 START_NS = 1_700_000_000_000_000_000
 STEP_NS = 50_000_000
@@ -124,7 +125,7 @@ def test_a_type_that_is_not_installed_is_named(probe: RosProbe, tmp_path: Path) 
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, '-m', 'cast_ros.nodes.bag_player', *map(str, arguments)]
+    command = [sys.executable, '-m', 'cast_ros.offline.harness.bag_player', *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -23,7 +23,7 @@ DEADLINE_S = 120
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, '-m', 'cast_ros.nodes.demo', *map(str, arguments)]
+    command = [sys.executable, '-m', 'cast_ros.offline.harness.demo', *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

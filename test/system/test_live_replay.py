@@ -21,8 +21,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from tiny_student import tiny_student
 
-from cast_ros.nodes.live_replay import LiveFigures, LiveOptions, LiveReplayError, figures_of, find_peak, live_replay
-from cast_ros.student import StudentError
+from cast_ros.errors import HarnessError, StudentError
+from cast_ros.offline.harness.live_replay import LiveFigures, LiveOptions, figures_of, find_peak, live_replay
 
 
 @pytest.fixture(scope='module')
@@ -89,11 +89,11 @@ def test_compressed_pictures_on_a_name_that_image_transport_would_not_give_are_r
 ) -> None:
     from drawn_bags import START_NS, picture_message, view
 
-    from cast_ros.bags import BagWriter
+    from cast_ros.offline.bags import BagWriter
 
     with BagWriter(tmp_path / 'bag') as writer:
         writer.write('/camera/jpeg', START_NS, picture_message(START_NS, view(0), 'jpeg'))
-    with pytest.raises(LiveReplayError, match='does not end in /compressed'):
+    with pytest.raises(HarnessError, match='does not end in /compressed'):
         live_replay(LiveOptions(tmp_path / 'bag', student, tmp_path / 'node.log'))
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cast_ros.images import ENCODINGS, ImageError, decode_image, decode_rgb, image_fields, to_rgb
+from cast_ros.errors import ImageError
+from cast_ros.images import ENCODINGS, decode_image, decode_rgb, image_fields, to_rgb
 
 RNG = np.random.default_rng(7)
 HEIGHT, WIDTH = 6, 8

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cast_ros.images import ImageError, decode_compressed, decode_compressed_rgb, encode_jpeg, encode_png
+from cast_ros.errors import ImageError
+from cast_ros.images import decode_compressed, decode_compressed_rgb, encode_jpeg, encode_png
 
 
 def smooth_picture(height: int = 32, width: int = 48) -> np.ndarray:

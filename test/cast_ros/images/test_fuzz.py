@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cast_ros.images import ENCODINGS, ImageError, decode_compressed_rgb, decode_rgb, encode_jpeg, encode_png
+from cast_ros.errors import ImageError
+from cast_ros.images import ENCODINGS, decode_compressed_rgb, decode_rgb, encode_jpeg, encode_png
 
 MOST_PIXELS = 4096
 RAW, COMPRESSED = 160_000, 40_000

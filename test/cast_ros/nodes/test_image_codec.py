@@ -11,7 +11,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from cast_ros.images import ImageError
+from cast_ros.errors import ImageError
 from cast_ros.nodes.image_codec import CvBridge, image_message, image_message_to_publish
 
 BRIDGE = CvBridge()

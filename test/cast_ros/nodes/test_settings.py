@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
-from cast_ros.nodes.parameter import ParameterError
+from cast_ros.errors import ParameterError
 from cast_ros.nodes.parameters import PARAMETERS
 from cast_ros.nodes.settings import Settings
 from cast_ros.student import EngineOptions

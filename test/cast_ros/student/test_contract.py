@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cast_ros.student import StudentContract, StudentError
+from cast_ros.errors import StudentError
+from cast_ros.student import StudentContract
 
 COMPLETE: dict[str, Any] = {
     'schema': '1.0',

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_student import tiny_student
 
-from cast_ros.student import StudentError
+from cast_ros.errors import StudentError
 from cast_ros.student.onnx_file import MAX_FILE_BYTES, read_onnx_file
 
 

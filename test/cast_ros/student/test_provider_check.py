@@ -15,7 +15,8 @@ import onnxruntime
 import pytest
 from tiny_student import tiny_student
 
-from cast_ros.student import Student, StudentError
+from cast_ros.errors import StudentError
+from cast_ros.student import Student
 from cast_ros.student.loading import session_options
 from cast_ros.student.provider_check import computing_provider, one_line, refusal
 from cast_ros.student.providers import CPU, OPENVINO, TENSORRT

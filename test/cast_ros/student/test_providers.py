@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from tiny_student import tiny_student
 
-from cast_ros.student import EngineOptions, Student, StudentError
+from cast_ros.errors import StudentError
+from cast_ros.student import EngineOptions, Student
 from cast_ros.student.providers import CPU, CUDA, OPENVINO, TENSORRT, default_cache, with_options
 
 SHA256 = '0123456789abcdef' * 4

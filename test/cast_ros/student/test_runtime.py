@@ -19,7 +19,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_student import CAP_M, FOCAL_REFERENCE_PX, tiny_student
 
-from cast_ros.student import Prediction, Student, StudentError
+from cast_ros.errors import StudentError
+from cast_ros.student import Prediction, Student
 
 ROAD, SKY, PERSON, CAR = range(4)
 RED, GREEN, BLUE, GREY, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90), (255, 255, 255)
@@ -398,7 +399,7 @@ def test_without_onnxruntime_the_package_imports_and_names_the_cure(path: Path) 
 
 def test_importing_the_student_loads_no_runtime_no_torch_and_no_ros() -> None:
     script = (
-        'import cast_ros.student, cast_ros.metrics, sys\n'
+        'import cast_ros.student, cast_ros.offline.metrics, sys\n'
         "print([name for name in ('torch', 'rclpy', 'onnxruntime', 'faster_coco_eval') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True)

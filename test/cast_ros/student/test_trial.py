@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_student import tiny_student
 
-from cast_ros.student import StudentError
+from cast_ros.errors import StudentError
 from cast_ros.student.trial import run_child, try_load
 
 

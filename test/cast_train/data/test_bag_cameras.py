@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cast_ros.bags import typestore
-from cast_ros.bags.messages import camera_info
+from cast_ros.offline.bags import typestore
+from cast_ros.offline.bags.messages import camera_info
 from cast_train.data.bag_cameras import Calibration, Calibrations
 
 

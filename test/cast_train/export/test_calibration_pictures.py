@@ -11,8 +11,7 @@ import pytest
 from drawn_bags import START_NS, STEP_NS, TOPIC, drive, picture_message, view, write_bag
 from drawn_streets import draw_streets
 
-from cast_ros.bags import BagError
-from cast_ros.images import ImageError
+from cast_ros.errors import BagError, ImageError
 from cast_ros.student import InputGeometry, InputSpec
 from cast_train.data import Sample, open_dataset
 from cast_train.errors import DataError

@@ -13,7 +13,7 @@ from drawn_streets import draw_streets
 from nan_depth import answer_nan
 from tiny_recipe import tiny_recipe
 
-from cast_ros.evaluation.compare import Scores
+from cast_ros.offline.evaluation.compare import Scores
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.data.camvid import CLASSES

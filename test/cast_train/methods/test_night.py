@@ -14,9 +14,9 @@ from killed_runs import run_with_kills
 from rich.console import Console
 from tiny_night import write_recipe, write_recordings, write_student
 
-from cast_ros.bags import BagError
-from cast_ros.evaluation.compare import Scores
-from cast_ros.metrics import SemanticMetrics
+from cast_ros.errors import BagError
+from cast_ros.offline.evaluation.compare import Scores
+from cast_ros.offline.metrics import SemanticMetrics
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.errors import DataError, RecipeError

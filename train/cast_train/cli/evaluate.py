@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cast_ros.evaluation.compare import Scores
+from cast_ros.offline.evaluation.compare import Scores
 from cast_ros.student import Student as RuntimeStudent
 
 if TYPE_CHECKING:

@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from cast_ros.bags import BagError, BagReader, RawMessage
-from cast_ros.bags.messages import stamp_ns
-from cast_ros.bags.pictures import find_picture_topic, read_picture
+from cast_ros.errors import BagError, ImageError
 from cast_ros.files import replacing
-from cast_ros.images import ImageError, decode_compressed, encode_jpeg, encode_png
+from cast_ros.images import decode_compressed, encode_jpeg, encode_png
+from cast_ros.offline.bags import BagReader, RawMessage
+from cast_ros.offline.bags.messages import stamp_ns
+from cast_ros.offline.bags.pictures import find_picture_topic, read_picture
 from cast_train.data.bag_plan import ImportSettings, plan_import
 from cast_train.data.bag_survey import LABEL_TOPICS, identity_of
 from cast_train.data.frames_manifest import (

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cast_ros.bags import BagError, BagReader, RawMessage
-from cast_ros.bags.identity import fingerprint_of
-from cast_ros.bags.messages import stamp_ns
-from cast_ros.bags.pictures import read_picture
-from cast_ros.evaluation import topics
-from cast_ros.images import ImageError
+from cast_ros.errors import BagError, ImageError
+from cast_ros.offline.bags import BagReader, RawMessage
+from cast_ros.offline.bags.identity import fingerprint_of
+from cast_ros.offline.bags.messages import stamp_ns
+from cast_ros.offline.bags.pictures import read_picture
+from cast_ros.offline.evaluation import topics
 from cast_train.data.bag_cameras import Calibrations
 from cast_train.data.frame_selection import Measurement, measure
 from cast_train.data.frames_manifest import BagIdentity, LabelKind

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cast_ros.evaluation.ground_truth import InstanceParts, decode_instances
+from cast_ros.offline.evaluation.ground_truth import InstanceParts, decode_instances
 from cast_ros.student import UNLABELLED, ClassInfo
 from cast_train.data.folders import list_pictures, read_label, read_rgb, refuse_domain, require_files
 from cast_train.data.sample import Sample

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cast_ros.evaluation.ground_truth import InstanceParts, decode_depth, decode_instances
+from cast_ros.offline.evaluation.ground_truth import InstanceParts, decode_depth, decode_instances
 from cast_ros.student import ClassInfo
 from cast_train.data.folders import read_label, read_rgb, require_files
 from cast_train.data.frames_manifest import (

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from cast_ros.evaluation.topics import About
 from cast_ros.files import write_text
+from cast_ros.offline.evaluation.topics import About
 from cast_ros.student import ClassInfo
 from cast_train.errors import DataError
 

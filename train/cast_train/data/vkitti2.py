@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cast_ros.evaluation.ground_truth import InstanceParts
+from cast_ros.offline.evaluation.ground_truth import InstanceParts
 from cast_ros.student import ClassInfo
 from cast_train.data.folders import list_pictures, read_depth, read_indices, read_rgb, require_files
 from cast_train.data.numbered import instances_of

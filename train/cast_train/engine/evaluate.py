@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cast_ros.evaluation.compare import Comparison, Scores
-from cast_ros.evaluation.ground_truth import GroundTruth
+from cast_ros.offline.evaluation.compare import Comparison, Scores
+from cast_ros.offline.evaluation.ground_truth import GroundTruth
 from cast_ros.student import ClassInfo, Prediction, StudentContract
 from cast_train.data import Sample
 from cast_train.errors import DataError

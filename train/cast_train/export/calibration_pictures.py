@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cast_ros.bags import BagReader
-from cast_ros.bags.pictures import find_picture_topic, read_picture
-from cast_ros.bags.storage import storage_files
+from cast_ros.offline.bags import BagReader
+from cast_ros.offline.bags.pictures import find_picture_topic, read_picture
+from cast_ros.offline.bags.storage import storage_files
 from cast_ros.student import InputGeometry, InputSpec
 from cast_train.errors import DataError
 from cast_train.teachers.labelling import PictureFolder, Pictures

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from cast_ros.evaluation.compare import Scores
 from cast_ros.files import write_text
+from cast_ros.offline.evaluation.compare import Scores
 from cast_ros.student import StudentContract
 from cast_train.engine.recipe import Recipe
 from cast_train.export.parity import Parity

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from cast_ros.evaluation.compare import Scores
+from cast_ros.offline.evaluation.compare import Scores
 from cast_ros.student import InputGeometry
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample

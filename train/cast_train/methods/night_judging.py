@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cast_ros.evaluation.compare import Comparison, Scores
-from cast_ros.metrics import SemanticMetrics
+from cast_ros.offline.evaluation.compare import Comparison, Scores
+from cast_ros.offline.metrics import SemanticMetrics
 from cast_ros.student import Prediction
 from cast_train.data import Sample, Targets, ViewRules, make_targets, make_view
 from cast_train.engine.evaluate import Predictor, ground_truth_of, headline

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cast_ros.evaluation.ground_truth import decode_instances
+from cast_ros.offline.evaluation.ground_truth import decode_instances
 from cast_ros.student import ClassInfo
 from cast_train.data.folders import list_pictures, read_depth, read_label, read_rgb
 from cast_train.data.sample import Sample

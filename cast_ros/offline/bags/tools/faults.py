@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults that real bags have, to be put into good ones: a closed table.
+
+Each spoils one thing alone, at a place that the seed decides, so that a program under test meets nothing else. Where a
+picture loses its stamp, and the bag has ground truth, its labels have no picture any more.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cast_ros.errors import BagError
+from cast_ros.offline.bags.storage import storage_files
+from cast_ros.offline.bags.tools import picture_faults, stream_faults
+from cast_ros.offline.bags.tools.draft import Draft
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to spoil a bag; exactly one of the two functions is there.
+
+    Attributes:
+        means: what happens, in a line.
+        finding: what `cast bag check` calls it.
+        edit: changes messages and topics before the bag is written.
+        damage: changes files afterwards.
+    """
+
+    means: str
+    finding: str
+    edit: Callable[[Draft], None] | None = None
+    damage: Callable[[Path, random.Random], None] | None = None
+
+
+def _truncate(bag: Path, dice: random.Random) -> None:
+    file = storage_files(bag)[-1]
+    size = file.stat().st_size
+    with file.open('r+b') as content:
+        content.truncate(int(size * dice.uniform(0.6, 0.95)))
+
+
+def _remove_metadata(bag: Path, dice: random.Random) -> None:
+    del dice  # there is only one place
+    if not bag.is_dir():
+        raise BagError(f'{bag.name} is one file, which has no metadata.yaml; give --out the name of a folder')
+    (bag / 'metadata.yaml').unlink()
+
+
+FAULTS: dict[str, Fault] = {
+    'truncated': Fault('the storage file ends somewhere in its last 40 %', 'truncated', damage=_truncate),
+    'no-metadata': Fault('the folder loses its metadata.yaml', 'no-metadata', damage=_remove_metadata),
+    'empty-bag': Fault('all messages are gone', 'empty-bag', stream_faults.empty_bag),
+    'empty-topic': Fault('a topic without a message is declared', 'empty-topic', stream_faults.empty_topic),
+    'unknown-type': Fault('a topic of a type that nobody defines', 'unknown-type', stream_faults.unknown_type),
+    'damaged-message': Fault('a message loses its last bytes', 'damaged-message', stream_faults.damaged_message),
+    'latched-image': Fault('pictures become transient local', 'latched-image', stream_faults.latched_image),
+    'zero-stamps': Fault('a picture gets the stamp 0', 'zero-stamps', stream_faults.zero_stamp),
+    'far-future': Fault('a picture gets a stamp ten years ahead', 'stamp-skew', stream_faults.far_future),
+    'stamps-back': Fault('a picture gets a stamp before its predecessor', 'stamps-back', stream_faults.stamp_back),
+    'duplicate-stamps': Fault(
+        'a picture gets the stamp of its predecessor', 'duplicate-stamps', stream_faults.duplicate_stamp
+    ),
+    'gap': Fault('four pictures in a row are gone', 'gap', stream_faults.gap),
+    'orphan-labels': Fault('a label gets a stamp that no picture has', 'orphan-labels', stream_faults.orphan_labels),
+    'no-camera-info': Fault('the topic camera_info is gone', 'no-camera-info', stream_faults.no_camera_info),
+    'camera-info-size': Fault(
+        'a camera_info is for pictures of another size', 'camera-info-size', stream_faults.camera_info_size
+    ),
+    'zero-k': Fault('a camera_info has a K of zeros', 'zero-k', stream_faults.zero_k),
+    'short-data': Fault('an Image loses the last third of its data', 'short-data', picture_faults.short_data),
+    'bad-step': Fault('an Image has rows too short for its pixels', 'bad-step', picture_faults.bad_step),
+    'zero-width': Fault('an Image has width 0', 'impossible-size', picture_faults.zero_width),
+    'odd-width': Fault('an Image becomes yuyv of an odd width', 'impossible-size', picture_faults.odd_width),
+    'unknown-encoding': Fault(
+        'an Image has an encoding that does not exist', 'unknown-encoding', picture_faults.unknown_encoding
+    ),
+    'truncated-jpeg': Fault(
+        'a CompressedImage loses the last third of its data', 'damaged-jpeg', picture_faults.truncated_jpeg
+    ),
+    'mixed-encodings': Fault(
+        'pictures change their encoding midway', 'mixed-encodings', picture_faults.mixed_encodings
+    ),
+    'mixed-sizes': Fault(
+        'pictures, and their camera_info, become a quarter midway', 'mixed-sizes', picture_faults.mixed_sizes
+    ),
+}
+"""The closed table of faults: a new one is one entry here."""

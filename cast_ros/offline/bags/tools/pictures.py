@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of one topic, one by one and against each other."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from cast_ros.errors import ImageError
+from cast_ros.images import ENCODINGS, decode_compressed, decode_image, to_rgb
+from cast_ros.offline.bags.camera_topics import IMAGE_TYPE
+from cast_ros.offline.bags.tools.findings import Findings, Place
+
+_KIND_OF_FIELD = {
+    'encoding': 'unknown-encoding',
+    'step': 'bad-step',
+    'width': 'impossible-size',
+    'height': 'impossible-size',
+    'data': 'short-data',
+}
+_PNG_START = b'\x89PNG'
+
+
+class PictureForm(NamedTuple):
+    """What all pictures of a topic should have in common; sizes in pixels."""
+
+    encoding: str
+    width: int
+    height: int
+
+
+def form_of(message: Any, msgtype: str) -> PictureForm | None:
+    """Decode a picture, and say what it is; None for one that is not ours to decode (compressedDepth, for one).
+
+    What holds numbers, such as depth, need not become RGB; all else must, since the node and `cast replay` want it.
+
+    Raises:
+        ImageError: it does not decode.
+    """
+    if msgtype == IMAGE_TYPE:
+        array = decode_image(message)
+        if ENCODINGS[message.encoding].to_rgb is not None:
+            to_rgb(array, message.encoding)
+        return PictureForm(str(message.encoding), int(message.width), int(message.height))
+    if 'compressedDepth' in message.format:
+        return None
+    height, width = decode_compressed(message).shape[:2]
+    return PictureForm('png' if bytes(message.data[:4]) == _PNG_START else 'jpeg', width, height)
+
+
+class PictureCheck:
+    """Judges the pictures of one topic as they come."""
+
+    def __init__(self, topic: str, msgtype: str, findings: Findings) -> None:
+        self._topic, self._msgtype, self._findings = topic, msgtype, findings
+        self._last: PictureForm | None = None
+
+    def add(self, message: Any, number: int, second: float) -> PictureForm | None:
+        """The form of a picture that is fine; None for one that is not."""
+        try:
+            form = form_of(message, self._msgtype)
+        except ImageError as error:
+            kind = _KIND_OF_FIELD[error.field] if self._msgtype == IMAGE_TYPE else 'damaged-jpeg'
+            self._findings.add(kind, self._topic, Place(number, second, str(error)))
+            return None
+        last, self._last = self._last or form, form or self._last
+        if form is None or last is None:
+            return None
+        if form.encoding != last.encoding:
+            detail = f'{form.encoding} after {last.encoding}'
+            self._findings.add('mixed-encodings', self._topic, Place(number, second, detail))
+        if form[1:] != last[1:]:
+            detail = f'{form.width}×{form.height} after {last.width}×{last.height}'
+            self._findings.add('mixed-sizes', self._topic, Place(number, second, detail))
+        return form

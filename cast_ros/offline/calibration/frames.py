@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a bag, each with the calibration that the node would take and with what its depth is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cast_ros.errors import CalibrationError, ImageError
+from cast_ros.images import decode_image
+from cast_ros.images.camera_info import focal_length_px, picture_size
+from cast_ros.offline.bags import BagReader, TopicSummary
+from cast_ros.offline.bags.camera_topics import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES
+from cast_ros.offline.bags.messages import stamp_ns
+from cast_ros.offline.bags.pictures import DECODERS
+from cast_ros.offline.calibration.transforms import StaticTransforms
+
+TF_STATIC = '/tf_static'
+# Of picture and reference; sensors that nobody triggers together are rarely closer.
+LARGEST_GAP_NS = 50_000_000
+_REMEMBERED = 50
+METRES_PER_VALUE = {'32FC1': 1.0, '16UC1': 0.001, 'mono16': 0.001}
+_CLOUD_TYPE, _TF_TYPE = 'sensor_msgs/msg/PointCloud2', 'tf2_msgs/msg/TFMessage'
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is known beside the picture; exactly one.
+
+    Attributes:
+        camera_height_m: of the camera over flat ground.
+        ground: names of the classes that are ground.
+        depth_topic: sensor_msgs/Image, 32FC1 metres or 16UC1 millimetres, of the same view.
+        points_topic: sensor_msgs/PointCloud2; /tf_static connects its frame with the camera's.
+    """
+
+    camera_height_m: float | None = None
+    ground: tuple[str, ...] = ('road', 'sidewalk')
+    depth_topic: str | None = None
+    points_topic: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.camera_height_m, self.depth_topic, self.points_topic)) != 1:
+            raise CalibrationError('name one reference: the height of the camera, a depth topic, or a point cloud')
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture.
+
+    Attributes:
+        frame_id: of its header.
+        rgb: H×W×3.
+        info: its CameraInfo; None without one of this frame and size, which the node would not take either.
+        depth_m: H×W float32 metres of the depth image that is nearest in time, NaN unknown; None for other references.
+        points: the point cloud that is nearest in time; None for other references.
+    """
+
+    frame_id: str
+    rgb: NDArray[np.uint8]
+    info: Any | None
+    depth_m: NDArray[np.float32] | None = None
+    points: Any | None = None
+
+
+class CalibrationFrames:
+    """Goes through a bag once.
+
+    Args:
+        bag: MCAP or sqlite3.
+        image_topic: sensor_msgs/Image or CompressedImage.
+        camera_info_topic: of the same camera.
+        reference: what is known.
+        count: about so many pictures, spread over the bag.
+
+    Attributes:
+        infos: the newest calibrated CameraInfo by frame id, width and height of its pictures, as the node keeps them.
+        transforms: of /tf_static, as far as read.
+        unreadable: for each picture that does not decode, or whose depth image does not, why; they are left out.
+    """
+
+    def __init__(self, bag: Path, image_topic: str, camera_info_topic: str, reference: Reference, count: int) -> None:
+        self.infos: dict[tuple[str, int, int], Any] = {}
+        self.transforms = StaticTransforms()
+        self.unreadable: list[str] = []
+        self._bag, self._count = bag, count
+        self._image_topic, self._camera_info_topic = image_topic, camera_info_topic
+        self._reference = reference
+        self._other = reference.depth_topic or reference.points_topic
+        self._waiting: list[tuple[Any, dict[tuple[str, int, int], Any]]] = []
+        self._references: list[Any] = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Raises BagError and CalibrationError: the bag cannot be read, a topic is missing or of another type."""
+        with BagReader(self._bag) as reader:
+            topics = reader.topics()
+            wanted = self._wanted(topics)
+            decode = DECODERS[topics[self._image_topic].msgtype]
+            every = max(1, topics[self._image_topic].message_count // self._count)
+            seen = 0
+            for entry in reader.messages(wanted):
+                if entry.topic == self._image_topic:
+                    if seen % every == 0:
+                        # With what was known when it came: the node does not wait for a calibration either.
+                        self._waiting.append((entry.message, dict(self.infos)))
+                    seen += 1
+                else:
+                    self._remember(entry.topic, entry.message)
+                yield from self._complete(decode, last=False)
+            yield from self._complete(decode, last=True)
+
+    def _wanted(self, topics: Mapping[str, TopicSummary]) -> list[str]:
+        """The topics to read, each of them of a type that can be used."""
+        types: dict[str, Collection[str]] = {self._image_topic: PICTURE_TYPES}
+        types[self._camera_info_topic] = (CAMERA_INFO_TYPE,)
+        if self._reference.depth_topic is not None:
+            types[self._reference.depth_topic] = (IMAGE_TYPE,)
+        if self._reference.points_topic is not None:
+            types[self._reference.points_topic] = (_CLOUD_TYPE,)
+            if TF_STATIC in topics:
+                types[TF_STATIC] = (_TF_TYPE,)
+        for name, usable in types.items():
+            if name in topics and topics[name].msgtype in usable:
+                continue
+            problem = f"'{name}' is {topics[name].msgtype}" if name in topics else f"there is no topic '{name}'"
+            there = ', '.join(entry.name for entry in topics.values() if entry.msgtype in usable) or 'none'
+            raise CalibrationError(
+                f'{self._bag}: {problem}; wanted is {" or ".join(usable)}, which the bag has on: {there}'
+            )
+        return list(types)
+
+    def _remember(self, topic: str, message: Any) -> None:
+        if topic == TF_STATIC:
+            self.transforms.add(message.transforms)
+        elif topic == self._camera_info_topic:
+            if focal_length_px(message) is not None:
+                key = (str(message.header.frame_id), *picture_size(message))
+                self.infos[key] = message
+        else:
+            if topic == self._reference.depth_topic and message.encoding not in METRES_PER_VALUE:
+                raise CalibrationError(
+                    f"{self._bag}: the pictures on '{topic}' are {message.encoding}; depth is 32FC1 in metres or 16UC1 "
+                    'in millimetres: name another topic'
+                )
+            self._references = [*self._references, message][-_REMEMBERED:]
+
+    def _complete(self, decode: Callable[[Any], NDArray[np.uint8]], last: bool) -> Iterator[Frame]:
+        """The pictures whose reference is known by now: nothing later can be nearer."""
+        while self._waiting:
+            found = None
+            if self._other is not None:
+                at_ns = stamp_ns(self._waiting[0][0])
+                newest_ns = stamp_ns(self._references[-1]) if self._references else 0
+                if not last and newest_ns < at_ns + LARGEST_GAP_NS:
+                    return
+                near = [one for one in self._references if abs(stamp_ns(one) - at_ns) <= LARGEST_GAP_NS]
+                found = min(near, key=lambda one: abs(stamp_ns(one) - at_ns), default=None)
+            message, infos = self._waiting.pop(0)
+            if found is None and self._other is not None:
+                continue
+            try:
+                rgb = decode(message)
+                depth_m = _metres(found) if found is not None and self._reference.depth_topic is not None else None
+            except ImageError as error:
+                self.unreadable.append(str(error))
+                continue
+            frame_id, (height, width) = str(message.header.frame_id), rgb.shape[:2]
+            points = None if self._reference.points_topic is None else found
+            yield Frame(frame_id, rgb, infos.get((frame_id, width, height)), depth_m, points)
+
+
+def _metres(depth: Any) -> NDArray[np.float32]:
+    metres: NDArray[np.float32] = decode_image(depth).astype(np.float32) * np.float32(METRES_PER_VALUE[depth.encoding])
+    metres[~(metres > 0)] = np.nan
+    return metres

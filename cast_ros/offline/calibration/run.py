@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`depth_scale` from a bag: the student's depth against a LiDAR, another depth topic, or the camera's height."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cast_ros.errors import CalibrationError
+from cast_ros.images.camera_info import focal_length_px, scaled_k
+from cast_ros.offline.calibration.frames import TF_STATIC, CalibrationFrames, Frame, Reference
+from cast_ros.offline.calibration.scales import scale_from_depth, scale_from_ground, scale_from_points
+from cast_ros.offline.calibration.transforms import StaticTransforms, moved
+from cast_ros.scene import Pinhole
+from cast_ros.student import Prediction, Student
+
+LEAST_FRAMES = 5
+_POINT_TYPES = {7: '<f4', 8: '<f8'}
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """What came out.
+
+    Attributes:
+        depth_scale: for the parameter of that name.
+        spread: half of the distance between the quartiles of the frames' scales.
+        frames: that told a scale.
+        looked_at: pictures that were looked at.
+        uncalibrated: of those, without a camera_info of their frame and size; they tell no scale.
+        unreadable: of those, damaged, or with a damaged depth image; they tell no scale either.
+    """
+
+    depth_scale: float
+    spread: float
+    frames: int
+    looked_at: int
+    uncalibrated: int
+    unreadable: int
+
+
+def calibrate(
+    bag: Path, student: Student, image_topic: str, camera_info_topic: str, reference: Reference, frames: int = 100
+) -> CalibrationResult:
+    """Compare the student's depth with a reference on pictures spread over a bag.
+
+    Args:
+        bag: with pictures and their camera_info.
+        student: with depth; for the camera's height also with the classes of the ground.
+        image_topic: sensor_msgs/Image or CompressedImage.
+        camera_info_topic: of the same camera.
+        reference: what is known.
+        frames: at most so many pictures.
+
+    Raises:
+        BagError: the bag cannot be read.
+        CalibrationError: too few pictures tell a scale, or a topic is missing or of another type.
+        StudentError: the student cannot answer.
+    """
+    if 'depth' not in student.contract.heads:
+        raise CalibrationError(f"student '{student.contract.name}' has no depth: there is nothing to scale")
+    judge = _judge_of(student, reference)
+    pictures = CalibrationFrames(bag, image_topic, camera_info_topic, reference, frames)
+    scales, seen, uncalibrated = [], 0, 0
+    unfit: Frame | None = None
+    for frame in pictures:
+        seen += 1
+        if frame.info is None:
+            uncalibrated += 1
+            unfit = unfit or frame
+            continue
+        prediction = student.predict(frame.rgb, fx_px=focal_length_px(frame.info), size='network')
+        # As the node does it: of the map, with region of interest and binning applied.
+        k = scaled_k(frame.info, prediction.width, prediction.height)
+        scale = judge(prediction, Pinhole(k[0], k[4], k[2], k[5]), frame, pictures.transforms)
+        if scale is not None:
+            scales.append(scale)
+    if not pictures.infos:
+        raise CalibrationError(f"{bag}: no calibrated camera_info on '{camera_info_topic}'")
+    if unfit is not None and uncalibrated == seen:
+        raise CalibrationError(_no_fitting_info(bag, camera_info_topic, unfit, pictures))
+    looked_at, unreadable = seen + len(pictures.unreadable), len(pictures.unreadable)
+    if len(scales) < LEAST_FRAMES:
+        reasons = [f'{uncalibrated} have no camera_info of their frame and size'] if uncalibrated else []
+        reasons += [f'{unreadable} cannot be read: {pictures.unreadable[0]}'] if unreadable else []
+        without = f' ({"; ".join(reasons)})' if reasons else ''
+        raise CalibrationError(
+            f'{bag}: only {len(scales)} of {looked_at} pictures tell a scale{without}, {LEAST_FRAMES} are needed: is '
+            'the reference of the same view and time, and is enough of it between 2 and 40 m?'
+        )
+    low, middle, high = np.percentile(scales, (25, 50, 75))
+    return CalibrationResult(float(middle), float(high - low) / 2, len(scales), looked_at, uncalibrated, unreadable)
+
+
+def _no_fitting_info(bag: Path, topic: str, frame: Frame, pictures: CalibrationFrames) -> str:
+    height, width = frame.rgb.shape[:2]
+    known = ', '.join(f"frame '{name}' with {across}×{down}" for name, across, down in pictures.infos)
+    return (
+        f"{bag}: no picture has a camera_info that fits: they are of frame '{frame.frame_id}' with {width}×{height} "
+        f"pixels, '{topic}' is for {known}; the node would not take it either: record the one of these pictures"
+    )
+
+
+Judge = Callable[[Prediction, Pinhole, Frame, StaticTransforms], float | None]
+
+
+def _judge_of(student: Student, reference: Reference) -> Judge:
+    if reference.camera_height_m is not None:
+        return _by_height(student, reference.ground, reference.camera_height_m)
+    return _by_depth if reference.depth_topic is not None else _by_points
+
+
+def _by_height(student: Student, names: tuple[str, ...], camera_height_m: float) -> Judge:
+    ids = [entry.id for entry in student.contract.classes if entry.name in names]
+    if not ids or 'semantic' not in student.contract.heads:
+        raise CalibrationError(
+            f"student '{student.contract.name}' knows none of the ground classes {', '.join(names)}; it knows "
+            f'{", ".join(student.contract.class_names)}'
+        )
+
+    def judge(prediction: Prediction, camera: Pinhole, frame: Frame, _: StaticTransforms) -> float | None:
+        assert prediction.depth is not None
+        assert prediction.semantic is not None
+        return scale_from_ground(prediction.depth, np.isin(prediction.semantic, ids), camera, camera_height_m)
+
+    return judge
+
+
+def _by_depth(prediction: Prediction, camera: Pinhole, frame: Frame, _: StaticTransforms) -> float | None:
+    assert prediction.depth is not None
+    assert frame.depth_m is not None
+    metres = frame.depth_m
+    rows = (2 * np.arange(prediction.height) + 1) * len(metres) // (2 * prediction.height)
+    columns = (2 * np.arange(prediction.width) + 1) * metres.shape[1] // (2 * prediction.width)
+    return scale_from_depth(prediction.depth, metres[np.ix_(rows, columns)])
+
+
+def _by_points(prediction: Prediction, camera: Pinhole, frame: Frame, transforms: StaticTransforms) -> float | None:
+    assert prediction.depth is not None
+    assert frame.points is not None
+    cloud, camera_frame = frame.points, frame.frame_id
+    matrix = transforms.between(cloud.header.frame_id, camera_frame)
+    if matrix is None:
+        raise CalibrationError(
+            f"nothing on {TF_STATIC} connects the frame '{cloud.header.frame_id}' of the points with the camera's "
+            f"'{camera_frame}': record it too"
+        )
+    return scale_from_points(prediction.depth, moved(points_of(cloud), matrix), camera)
+
+
+def points_of(cloud: Any) -> NDArray[np.float32]:
+    """N×3 float32 metres of a sensor_msgs/PointCloud2.
+
+    Raises:
+        CalibrationError: it has no x, y and z, or they are no floats; or bytes are missing.
+    """
+    places = {field.name: field for field in cloud.fields}
+    wanted = [places[name] for name in 'xyz' if name in places]
+    if len(wanted) < 3 or any(field.datatype not in _POINT_TYPES for field in wanted):
+        raise CalibrationError(f'the point cloud has the fields {", ".join(places)}; x, y and z must be floats')
+    data = np.frombuffer(bytes(memoryview(cloud.data)), np.uint8)
+    if len(data) < cloud.row_step * cloud.height or cloud.row_step < cloud.point_step * cloud.width:
+        raise CalibrationError(
+            f'the point cloud has {len(data)} bytes, too few for {cloud.height} rows of {cloud.width} points; see to '
+            'its driver'
+        )
+    rows = data[: cloud.row_step * cloud.height].reshape(cloud.height, cloud.row_step)
+    packed: NDArray[Any] = rows[:, : cloud.point_step * cloud.width].reshape(-1, cloud.point_step)
+    order = '>' if cloud.is_bigendian else '<'
+    columns = []
+    for field in wanted:
+        kind = np.dtype(order + _POINT_TYPES[field.datatype][1:])
+        columns.append(packed[:, field.offset : field.offset + kind.itemsize].copy().view(kind)[:, 0])
+    return np.stack(columns, 1).astype(np.float32)

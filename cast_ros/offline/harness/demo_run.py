@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run: start the node, meet it on every topic, play the drive into it, keep what it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from numpy.typing import NDArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from cast_ros.errors import HarnessError
+from cast_ros.images import decode_compressed_rgb
+from cast_ros.offline.bags import BagReader
+from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
+from cast_ros.offline.evaluation import topics
+from cast_ros.offline.harness.bag_player import BagPlayer
+from cast_ros.offline.harness.child import ChildNode
+from cast_ros.offline.harness.recorder import Answer, NodeReport, Recorder
+from cast_ros.student import Student, StudentContract
+
+_READY_WITHIN_S = 60.0
+_ANSWER_WITHIN_S = 30.0
+_REPORT_WITHIN_S = 3.0
+_SLICE_S = 0.02
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to play into what; `rate` 1 is as recorded."""
+
+    bag: Path
+    model: Path
+    log_path: Path
+    rate: float = 1.0
+    score_threshold: float = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that came out of one run; dictionaries go by header stamp in nanoseconds.
+
+    Attributes:
+        contract: of the student that the node ran.
+        pictures: (H, W, 3) uint8 RGB, what was sent.
+        sent_s: when each picture was handed to the middleware, on the clock of time.perf_counter.
+        answers: what came back.
+        report: what the node said about itself at the end.
+    """
+
+    contract: StudentContract
+    pictures: dict[int, NDArray[np.uint8]]
+    sent_s: dict[int, float]
+    answers: dict[int, Answer]
+    report: NodeReport
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """How fast the pictures really were sent: slower than the bag if the player had to wait for the node."""
+        times_s = list(self.sent_s.values())
+        return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
+
+
+def run_demo(options: Options) -> Run:
+    """Plays the bag into a new node.
+
+    Raises:
+        HarnessError: the node does not start, dies, or leaves a frame unanswered.
+        CastError: the bag or the model cannot be used.
+    """
+    with Student.load(options.model, threads=1) as student:
+        contract = student.contract
+    pictures = _pictures(options.bag)
+    print(f'Starting the perception node with {options.model} ...', flush=True)
+    # Ctrl-C shall be a KeyboardInterrupt here, not a context that vanishes under the player.
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node = Node('cast_demo')
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with BagReader(options.bag) as reader, ChildNode(_parameters(options), options.log_path) as child:
+            player = BagPlayer(node, reader, [topics.CAMERA_INFO, topics.IMAGE], options.rate)
+            recorder = Recorder(node, contract.heads)
+            conversation = _Conversation(executor, child, player, recorder)
+            wait_until_ready(player, recorder, child, conversation.spin)
+            period_s = _period_s(list(pictures), options.rate)
+            rate_hz = 1 / period_s
+            print(f'Playing {len(pictures)} frames of {options.bag} at {rate_hz:.3g} Hz through DDS ...', flush=True)
+            conversation.play(list(pictures), period_s)
+            recorder.wait_for_final_report(len(pictures), conversation.spin, _REPORT_WITHIN_S)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return Run(contract, pictures, conversation.sent_s, recorder.answers, recorder.report)
+
+
+def wait_until_ready(player: BagPlayer, recorder: Recorder, child: ChildNode, spin: Callable[[float], None]) -> None:
+    """Until both sides see each other on every topic: a picture sent before that would be lost.
+
+    Raises:
+        HarnessError: the node cannot start, or is not there in time.
+    """
+    deadline_s = time.monotonic() + _READY_WITHIN_S
+    while missing := [*player.waits_for(), *recorder.waits_for()]:
+        if recorder.report.failure:
+            raise HarnessError(f'the node could not start: {recorder.report.failure}')
+        if time.monotonic() > deadline_s:
+            raise HarnessError(
+                f'the node was not ready after {_READY_WITHIN_S:.0f} s, missing: {", ".join(missing)}; '
+                f'{child.last_words()}'
+            )
+        spin(_SLICE_S)
+
+
+class _Conversation:
+    """Playing into the node and listening to it, in one thread."""
+
+    def __init__(
+        self, executor: SingleThreadedExecutor, child: ChildNode, player: BagPlayer, recorder: Recorder
+    ) -> None:
+        self._executor = executor
+        self._child = child
+        self._player = player
+        self._recorder = recorder
+        self.sent_s: dict[int, float] = {}
+
+    def spin(self, seconds: float) -> None:
+        """Lets callbacks run for at most so long; raises HarnessError if the node is gone."""
+        self._executor.spin_once(timeout_sec=seconds)
+        self._child.check_alive()
+
+    def play(self, stamps: list[int], period_s: float) -> None:
+        """Sends picture after picture at the bag's pace, but none before the one before it was answered."""
+        upcoming = iter(stamps)
+        late = 0
+        for played in self._player.play(self.spin):
+            if played.raw.topic != topics.IMAGE:
+                continue
+            stamp = next(upcoming)
+            self.sent_s[stamp] = played.published_s
+            self._wait_for_answer(stamp)
+            late += time.perf_counter() - played.published_s > period_s
+        if late:
+            print(f'{late} of the answers took longer than one period; the player waited for the node.', flush=True)
+
+    def _wait_for_answer(self, stamp: int) -> None:
+        deadline_s = time.perf_counter() + _ANSWER_WITHIN_S
+        while missing := self._recorder.missing(stamp):
+            if time.perf_counter() > deadline_s:
+                raise HarnessError(
+                    f'frame {len(self.sent_s)} was not answered within {_ANSWER_WITHIN_S:.0f} s '
+                    f'(missing: {", ".join(missing)}); {self._child.last_words()}'
+                )
+            self.spin(_SLICE_S)
+
+
+def _parameters(options: Options) -> dict[str, str]:
+    return {
+        'model': str(options.model),
+        'image_transport': 'compressed',
+        # The transport's name is appended by the node, as image_transport does it.
+        'image_topic': topics.IMAGE.removesuffix('/compressed'),
+        'camera_info_topic': topics.CAMERA_INFO,
+        # Every frame shall be judged, and a reliable reader loses none on its way.
+        'input_reliability': 'reliable',
+        'score_threshold': str(float(options.score_threshold)),
+    }
+
+
+def _pictures(bag: Path) -> dict[int, NDArray[np.uint8]]:
+    with BagReader(bag) as reader:
+        found = {
+            stamp_ns(entry.message): decode_compressed_rgb(entry.message) for entry in reader.messages([topics.IMAGE])
+        }
+    if not found:
+        raise HarnessError(f'{bag} has no picture on {topics.IMAGE}')
+    return found
+
+
+def _period_s(stamps: list[int], rate: float) -> float:
+    gaps = np.diff(stamps)
+    return float(np.median(gaps)) / NANOSECONDS / rate if len(gaps) else 1.0
