@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.overlay import colorize_depth, draw_overlay
-from cast_ros.student import Student
+from cast_ros.student import LoadOptions, Student
 
 VIDEO = 'road/solidWhiteRight.mp4'
 FRAMES = (60, 200)
@@ -35,7 +35,7 @@ Picture = npt.NDArray[np.uint8]
 def main() -> None:
     """Draw with the student named first the pictures below the folder named second into the file named third."""
     model, real, out = (Path(argument) for argument in sys.argv[1:4])
-    with Student.load(model, threads=1) as student:
+    with Student.load(model, LoadOptions(threads=1)) as student:
         cells = [cell(student, picture) for picture in pictures(real)]
     rows = [np.hstack(cells[place : place + COLUMNS]) for place in range(0, len(cells), COLUMNS)]
     if not cv2.imwrite(str(out), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85]):

@@ -18,7 +18,7 @@ from benchmarks.speed.rows import Row, Size
 from benchmarks.speed.scene import Scene
 from cast_ros.student import Student
 from cast_ros.student.loading import open_student, session_options
-from cast_ros.student.providers import CPU, DEFAULT_ENGINES
+from cast_ros.student.providers import CPU, LoadOptions
 
 YOLO_CLASSES = 80
 
@@ -81,7 +81,7 @@ class _StudentCall:
     """``Student.predict`` as a robot calls it; taking in the picture counts as post-processing."""
 
     def __init__(self, path: Path, size: Size, threads: int) -> None:
-        opened = open_student(path, (CPU,), True, threads, None, DEFAULT_ENGINES)
+        opened = open_student(path, LoadOptions(threads=threads))
         shapes = {node.name: tuple(node.shape) for node in opened.session.get_outputs()}
         answer = Scene(*size).student(shapes, opened.contract.thing_ids)
         self._session = _AnsweringSession(opened.session, answer)

@@ -39,9 +39,10 @@ def replay(
     from cast_ros.offline.replay.evaluation import evaluate_bag
     from cast_ros.offline.replay.report import calibration_warning, summary_of
     from cast_ros.offline.replay.run import ReplaySettings
+    from cast_ros.student import LoadOptions
 
     settings = ReplaySettings(
-        topic, camera_info_topic, score_threshold, tuple(provider), threads, results_bag, tracking
+        topic, camera_info_topic, score_threshold, LoadOptions(tuple(provider), threads=threads), results_bag, tracking
     )
     figures = _through_dds(bag, model, out, settings, rate, peak) if live or peak else []
     columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -88,8 +89,7 @@ def _through_dds(
             settings.topic,
             settings.camera_info_topic,
             settings.score_threshold,
-            settings.providers,
-            settings.threads,
+            settings.load,
         )
         figures = live_replay(options, rate).as_dict()
         if peak:

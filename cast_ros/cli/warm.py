@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from cast_ros.errors import StudentError
-from cast_ros.student import EngineOptions
-from cast_ros.student.providers import SHORT_NAMES
+from cast_ros.student import LoadOptions
+from cast_ros.student.providers import CPU, SHORT_NAMES
 from cast_ros.student.trial import TIMEOUT_S
 from cast_ros.student.warming import Progress, Warmed
 from cast_ros.student.warming import warm as warm_student
@@ -36,9 +36,10 @@ def warm(
 ) -> None:
     """Compile a student for a provider, and say which provider runs it, where its engines are and how long it took."""
     name = _full_name(provider)
+    options = LoadOptions((name,) if name == CPU else (name, CPU), True, threads, cache, fp16)
     console = Console(stderr=True, highlight=False)
     with progress_on(console, f'{model.name} for {name}') as show:
-        found = warm_student(model, name, threads, EngineOptions(cache, fp16), show, timeout)
+        found = warm_student(model, options, show, timeout)
     if as_json:
         print(json.dumps({**asdict(found), 'folder': None if found.folder is None else str(found.folder)}, indent=1))
     else:

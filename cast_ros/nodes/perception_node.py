@@ -81,17 +81,10 @@ class PerceptionNode(LifecycleNode):
         settings = self._settings
         path = model_path(settings.model)
         self.get_logger().info(f'loading student {path}')
-        engines, threads = settings.engines, settings.threads
+        options = settings.load_options
         # A signal ends the context and nothing else: a child that builds an engine for minutes must hear of it.
-        try_load(
-            path,
-            settings.providers,
-            settings.require_provider,
-            engines,
-            threads,
-            unwanted=lambda: not self.context.ok(),
-        )
-        student = Student.load(path, settings.providers, settings.require_provider, threads, engines=engines)
+        try_load(path, options, unwanted=lambda: not self.context.ok())
+        student = Student.load(path, options)
         contract = student.contract
         self._student = student
         try:

@@ -13,7 +13,7 @@ from rclpy.node import Node
 
 from cast_ros.errors import ParameterError
 from cast_ros.nodes.parameters import BY_NAME, PARAMETERS
-from cast_ros.student import EngineOptions
+from cast_ros.student import LoadOptions
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Settings:
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     @property
-    def engines(self) -> EngineOptions:
-        """How providers that compile a student do it; raises ParameterError for a home that does not exist."""
+    def load_options(self) -> LoadOptions:
+        """How the student is loaded; raises ParameterError for a home that does not exist."""
         try:
             cache = Path(self.engine_cache_dir).expanduser() if self.engine_cache_dir else None
         except RuntimeError as error:
@@ -74,7 +74,7 @@ class Settings:
                 f"parameter 'engine_cache_dir' is below a home that does not exist: {self.engine_cache_dir}; name "
                 'another folder'
             ) from error
-        return EngineOptions(cache, self.engine_fp16)
+        return LoadOptions(tuple(self.providers), self.require_provider, self.threads, cache, self.engine_fp16)
 
     @classmethod
     def read(cls, node: Node) -> Settings:

@@ -16,7 +16,7 @@ from cast_ros.student.contract import (
 )
 from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.prediction import Prediction, Timing
-from cast_ros.student.providers import EngineOptions
+from cast_ros.student.providers import LoadOptions
 from cast_ros.student.runtime import HEADS, Student
 
 __all__ = [
@@ -26,10 +26,10 @@ __all__ = [
     'AppearanceStatistics',
     'ClassInfo',
     'DepthSpec',
-    'EngineOptions',
     'InputGeometry',
     'InputSpec',
     'InputStatistics',
+    'LoadOptions',
     'Prediction',
     'Student',
     'StudentContract',

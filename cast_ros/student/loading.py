@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from cast_ros.student.provider_check import (
     one_line,
     refusal,
 )
-from cast_ros.student.providers import CPU, EngineOptions, with_options
+from cast_ros.student.providers import CPU, LoadOptions, provider_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -47,32 +47,26 @@ class OpenedStudent:
     session: InferenceSession
 
 
-def open_student(
-    path: Path,
-    providers: tuple[str, ...],
-    require_provider: bool,
-    threads: int,
-    sha256: str | None,
-    engines: EngineOptions,
-) -> OpenedStudent:
-    """Do every step of loading but the warm-up; see `cast_ros.student.runtime.Student.load` for the arguments."""
-    if not providers:
+def open_student(path: Path, options: LoadOptions) -> OpenedStudent:
+    """Do every step of loading but the warm-up; errors as of `cast_ros.student.runtime.Student.load`."""
+    if not options.providers:
         raise StudentError(f'{path}: no execution provider was named; the usual one is {CPU}')
-    if threads < 0:
-        raise StudentError(f'{path}: threads must be 0 (one per core) or more, is {threads}')
+    if options.threads < 0:
+        raise StudentError(f'{path}: threads must be 0 (one per core) or more, is {options.threads}')
     file = read_onnx_file(path)
-    if sha256 is not None and file.sha256 != sha256.strip().lower():
-        raise StudentError(f'{path}: has sha256 {file.sha256}, not {sha256} as asked; get the file that was meant')
-    offered = offered_providers(file.path, providers, require_provider)
-    session = _create_session(file, offered, require_provider, threads, engines)
-    if require_provider:
+    if options.sha256 is not None and file.sha256 != options.sha256.strip().lower():
+        raise StudentError(
+            f'{path}: has sha256 {file.sha256}, not {options.sha256} as asked; get the file that was meant'
+        )
+    session = _create_session(file, replace(options, providers=offered_providers(path, options)))
+    if options.require_provider:
         # Otherwise a provider that fails in the middle of a run would be replaced by the CPU without a word.
         session.disable_fallback()
     else:
         session.enable_fallback()
     contract = read_contract(path, session)
     check_graph(path, session, contract)
-    check_provider(path, session, providers[0], require_provider)
+    check_provider(path, session, options)
     return OpenedStudent(path, file.sha256, contract, session)
 
 
@@ -158,9 +152,7 @@ def _shape(shape: list[Any]) -> str:
     return '×'.join('?' if size is None else str(size) for size in shape)
 
 
-def _create_session(
-    file: OnnxFile, providers: tuple[str, ...], require_provider: bool, threads: int, engines: EngineOptions
-) -> InferenceSession:
+def _create_session(file: OnnxFile, options: LoadOptions) -> InferenceSession:
     """A session on the first of the providers that can take the graph; the rest come after it, the CPU at last.
 
     Raises:
@@ -168,22 +160,22 @@ def _create_session(
     """
     from onnxruntime import InferenceSession
 
-    first, *others = providers
-    options = with_options(providers, file.sha256, threads, engines)
+    first, *others = options.providers
+    told = provider_options(options, file.sha256)
     try:
         # Without its own way out, which prints the cause and goes on with the CPU; before 1.24 it is taken anyhow.
-        return InferenceSession(file.content, session_options(threads), providers=options, enable_fallback=0)
+        return InferenceSession(file.content, session_options(options.threads), providers=told, enable_fallback=0)
     except Exception as error:  # onnxruntime raises classes of its own, without a common public base
         if first == CPU:
             raise StudentError(
                 f'{file.path}: onnxruntime cannot load it: {one_line(error)}; '
                 'copy it again, or export it with opset 17 or 18 if it comes from a newer tool'
             ) from error
-        problem = refusal(file.path, first, engines.folder_of(first, file.sha256), error)
-        left = (CPU,) if require_provider else tuple(others) or (CPU,)
+        problem = refusal(file.path, first, options.folder_of(first, file.sha256), error)
+        left = (CPU,) if options.require_provider else tuple(others) or (CPU,)
         # Also when it is required: a file that the CPU cannot load either is no fault of the provider.
-        session = _create_session(file, left, require_provider, threads, engines)
-        if require_provider:
+        session = _create_session(file, replace(options, providers=left))
+        if options.require_provider:
             raise StudentError(f'{problem}, or allow it with require_provider: false') from error
         logger.warning('%s', problem)
         return session

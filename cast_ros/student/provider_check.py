@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cast_ros.errors import StudentError
-from cast_ros.student.providers import CPU, OPENVINO
+from cast_ros.student.providers import CPU, OPENVINO, LoadOptions
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,7 +26,7 @@ _HEAD_CHARACTERS, _TAIL_CHARACTERS = 100, 250
 logger = logging.getLogger(__name__)
 
 
-def offered_providers(path: Path, providers: tuple[str, ...], require_provider: bool) -> tuple[str, ...]:
+def offered_providers(path: Path, options: LoadOptions) -> tuple[str, ...]:
     """Those of the asked providers that this onnxruntime knows, so that it does not print errors of its own."""
     try:
         from onnxruntime import get_available_providers
@@ -34,15 +34,13 @@ def offered_providers(path: Path, providers: tuple[str, ...], require_provider: 
         raise StudentError(
             f'{path}: onnxruntime is missing or broken ({one_line(error)}); {_mend_runtime()}'
         ) from error
-    known = get_available_providers()
-    if providers[0] not in known:
-        problem = (
-            f'{path}: this onnxruntime has no {providers[0]}, it has {", ".join(known)}; {_mend_runtime(providers[0])}'
-        )
-        if require_provider:
+    known, wanted = get_available_providers(), options.providers[0]
+    if wanted not in known:
+        problem = f'{path}: this onnxruntime has no {wanted}, it has {", ".join(known)}; {_mend_runtime(wanted)}'
+        if options.require_provider:
             raise StudentError(problem)
         logger.warning('%s', problem)
-    return tuple(name for name in providers if name in known) or (CPU,)
+    return tuple(name for name in options.providers if name in known) or (CPU,)
 
 
 def computing_provider(session: InferenceSession) -> str:
@@ -66,16 +64,16 @@ def _providers_with_nodes(session: InferenceSession) -> frozenset[str]:
         return frozenset()
 
 
-def check_provider(path: Path, session: InferenceSession, wanted: str, require_provider: bool) -> None:
+def check_provider(path: Path, session: InferenceSession, options: LoadOptions) -> None:
     """See that the wanted provider computes the student, or part of it.
 
     Raises:
         StudentError: it does not, and it is required; otherwise a warning in the log says so.
     """
-    used = computing_provider(session)
+    used, wanted = computing_provider(session), options.providers[0]
     if used != wanted:
         problem = f'{path}: runs on {used} instead of {wanted}; {_cure(session, wanted)}'
-        if require_provider:
+        if options.require_provider:
             raise StudentError(f'{problem}, or allow it with require_provider: false')
         logger.warning('%s', problem)
     if len(_installed_runtimes()) > 1:

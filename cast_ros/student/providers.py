@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Execution providers: what each is told, and where those that compile a student keep what they compiled."""
+"""How a student is loaded: on which execution provider, what each is told, and where engines are kept."""
 
 from __future__ import annotations
 
@@ -21,16 +21,24 @@ _FOLDERS = {TENSORRT: 'tensorrt', OPENVINO: 'openvino'}
 
 
 @dataclass(frozen=True)
-class EngineOptions:
-    """How providers that compile a student do it.
+class LoadOptions:
+    """How a student is loaded.
 
     Attributes:
-        cache: folder of compiled engines; None is ``default_cache()``.
+        providers: execution providers of onnxruntime, the wanted one first.
+        require_provider: refuse to run on another provider than the first; otherwise only warn.
+        threads: of one inference; 0 lets onnxruntime take one per core.
+        cache: folder of the engines that TensorRT and OpenVINO compile; None is ``default_cache()``.
         fp16: TensorRT may compute in 16 bits where that is faster; answers change a little.
+        sha256: the digest that the file must have; None accepts any.
     """
 
+    providers: tuple[str, ...] = (CPU,)
+    require_provider: bool = True
+    threads: int = 0
     cache: Path | None = None
     fp16: bool = False
+    sha256: str | None = None
 
     def folder_of(self, provider: str, sha256: str) -> Path | None:
         """Where a provider keeps the engines of the student with this digest; None if it keeps none.
@@ -44,7 +52,7 @@ class EngineOptions:
         return (self.cache or default_cache()) / _FOLDERS[provider] / f'{sha256[:16]}{precision}'
 
 
-DEFAULT_ENGINES = EngineOptions()
+DEFAULT_OPTIONS = LoadOptions()
 
 
 def default_cache() -> Path:
@@ -62,24 +70,20 @@ def default_cache() -> Path:
         ) from error
 
 
-def with_options(
-    providers: tuple[str, ...], sha256: str, threads: int, engines: EngineOptions
-) -> list[tuple[str, dict[str, str]]]:
+def provider_options(options: LoadOptions, sha256: str) -> list[tuple[str, dict[str, str]]]:
     """What onnxruntime is given for each provider; makes the folders that they need.
 
     Args:
-        providers: known to this onnxruntime.
+        options: with providers that this onnxruntime knows.
         sha256: digest of the student.
-        threads: CPU threads of one inference; 0 leaves the number to the provider.
-        engines: see there.
 
     Raises:
         StudentError: a folder cannot be made or written, or others may write it too.
     """
-    return [(name, _options(name, engines.folder_of(name, sha256), threads, engines)) for name in providers]
+    return [(name, _told(name, options.folder_of(name, sha256), options)) for name in options.providers]
 
 
-def _options(provider: str, folder: Path | None, threads: int, engines: EngineOptions) -> dict[str, str]:
+def _told(provider: str, folder: Path | None, options: LoadOptions) -> dict[str, str]:
     if folder is not None:
         _make_private(folder)
     if provider == TENSORRT:
@@ -89,10 +93,10 @@ def _options(provider: str, folder: Path | None, threads: int, engines: EngineOp
             'trt_engine_cache_path': str(folder),
             'trt_timing_cache_enable': 'True',
             'trt_timing_cache_path': str(folder.parent if folder else ''),
-            'trt_fp16_enable': str(engines.fp16),
+            'trt_fp16_enable': str(options.fp16),
         }
     if provider == OPENVINO:
-        return {'cache_dir': str(folder), **({'num_of_threads': str(threads)} if threads else {})}
+        return {'cache_dir': str(folder), **({'num_of_threads': str(options.threads)} if options.threads else {})}
     if provider == CUDA:
         # Shapes are static, so the search is paid once per load; the quick heuristic costs every picture.
         return {'cudnn_conv_algo_search': 'EXHAUSTIVE'}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,7 @@ from cast_ros.student.loading import open_student
 from cast_ros.student.postprocessing import paint_instances, read_depth, read_semantic, sky_mask
 from cast_ros.student.prediction import Prediction, Timing
 from cast_ros.student.provider_check import computing_provider
-from cast_ros.student.providers import CPU, DEFAULT_ENGINES, EngineOptions
+from cast_ros.student.providers import DEFAULT_OPTIONS, LoadOptions
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -54,29 +54,17 @@ class Student:
         self._provider = computing_provider(session)
 
     @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        providers: Sequence[str] = (CPU,),
-        require_provider: bool = True,
-        threads: int = 0,
-        sha256: str | None = None,
-        engines: EngineOptions = DEFAULT_ENGINES,
-    ) -> Student:
+    def load(cls, path: str | Path, options: LoadOptions = DEFAULT_OPTIONS) -> Student:
         """Load, check and warm up a student.
 
         Args:
             path: the ONNX file.
-            providers: execution providers of onnxruntime, the wanted one first.
-            require_provider: refuse to run on another provider than the first; otherwise only warn.
-            threads: threads of one inference; 0 lets onnxruntime take one per core.
-            sha256: the digest that the file must have; None accepts any.
-            engines: how providers that compile do it, and where they keep what they compiled.
+            options: on which provider, with how many threads.
 
         Raises:
             StudentError: any step of loading failed; the message names the file, what is wrong, and what to do.
         """
-        opened = open_student(Path(path), tuple(providers), require_provider, threads, sha256, engines)
+        opened = open_student(Path(path), options)
         student = cls(opened.path, opened.sha256, opened.contract, opened.session)
         student._warm_up()
         return student

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from cast_ros.errors import StudentError
-from cast_ros.student.providers import CPU, DEFAULT_ENGINES, EngineOptions
+from cast_ros.student.providers import DEFAULT_OPTIONS, LoadOptions
 
 # TensorRT may build its engine on the first load.
 TIMEOUT_S = 900.0
@@ -20,15 +22,12 @@ _LOOK_EVERY_S = 0.1
 # Nobody's bug: sent from outside, SIGKILL by the kernel when memory runs out.
 _KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-_tried: set[tuple[str, tuple[str, ...], EngineOptions, int]] = set()
+_tried: set[tuple[str, LoadOptions]] = set()
 
 
 def try_load(
     path: Path,
-    providers: Sequence[str] = (CPU,),
-    require_provider: bool = True,
-    engines: EngineOptions = DEFAULT_ENGINES,
-    threads: int = 1,
+    options: LoadOptions = DEFAULT_OPTIONS,
     timeout_s: float = TIMEOUT_S,
     unwanted: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -36,10 +35,7 @@ def try_load(
 
     Args:
         path: the ONNX file.
-        providers: as for ``Student.load``.
-        require_provider: as for ``Student.load``.
-        engines: as for ``Student.load``; what the child compiled, the next load finds.
-        threads: as for ``Student.load``; OpenVINO compiles for a number of them.
+        options: as for ``Student.load``; what the child compiled, the next load finds.
         timeout_s: a load that takes longer counts as failed.
         unwanted: asked ten times a second whether to give up, and end the child.
 
@@ -48,26 +44,19 @@ def try_load(
     """
     from cast_ros.student.onnx_file import read_onnx_file
 
-    key = (read_onnx_file(path).sha256, tuple(providers), engines, threads)
+    key = (read_onnx_file(path).sha256, options)
     if key in _tried:
         return
-    load_in_child(path, providers, require_provider, engines, threads, timeout_s, unwanted)
+    load_in_child(path, options, timeout_s, unwanted)
     _tried.add(key)
 
 
 def load_in_child(
-    path: Path,
-    providers: Sequence[str],
-    require_provider: bool,
-    engines: EngineOptions,
-    threads: int,
-    timeout_s: float,
-    unwanted: Callable[[], bool] = lambda: False,
+    path: Path, options: LoadOptions, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
 ) -> None:
     """The same as ``try_load``, every time."""
-    cache = '' if engines.cache is None else str(engines.cache)
-    arguments = [str(path), _flag(require_provider), str(threads), _flag(engines.fp16), cache, *providers]
-    run_child([sys.executable, '-m', 'cast_ros.student.trial', *arguments], path, timeout_s, unwanted)
+    told = json.dumps({**asdict(options), 'cache': None if options.cache is None else str(options.cache)})
+    run_child([sys.executable, '-m', 'cast_ros.student.trial', str(path), told], path, timeout_s, unwanted)
 
 
 def run_child(
@@ -111,20 +100,15 @@ def _died_of(number: signal.Signals) -> str:
     return f'crashes onnxruntime ({number.name}); do not use this file, and do not trust its origin'
 
 
-def _flag(value: bool) -> str:
-    return '1' if value else '0'
-
-
-def main(arguments: Sequence[str]) -> int:
-    """The child: PATH REQUIRE_PROVIDER THREADS FP16 CACHE PROVIDER...; the last line on stderr says what is wrong."""
+def main(path: str, told: str) -> int:
+    """The child: a file, and LoadOptions as JSON; the last line on stderr says what is wrong."""
     from cast_ros.student.runtime import Student
 
-    path, require_provider, threads, fp16, cache, *providers = arguments
-    engines = EngineOptions(Path(cache) if cache else None, fp16 == _flag(True))
+    values = json.loads(told)
+    cache = None if values['cache'] is None else Path(values['cache'])
+    options = LoadOptions(**{**values, 'providers': tuple(values['providers']), 'cache': cache})
     try:
-        Student.load(
-            Path(path), tuple(providers), require_provider == _flag(True), int(threads), engines=engines
-        ).close()
+        Student.load(path, options).close()
     except StudentError as error:
         sys.stderr.write(f'\n{" ".join(str(error).split())}\n')
         return 2
@@ -132,4 +116,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -13,7 +13,7 @@ import numpy as np
 
 from cast_ros.student.onnx_file import read_onnx_file
 from cast_ros.student.prediction import Timing
-from cast_ros.student.providers import CPU, EngineOptions
+from cast_ros.student.providers import LoadOptions
 from cast_ros.student.runtime import Student
 from cast_ros.student.trial import TIMEOUT_S, load_in_child
 
@@ -53,9 +53,7 @@ class Warmed:
 
 def warm(
     path: Path,
-    provider: str,
-    threads: int,
-    engines: EngineOptions,
+    options: LoadOptions,
     say: Callable[[Progress], None],
     timeout_s: float = TIMEOUT_S,
     period_s: float = PROGRESS_PERIOD_S,
@@ -64,9 +62,7 @@ def warm(
 
     Args:
         path: the ONNX file.
-        provider: must be the one that is used.
-        threads: CPU threads of one inference; 0: one per core. Part of what OpenVINO compiles for.
-        engines: where the engines are kept, and how they are made.
+        options: OpenVINO compiles for a number of threads; what is required decides whether another provider will do.
         say: called every ``period_s``, in a thread of its own.
         timeout_s: compiling that takes longer counts as failed.
         period_s: seconds between two reports.
@@ -74,8 +70,7 @@ def warm(
     Raises:
         StudentError: as ``Student.load``; the child crashed or did not end; also when another provider took over.
     """
-    providers = (provider,) if provider == CPU else (provider, CPU)
-    folder = engines.folder_of(provider, read_onnx_file(path).sha256)
+    folder = options.folder_of(options.providers[0], read_onnx_file(path).sha256)
     before = _bytes_in(folder)
     started = time.monotonic()
     done = threading.Event()
@@ -87,13 +82,13 @@ def warm(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        load_in_child(path, providers, True, engines, threads, timeout_s)
+        load_in_child(path, options, timeout_s)
     finally:
         done.set()
         watcher.join()
     first_load_s = time.monotonic() - started
     started = time.monotonic()
-    with Student.load(path, providers, threads=threads, engines=engines) as student:
+    with Student.load(path, options) as student:
         second_load_s = time.monotonic() - started
         spec = student.contract.input
         student.predict(np.zeros((spec.height, spec.width, 3), np.uint8))

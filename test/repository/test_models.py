@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cast_ros.student import Student
+from cast_ros.student import LoadOptions, Student
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = sorted((ROOT / 'models').glob('*.onnx'))
@@ -19,7 +19,7 @@ def test_there_is_one_for_rendered_and_one_for_real_streets() -> None:
 
 @pytest.mark.parametrize('path', MODELS, ids=lambda path: path.stem)
 def test_each_is_named_like_its_file_and_described(path: Path) -> None:
-    with Student.load(path, threads=1) as student:
+    with Student.load(path, LoadOptions(threads=1)) as student:
         contract = student.contract
     assert contract.name == path.stem
     assert contract.metrics['pictures'] > 0
@@ -33,7 +33,7 @@ def test_each_is_named_like_its_file_and_described(path: Path) -> None:
 
 @pytest.mark.parametrize('path', MODELS, ids=lambda path: path.stem)
 def test_the_readme_states_the_figures_of_the_file(path: Path) -> None:
-    with Student.load(path, threads=1) as student:
+    with Student.load(path, LoadOptions(threads=1)) as student:
         metrics = student.contract.metrics
     row = next(
         line

@@ -39,7 +39,7 @@ from cast_ros.images import decode_image
 from cast_ros.nodes.image_codec import CvBridge
 from cast_ros.nodes.parameters import PARAMETERS
 from cast_ros.nodes.perception_node import PerceptionNode
-from cast_ros.student import EngineOptions
+from cast_ros.student import LoadOptions
 
 
 def test_every_output_answers_one_picture_with_the_right_values_and_its_header(case: Case) -> None:
@@ -284,7 +284,9 @@ def test_a_provider_that_is_not_there_is_an_error_or_a_warning_as_asked(case: Ca
 def test_engines_are_kept_where_the_parameters_say_and_the_cpu_keeps_none(case: Case, tmp_path: Path) -> None:
     node = case.start(engine_cache_dir=str(tmp_path / 'engines'), engine_fp16=True)
     case.probe.until_state(case.name, 'active')
-    assert node._settings.engines == EngineOptions(tmp_path / 'engines', fp16=True)
+    assert node._settings.load_options == LoadOptions(
+        threads=node._settings.threads, cache=tmp_path / 'engines', fp16=True
+    )
     assert not (tmp_path / 'engines').exists()
     accepted, reason = case.probe.set_parameter(case.name, 'engine_cache_dir', str(tmp_path))
     assert not accepted

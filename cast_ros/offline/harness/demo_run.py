@@ -23,7 +23,7 @@ from cast_ros.offline.evaluation import topics
 from cast_ros.offline.harness.bag_player import BagPlayer
 from cast_ros.offline.harness.child import ChildNode
 from cast_ros.offline.harness.recorder import Answer, NodeReport, Recorder
-from cast_ros.student import Student, StudentContract
+from cast_ros.student import LoadOptions, Student, StudentContract
 
 _READY_WITHIN_S = 60.0
 _ANSWER_WITHIN_S = 30.0
@@ -74,7 +74,7 @@ def run_demo(options: Options) -> Run:
         HarnessError: the node does not start, dies, or leaves a frame unanswered.
         CastError: the bag or the model cannot be used.
     """
-    with Student.load(options.model, threads=1) as student:
+    with Student.load(options.model, LoadOptions(threads=1)) as student:
         contract = student.contract
     pictures = _pictures(options.bag)
     print(f'Starting the perception node with {options.model} ...', flush=True)

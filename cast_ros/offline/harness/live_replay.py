@@ -32,7 +32,8 @@ from cast_ros.offline.harness.child import ChildNode
 from cast_ros.offline.harness.demo_run import wait_until_ready
 from cast_ros.offline.harness.recorder import MAPS, NodeReport, Recorder
 from cast_ros.offline.replay.frames import TRUTH_TOPICS
-from cast_ros.student import Student
+from cast_ros.student import LoadOptions, Student
+from cast_ros.student.providers import DEFAULT_OPTIONS
 
 STRAGGLERS_WITHIN_S = 2.0
 # Of ros2_benchmark: a rate holds while fewer pictures than this are missed.
@@ -121,7 +122,7 @@ class LiveOptions:
         camera_info_topic: None takes the one beside them.
         log_path: what the node prints.
         score_threshold: of the node.
-        providers, threads: of its inference.
+        load: how the node loads it.
     """
 
     bag: Path
@@ -130,8 +131,7 @@ class LiveOptions:
     topic: str | None = None
     camera_info_topic: str | None = None
     score_threshold: float = 0.5
-    providers: tuple[str, ...] = ('CPUExecutionProvider',)
-    threads: int = 0
+    load: LoadOptions = DEFAULT_OPTIONS
 
 
 def live_replay(options: LiveOptions, rate: float = 1.0) -> LiveFigures:
@@ -250,7 +250,7 @@ class _Stage:
 
 @contextmanager
 def _stage(options: LiveOptions) -> Iterator[_Stage]:
-    with Student.load(options.model, threads=1) as student:
+    with Student.load(options.model, LoadOptions(threads=1)) as student:
         heads = student.contract.heads
     with BagReader(options.bag) as reader:
         topic = find_picture_topic(reader, options.topic, TRUTH_TOPICS)
@@ -266,8 +266,8 @@ def _stage(options: LiveOptions) -> Iterator[_Stage]:
         'image_transport': 'compressed' if is_compressed else 'raw',
         'image_topic': topic.removesuffix('/compressed') if is_compressed else topic,
         'score_threshold': str(float(options.score_threshold)),
-        'providers': json.dumps(list(options.providers)),
-        'threads': str(options.threads),
+        'providers': json.dumps(list(options.load.providers)),
+        'threads': str(options.load.threads),
         'use_sim_time': 'true',
         **({} if info is None else {'camera_info_topic': info}),
     }

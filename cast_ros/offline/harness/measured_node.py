@@ -26,7 +26,7 @@ from cast_ros.nodes.fastdds import stay_on_this_machine
 from cast_ros.nodes.image_codec import image_message_to_publish
 from cast_ros.offline.harness.child import ChildNode
 from cast_ros.offline.harness.recorder import ALL_BUT_OVERLAY, Recorder
-from cast_ros.student import Student
+from cast_ros.student import LoadOptions, Student
 
 IMAGE_TOPIC, CAMERA_INFO_TOPIC = '/bench/image', '/bench/camera_info'
 READY_WITHIN_S = 60.0
@@ -130,7 +130,7 @@ def measured_node(
         HarnessError: it does not start.
         StudentError: the model cannot be used.
     """
-    with Student.load(model, threads=1) as student:
+    with Student.load(model, LoadOptions(threads=1)) as student:
         heads = student.contract.heads
     parameters = {
         'model': str(model),

@@ -11,7 +11,7 @@ from typing import Any
 
 from cast_ros.offline.replay.frames import PictureBag
 from cast_ros.offline.replay.judge import Judge
-from cast_ros.student import Student, StudentContract
+from cast_ros.student import LoadOptions, Student, StudentContract
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,7 @@ class Contestant:
 def make_contestants(
     models: Sequence[Path],
     bag: PictureBag,
-    providers: tuple[str, ...],
-    threads: int,
+    options: LoadOptions,
     stack: ExitStack,
     tracking: bool = False,
 ) -> list[Contestant]:
@@ -64,7 +63,7 @@ def make_contestants(
     """
     found: list[Contestant] = []
     for path in models:
-        student = stack.enter_context(Student.load(path, providers, threads=threads))
+        student = stack.enter_context(Student.load(path, options))
         name = _new_name(student, {one.name for one in found})
         topic = _new_topic(name, {one.topic for one in found})
         found.append(Contestant(name, topic, student, Judge(student, bag.label_key(student.contract), tracking)))

@@ -71,6 +71,6 @@ def _worst(
         return {}
     with ExitStack() as stack:
         bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
-        contestants = make_contestants(models, bag, settings.providers, settings.threads, stack)
+        contestants = make_contestants(models, bag, settings.load, stack)
         drawn = draw_worst(bag, contestants, wanted, settings.score_threshold)
     return {name: [drawn[index] for index in indices if index in drawn] for name, indices in chosen.items()}

@@ -27,7 +27,8 @@ from cast_ros.offline.replay.contestant import Contestant, make_contestants
 from cast_ros.offline.replay.frames import Frame, PictureBag
 from cast_ros.offline.replay.gallery import Thumbnails
 from cast_ros.offline.replay.results_bag import ResultsBag, results_bag
-from cast_ros.student import Prediction
+from cast_ros.student import LoadOptions, Prediction
+from cast_ros.student.providers import DEFAULT_OPTIONS
 
 # What AP and the error of scores ask for: nearly every row. Everything else judges what a robot would see, rows above
 # the threshold.
@@ -43,8 +44,7 @@ class ReplaySettings:
         topic: of the pictures; None takes the only one.
         camera_info_topic: of the calibration; None takes the one beside the pictures.
         score_threshold: instances below are not shown, as in the node.
-        providers: of onnxruntime.
-        threads: of one inference; 0 is one per core.
+        load: how students are loaded.
         results_bag: whether the answers are written as a bag too.
         tracking: whether instances are followed, to count how often they change their id.
     """
@@ -52,8 +52,7 @@ class ReplaySettings:
     topic: str | None = None
     camera_info_topic: str | None = None
     score_threshold: float = 0.5
-    providers: tuple[str, ...] = ('CPUExecutionProvider',)
-    threads: int = 0
+    load: LoadOptions = DEFAULT_OPTIONS
     results_bag: bool = True
     tracking: bool = False
 
@@ -104,7 +103,7 @@ def replay(
         raise ReplayError(f'{bag_path} would be replaced by its own results; choose another folder (--out)')
     with ExitStack() as stack:
         bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
-        contestants = make_contestants(models, bag, settings.providers, settings.threads, stack, settings.tracking)
+        contestants = make_contestants(models, bag, settings.load, stack, settings.tracking)
         thumbnails = Thumbnails(bag.pictures)
         agreement = _agreement_of(contestants)
         frames: list[dict[str, Any]] = []

@@ -14,7 +14,7 @@ from benchmarks.speed.errors import BenchmarkError
 from benchmarks.speed.exports import export_missing, graph_digest
 from benchmarks.speed.rows import ROWS, Row
 from benchmarks.speed.students import main as export_student
-from cast_ros.student import InputSpec, Student
+from cast_ros.student import InputSpec, LoadOptions, Student
 
 SIZE = (64, 128)
 
@@ -27,7 +27,7 @@ def test_a_student_is_exported_once_and_replaces_one_from_older_sources(tmp_path
     row = Row('nano', 'student', sizes=(SIZE,))
     path = export_missing(row, SIZE, tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([path, another])
-    with Student.load(path, threads=1) as student:
+    with Student.load(path, LoadOptions(threads=1)) as student:
         assert (student.contract.input.height, student.contract.input.width) == SIZE
         assert student.contract.provenance == {'weights': 'random'}
     assert path.stem == f'nano-64x128-{graph_digest(row)}'
@@ -44,7 +44,7 @@ def test_an_int8_student_is_made_once_of_the_float_one(tmp_path: Path) -> None:
     assert path.name.startswith('nano-int8-64x128-')
     kinds = [{node.op_type for node in onnx.load(str(file)).graph.node} for file in (source, path)]
     assert ['QuantizeLinear' in found for found in kinds] == [False, True]
-    with Student.load(path, threads=1) as student:
+    with Student.load(path, LoadOptions(threads=1)) as student:
         assert student.contract.version == '0.0.0+int8'
         assert student.contract.provenance['precision'] == 'int8'
     written = [file.stat().st_mtime_ns for file in (source, path)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cast_ros.monitoring import FEATURES, DomainShiftMonitor, Level, ShiftLimits, appearance_of, entropy_of, measured
-from cast_ros.student import InputStatistics, Student
+from cast_ros.student import InputStatistics, LoadOptions, Student
 from cast_ros.student.contract import APPEARANCE_FEATURES
 
 RATE_HZ = 10
@@ -129,7 +129,7 @@ def test_rendered_days_are_fine_and_nights_are_noticed_within_two_seconds(
     files = sorted((shared_data / 'streets' / 'leftImg8bit' / 'val').rglob('*.jpg'))
     frames = [path for path in files if domain in path.parts]
     assert len(frames) > 40, 'the benchmark names its pictures otherwise'
-    with Student.load(project_root / 'models' / 'streets-small.onnx', threads=1) as student:
+    with Student.load(project_root / 'models' / 'streets-small.onnx', LoadOptions(threads=1)) as student:
         statistics = student.contract.input_statistics
         assert statistics is not None
         monitor = DomainShiftMonitor(statistics)

@@ -14,7 +14,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 from cast_ros.errors import ParameterError
 from cast_ros.nodes.parameters import PARAMETERS
 from cast_ros.nodes.settings import Settings
-from cast_ros.student import EngineOptions
+from cast_ros.student import LoadOptions
 
 DEFAULTS = {row.name: row.default for row in PARAMETERS}
 
@@ -63,14 +63,14 @@ def test_values_at_the_edge_are_allowed(name: str, value: Any) -> None:
 
 
 def test_the_folder_of_engines_is_that_of_the_user_unless_named(tmp_path: Path) -> None:
-    assert Settings.from_values(DEFAULTS).engines == EngineOptions(None, fp16=False)
+    assert Settings.from_values(DEFAULTS).load_options == LoadOptions()
     named = Settings.from_values({**DEFAULTS, 'engine_cache_dir': str(tmp_path), 'engine_fp16': True})
-    assert named.engines == EngineOptions(tmp_path, fp16=True)
+    assert named.load_options == LoadOptions(cache=tmp_path, fp16=True)
     at_home = Settings.from_values({**DEFAULTS, 'engine_cache_dir': '~/engines'})
-    assert at_home.engines.cache == Path.home() / 'engines'
+    assert at_home.load_options.cache == Path.home() / 'engines'
 
 
 def test_a_folder_of_engines_below_a_home_that_does_not_exist_is_refused_by_name() -> None:
     settings = Settings.from_values({**DEFAULTS, 'engine_cache_dir': '~nobody-has-this-name/engines'})
     with pytest.raises(ParameterError, match=r"'engine_cache_dir' is below a home .*: ~nobody-has-this-name/engines"):
-        _ = settings.engines
+        _ = settings.load_options

@@ -10,14 +10,14 @@ import pytest
 from drawn_replay import street
 from tiny_student import tiny_student
 
-from cast_ros.student import Prediction, Student
+from cast_ros.student import LoadOptions, Prediction, Student
 
 
 @pytest.mark.parametrize('place', [0, 20])
 def test_a_higher_threshold_afterwards_is_that_threshold_from_the_start(tmp_path: Path, place: int) -> None:
     rgb = street(place)[0]
     rgb[100:120, 20:60] = (200, 60, 60)  # neither car nor road
-    with Student.load(tiny_student(tmp_path / 'tiny.onnx'), threads=1) as student:
+    with Student.load(tiny_student(tmp_path / 'tiny.onnx'), LoadOptions(threads=1)) as student:
         every = student.predict(rgb)
         assert every.scores is not None
         assert len(every.scores) > 1

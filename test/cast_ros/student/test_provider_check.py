@@ -19,7 +19,7 @@ from cast_ros.errors import StudentError
 from cast_ros.student import Student
 from cast_ros.student.loading import session_options
 from cast_ros.student.provider_check import computing_provider, one_line, refusal
-from cast_ros.student.providers import CPU, OPENVINO, TENSORRT
+from cast_ros.student.providers import CPU, OPENVINO, TENSORRT, LoadOptions
 
 AZURE = 'AzureExecutionProvider'
 needs_azure = pytest.mark.skipif(
@@ -33,7 +33,7 @@ needs_azure = pytest.mark.skipif(
 def test_a_required_provider_that_takes_no_node_is_refused(tmp_path: Path) -> None:
     path = tiny_student(tmp_path / 'tiny.onnx')
     with pytest.raises(StudentError) as caught:
-        Student.load(path, (AZURE, CPU))
+        Student.load(path, LoadOptions((AZURE, CPU)))
     assert str(caught.value) == (
         f'{path}: runs on {CPU} instead of {AZURE}; {AZURE} is installed but takes no node of this graph: name another '
         'provider first, or allow it with require_provider: false'
@@ -46,7 +46,9 @@ def test_a_wished_provider_that_takes_no_node_is_a_warning_and_not_the_one_in_us
 ) -> None:
     with (
         caplog.at_level(logging.WARNING, logger='cast_ros.student'),
-        Student.load(tiny_student(tmp_path / 'tiny.onnx'), (AZURE, CPU), require_provider=False) as student,
+        Student.load(
+            tiny_student(tmp_path / 'tiny.onnx'), LoadOptions((AZURE, CPU), require_provider=False)
+        ) as student,
     ):
         assert student.provider == CPU
     assert f'runs on {CPU} instead of {AZURE}; {AZURE} is installed but takes no node' in caplog.text
@@ -73,7 +75,7 @@ def test_a_file_that_no_provider_can_load_is_not_blamed_on_the_first(
         caplog.at_level(logging.WARNING, logger='cast_ros.student'),
         pytest.raises(StudentError, match=r'onnxruntime cannot load it: .*Telepathy.*; copy it again') as caught,
     ):
-        Student.load(path, (AZURE, CPU), require_provider)
+        Student.load(path, LoadOptions((AZURE, CPU), require_provider))
     assert AZURE not in str(caught.value)
     assert caplog.text == ''
     assert 'Falling back' not in capfd.readouterr().out

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_student import CAP_M, FOCAL_REFERENCE_PX, tiny_student
 
 from cast_ros.errors import StudentError
-from cast_ros.student import Prediction, Student
+from cast_ros.student import LoadOptions, Prediction, Student
 
 ROAD, SKY, PERSON, CAR = range(4)
 RED, GREEN, BLUE, GREY, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90), (255, 255, 255)
@@ -230,9 +230,9 @@ def test_after_close_the_student_says_so(student: Student) -> None:
 
 def test_the_digest_can_be_demanded(path: Path) -> None:
     digest = Student.load(path).sha256
-    assert Student.load(path, sha256=digest.upper()).sha256 == digest
+    assert Student.load(path, LoadOptions(sha256=digest.upper())).sha256 == digest
     with pytest.raises(StudentError, match=f'has sha256 {digest}'):
-        Student.load(path, sha256='0' * 64)
+        Student.load(path, LoadOptions(sha256='0' * 64))
 
 
 def _named(name: str, new: str) -> Callable[[onnx.ModelProto], None]:
@@ -357,9 +357,9 @@ def test_random_bytes_in_the_middle_give_a_student_error_or_nothing(tmp_path: Pa
 def test_a_provider_that_is_not_there_is_refused_or_warned_about(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     wanted = ('NonsenseExecutionProvider', 'CPUExecutionProvider')
     with pytest.raises(StudentError, match=r'has no NonsenseExecutionProvider, it has .*CPUExecutionProvider'):
-        Student.load(path, providers=wanted)
+        Student.load(path, LoadOptions(wanted))
     with caplog.at_level(logging.WARNING, logger='cast_ros.student'):
-        student = Student.load(path, providers=wanted, require_provider=False)
+        student = Student.load(path, LoadOptions(wanted, require_provider=False))
     assert student.provider == 'CPUExecutionProvider'
     assert 'instead of NonsenseExecutionProvider' in caplog.text
     assert student.predict(street()).semantic is not None
@@ -368,7 +368,7 @@ def test_a_provider_that_is_not_there_is_refused_or_warned_about(path: Path, cap
 @pytest.mark.parametrize(('arguments', 'message'), [({'providers': ()}, 'no execution'), ({'threads': -1}, 'threads')])
 def test_settings_that_mean_nothing_are_refused(path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(StudentError, match=message):
-        Student.load(path, **arguments)
+        Student.load(path, LoadOptions(**arguments))
 
 
 def test_both_packages_of_onnxruntime_are_named_with_the_cure(

@@ -11,6 +11,7 @@ import pytest
 from tiny_student import tiny_student
 
 from cast_ros.errors import StudentError
+from cast_ros.student import LoadOptions
 from cast_ros.student.trial import run_child, try_load
 
 
@@ -28,7 +29,7 @@ def test_what_is_wrong_is_said_as_if_there_were_no_child(tmp_path: Path) -> None
     with pytest.raises(StudentError, match=r"tiny\.onnx: the contract has schema '9\.0'"):
         try_load(path)
     with pytest.raises(StudentError, match='has no NonsenseExecutionProvider'):
-        try_load(tiny_student(tmp_path / 'good.onnx'), providers=('NonsenseExecutionProvider',))
+        try_load(tiny_student(tmp_path / 'good.onnx'), LoadOptions(('NonsenseExecutionProvider',)))
     with pytest.raises(StudentError, match='there is no such file'):
         try_load(tmp_path / 'absent.onnx')
 

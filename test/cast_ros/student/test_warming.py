@@ -10,7 +10,7 @@ from tiny_student import tiny_student
 
 from cast_ros.cli.warm import lines_of
 from cast_ros.errors import StudentError
-from cast_ros.student import EngineOptions, Timing
+from cast_ros.student import LoadOptions, Timing
 from cast_ros.student.warming import Progress, Warmed, warm
 
 TIMING = Timing(preprocess_ms=1.0, inference_ms=2.0, postprocess_ms=3.0)
@@ -18,8 +18,8 @@ TIMING = Timing(preprocess_ms=1.0, inference_ms=2.0, postprocess_ms=3.0)
 
 def test_the_cpu_has_nothing_to_build_but_the_model_is_tried(tmp_path: Path) -> None:
     seen: list[Progress] = []
-    engines = EngineOptions(tmp_path / 'engines')
-    found = warm(tiny_student(tmp_path / 'tiny.onnx'), 'CPUExecutionProvider', 1, engines, seen.append, period_s=0.01)
+    options = LoadOptions(threads=1, cache=tmp_path / 'engines')
+    found = warm(tiny_student(tmp_path / 'tiny.onnx'), options, seen.append, period_s=0.01)
     assert (found.provider, found.folder, found.engine_bytes, found.new_bytes) == ('CPUExecutionProvider', None, 0, 0)
     assert found.first_load_s > found.second_load_s > 0
     assert found.timing.inference_ms > 0
@@ -34,12 +34,12 @@ def test_the_cpu_has_nothing_to_build_but_the_model_is_tried(tmp_path: Path) -> 
 def test_a_broken_student_is_refused(tmp_path: Path) -> None:
     path = tiny_student(tmp_path / 'tiny.onnx', contract=None)
     with pytest.raises(StudentError, match='without a contract'):
-        warm(path, 'CPUExecutionProvider', 1, EngineOptions(), lambda _: None)
+        warm(path, LoadOptions(threads=1), lambda _: None)
 
 
 def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(StudentError, match='did not load within 0 s'):
-        warm(tiny_student(tmp_path / 'x.onnx'), 'CPUExecutionProvider', 1, EngineOptions(), lambda _: None, 0.05)
+        warm(tiny_student(tmp_path / 'x.onnx'), LoadOptions(threads=1), lambda _: None, 0.05)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tiny_student import tiny_student
 
 from cast_ros.offline.replay.evaluation import evaluate_bag
 from cast_ros.offline.replay.run import ReplaySettings
+from cast_ros.student import LoadOptions
 
 LOCAL = ('file:', 'data:', 'blob:')
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
@@ -21,7 +22,7 @@ CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shuti
 @pytest.fixture(scope='module')
 def page_path(tmp_path_factory: pytest.TempPathFactory, street_bag: Path, student: Path, blind: Path) -> Path:
     out = tmp_path_factory.mktemp('report')
-    evaluate_bag(street_bag, [student, blind], out, ReplaySettings(threads=1))
+    evaluate_bag(street_bag, [student, blind], out, ReplaySettings(load=LoadOptions(threads=1)))
     return out / 'report.html'
 
 
@@ -113,7 +114,7 @@ def test_a_student_without_a_semantic_map_has_a_page_that_works_all_the_same(
     browser: Any, tmp_path: Path, street_bag: Path, heads: tuple[str, ...]
 ) -> None:
     model = tiny_student(tmp_path / 'one.onnx', heads=heads)
-    evaluate_bag(street_bag, [model], tmp_path / 'out', ReplaySettings(threads=1, results_bag=False))
+    evaluate_bag(street_bag, [model], tmp_path / 'out', ReplaySettings(load=LoadOptions(threads=1), results_bag=False))
     page = browser.new_page()
     problems: list[str] = []
     page.on('pageerror', lambda error: problems.append(str(error)))
@@ -126,5 +127,5 @@ def test_a_student_without_a_semantic_map_has_a_page_that_works_all_the_same(
 
 def test_names_of_strangers_are_text_and_no_page(tmp_path: Path, street_bag: Path) -> None:
     evil = tiny_student(tmp_path / 'evil.onnx', name='</script><script>alert(1)</script>')
-    evaluate_bag(street_bag, [evil], tmp_path / 'out', ReplaySettings(threads=1, results_bag=False))
+    evaluate_bag(street_bag, [evil], tmp_path / 'out', ReplaySettings(load=LoadOptions(threads=1), results_bag=False))
     assert '<script>alert' not in (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')

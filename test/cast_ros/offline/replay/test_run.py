@@ -26,8 +26,9 @@ from cast_ros.offline.evaluation import topics
 from cast_ros.offline.replay.evaluation import evaluate_bag
 from cast_ros.offline.replay.report import headline_rows
 from cast_ros.offline.replay.run import FRAMES, RESULTS, ReplaySettings, replay
+from cast_ros.student import LoadOptions
 
-SETTINGS = ReplaySettings(threads=1)
+SETTINGS = ReplaySettings(load=LoadOptions(threads=1))
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -80,7 +81,7 @@ def test_what_is_below_the_threshold_is_not_found_but_counts_for_ap(
 ) -> None:
     bag = write_street_bag(tmp_path / 'bag', 2)
     model = tiny_student(tmp_path / 'hesitant.onnx', edit=hesitant_about_persons)
-    settings = ReplaySettings(threads=1, results_bag=False, score_threshold=threshold)
+    settings = ReplaySettings(load=LoadOptions(threads=1), results_bag=False, score_threshold=threshold)
     document = replay(bag, [model], tmp_path / 'out', settings).document
     first = lines_of(tmp_path / 'out' / FRAMES)[0]['students']['tiny']
     assert (first['instances'], first['found'], first['to_find']) == (found, found, 2)
@@ -207,7 +208,7 @@ def test_without_ground_truth_the_answers_are_told_all_the_same(tmp_path: Path, 
 
 def test_with_tracking_changes_of_id_are_counted(tmp_path: Path, street_bag: Path, student: Path) -> None:
     pytest.importorskip('trackers', reason="needs the extra 'tracking'")
-    settings = ReplaySettings(threads=1, results_bag=False, tracking=True)
+    settings = ReplaySettings(load=LoadOptions(threads=1), results_bag=False, tracking=True)
     document = replay(street_bag, [student], tmp_path, settings).document
     tracking = document['students'][0]['tracking']
     # A person who stands and a car that drives on; the first picture has no track yet.
@@ -255,7 +256,12 @@ def test_students_of_one_name_are_told_apart(tmp_path: Path, street_bag: Path, s
     again = tmp_path / 'deeper' / 'other.onnx'
     again.parent.mkdir()
     again.write_bytes(student.read_bytes())
-    found = replay(street_bag, [student, copy, again], tmp_path / 'out', ReplaySettings(threads=1, results_bag=False))
+    found = replay(
+        street_bag,
+        [student, copy, again],
+        tmp_path / 'out',
+        ReplaySettings(load=LoadOptions(threads=1), results_bag=False),
+    )
     assert [one.name for one in found.contestants] == ['tiny', 'other', 'other 2']
     assert not (tmp_path / 'out' / RESULTS).exists()
 
@@ -275,7 +281,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, s
     out.mkdir()
     (out / f'{FRAMES}.tmp').symlink_to('/dev/full')
     with pytest.raises(ReplayError, match='cannot be written'):
-        replay(street_bag, [student], out, ReplaySettings(threads=1, results_bag=False))
+        replay(street_bag, [student], out, ReplaySettings(load=LoadOptions(threads=1), results_bag=False))
     assert not (out / FRAMES).exists()
 
 
@@ -377,7 +383,7 @@ def test_drivers_that_leave_stamps_empty_lose_their_labels_and_that_is_told(tmp_
 def test_the_bag_itself_is_never_overwritten_by_its_results(tmp_path: Path, student: Path) -> None:
     bag = write_street_bag(tmp_path / RESULTS, 2)
     content = bag.read_bytes()
-    for settings in (SETTINGS, ReplaySettings(threads=1, results_bag=False)):
+    for settings in (SETTINGS, ReplaySettings(load=LoadOptions(threads=1), results_bag=False)):
         with pytest.raises(ReplayError, match='its own results'):
             replay(bag, [student], tmp_path, settings)
     assert bag.read_bytes() == content
