@@ -57,5 +57,5 @@ setup: ## Prepare the environment for everything, without running anything
 	@$(PYTHON) tools/setup_environment.py test
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-kilted .venv-peers .cache out build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-kilted .venv-peers .venv-robot .cache out build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find cast_ros train test tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -55,7 +55,7 @@ setup(
     ],
     package_dir={'cast_train': 'train/cast_train'},
     package_data={
-        PACKAGE: ['py.typed', 'offline/replay/templates/*.j2'],
+        PACKAGE: ['py.typed', 'offline/templates/*', 'offline/replay/templates/*'],
         'cast_train': ['py.typed', 'methods/templates/*.j2'],
     },
     data_files=[

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where launch files, configuration and models of this package lie, and which student a name means."""
+"""Where files of this package lie, which student a name means, and how extras are installed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ def share_folders() -> list[Path]:
     prefixes = [Path(entry) for entry in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if entry]
     sourced = [prefix for prefix in prefixes if (prefix / _MARKER).is_file()]
     return [*(prefix / 'share' / 'cast_ros' for prefix in (*sourced, Path(sys.prefix))), Path(__file__).parents[1]]
+
+
+def how_to_install(extra: str) -> str:
+    """The command that brings the libraries of an extra: no index has this package, so its source folder is named."""
+    source = Path(__file__).parents[1]
+    place = str(source) if (source / 'setup.py').is_file() else 'PATH/TO/cast_ros'
+    return f'pip install "{place}[{extra}]"'
 
 
 def model_path(model: str) -> Path:

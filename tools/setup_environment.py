@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make an environment ready for a stage: .venv for ``demo`` (runs the node) and ``test`` (also trains and checks).
 
-``kilted`` is a second one, .venv-kilted, for the robot's tests on another ROS, and ``peers`` a third, .venv-peers,
-which only exports the networks that benchmarks/speed compares with.
+Beside it: ``robot`` (.venv-robot) with what the node needs and no more, ``kilted`` (.venv-kilted) for the robot's tests
+on another ROS, ``peers`` (.venv-peers), which only exports the networks that benchmarks/speed compares with.
 
 On a machine with a sourced ROS 2 the environment sees ROS's own packages. Elsewhere it holds the ROS 2 Jazzy wheels and
 message packages built from ``tools/ros/msgs``. A stamp per stage makes the second call return at once. Standard library
@@ -66,6 +66,8 @@ STAGES = {
         'some minutes, 6 GB with torch',
         without_dependencies='without-dependencies.txt',
     ),
+    # What a robot installs, and nothing else: the test of that.
+    'robot': Stage(('robot',), ('cpu',), ('vision_msgs',), 'half a minute, 400 MB, no torch', folder='.venv-robot'),
     # What runs on a robot, on another ROS: a second environment beside the first.
     'kilted': Stage(
         ('kilted',),

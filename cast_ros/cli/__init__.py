@@ -1,64 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line `cast`: one module of this package per verb.
 
-A verb's module is imported on every call, so at its top it imports only what every installation has; ROS, for one, is
-imported inside its function.
+A verb's module is imported on every call, so at its top it imports only what the extra `offline` brings; ROS, for one,
+is imported inside its function.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
 
-import typer
-
-import cast_ros
 from cast_ros.errors import CastError
-
-
-def build_app() -> typer.Typer:
-    """The application with all its verbs."""
-    from cast_ros.cli.bag import app as bag
-    from cast_ros.cli.bench import app as bench
-    from cast_ros.cli.calibrate_depth import calibrate_depth
-    from cast_ros.cli.evaluate import evaluate
-    from cast_ros.cli.inspect import inspect
-    from cast_ros.cli.overlay import overlay
-    from cast_ros.cli.replay import replay
-    from cast_ros.cli.warm import warm
-
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-    app.callback()(_cast)
-    for verb in (inspect, overlay, replay, evaluate, calibrate_depth, warm):
-        app.command()(verb)
-    app.add_typer(bench, name='bench')
-    app.add_typer(bag, name='bag')
-    return app
+from cast_ros.package_files import how_to_install
 
 
 def main() -> None:
     """Entry point of `cast`."""
-    run('cast', build_app())
+    run('cast', _cast, 'offline')
 
 
-def run(program: str, app: typer.Typer) -> None:
-    """Run a command line; an error that a person can act on is one line on stderr and its exit code."""
+def run(program: str, command: Callable[[], None], extra: str) -> None:
+    """Run a command line; what a person can act on is one line on stderr and an exit code.
+
+    Args:
+        program: its name.
+        command: imports what it needs, and runs.
+        extra: that brings the libraries which it imports.
+    """
     try:
-        app()
+        command()
     except CastError as error:
         print(f'{program}: {" ".join(str(error).split())}', file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or '').partition('.')[0] in ('cast_ros', 'cast_train'):
+            raise
+        print(f"{program}: needs the extra '{extra}' ({error}): {how_to_install(extra)}", file=sys.stderr)
+        sys.exit(CastError.exit_code)
 
 
-def _cast(
-    version: Annotated[
-        bool, typer.Option('--version', is_eager=True, callback=lambda wanted: _print_version(wanted), help='Print it.')
-    ] = False,
-) -> None:
-    """Masks, a semantic map and depth from one small network, for ROS 2."""
+def _cast() -> None:
+    from cast_ros.cli.app import build_app
 
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f'cast_ros {cast_ros.__version__}')
-        raise typer.Exit
+    build_app()()

@@ -123,18 +123,17 @@ def _mend_runtime(wanted: str = CPU) -> str:
             if installed == [_OPENVINO_PACKAGE]
             else f'{removal}`pip install {_OPENVINO_PACKAGE}`'
         )
-    extra = 'cpu' if wanted == CPU else 'gpu'
+    package = 'onnxruntime' if wanted == CPU else 'onnxruntime-gpu'
     if len(installed) > 1:
-        package = 'onnxruntime' if extra == 'cpu' else 'onnxruntime-gpu'
         return (
             f'{" and ".join(installed)} are both installed and overwrite each other, run '
             f'`pip uninstall -y {" ".join(installed)}` and then `pip install {package}`'
         )
-    if installed and extra == 'gpu' and installed[0] == 'onnxruntime':
-        return "run `pip uninstall -y onnxruntime` and then `pip install 'cast_ros[gpu]'`"
-    if installed and extra == 'gpu':
+    if installed == ['onnxruntime'] and wanted != CPU:
+        return 'run `pip uninstall -y onnxruntime` and then `pip install onnxruntime-gpu`'
+    if installed and wanted != CPU:
         return 'check that its driver and libraries are installed'
-    return f"run `pip install 'cast_ros[{extra}]'`"
+    return f'run `pip install {package}`'
 
 
 def one_line(error: BaseException) -> str:

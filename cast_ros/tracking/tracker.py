@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import TrackingError
+from cast_ros.package_files import how_to_install
 
 MEMORY_S = 1.0
 """How long a track outlives its last box; a jump of time beyond it ends every track."""
@@ -35,8 +36,8 @@ class InstanceTracker:
             from trackers import ByteTrackTracker
         except ImportError as error:
             raise TrackingError(
-                f"tracking needs the libraries of the extra 'tracking' ({error}): pip install 'cast_ros[tracking]', "
-                'then pip install --no-deps trackers'
+                f"tracking needs the libraries of the extra 'tracking' ({error}): "
+                f'{how_to_install("tracking")}, then pip install --no-deps trackers'
             ) from error
         self.resets = 0
         self._detections: Any = supervision.Detections

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cast_ros.errors import HarnessError
+from cast_ros.files import write_text
 from cast_ros.images import decode_image
 from cast_ros.offline.evaluation.answers import prediction_from_messages
 from cast_ros.offline.evaluation.compare import Comparison, Scores
@@ -47,7 +47,7 @@ def write_report(run: Run, bag: Path, out: Path) -> None:
     metrics = _metrics(run, comparison.compute())
     _write_overlays(run, out / 'overlay')
     _write_picture(out / 'sheet.png', _sheet(run, predictions, metrics))
-    _write_text(out / 'metrics.json', json.dumps(metrics, indent=2) + '\n')
+    write_text(out / 'metrics.json', json.dumps(metrics, indent=2) + '\n')
     _print_summary(metrics, out)
     unanswered = metrics['frames_sent'] - metrics['frames_answered']
     if unanswered:
@@ -185,13 +185,3 @@ def _shown(value: float | None, unit: str = '', digits: int = 3) -> str:
 def _write_picture(path: Path, bgr: NDArray[Any]) -> None:
     if not cv2.imwrite(str(path), bgr):
         raise HarnessError(f'{path} cannot be written')
-
-
-def _write_text(path: Path, content: str) -> None:
-    """Whole or not at all: a reader never sees half a file."""
-    partial = path.with_name(f'.{path.name}.partial')
-    with partial.open('w', encoding='utf-8') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -16,7 +16,7 @@ from cast_ros.offline.replay.contestant import make_contestants
 from cast_ros.offline.replay.frames import PictureBag
 from cast_ros.offline.replay.gallery import WorstPicture, draw_worst, worst_indices
 from cast_ros.offline.replay.plots import quality_of
-from cast_ros.offline.replay.report import require_libraries, write_report
+from cast_ros.offline.replay.report import write_report
 from cast_ros.offline.replay.run import Replay, ReplaySettings, replay
 
 METRICS, REPORT = 'metrics.json', 'report.html'
@@ -43,7 +43,6 @@ def evaluate_bag(
     Raises:
         BagError, StudentError, ReplayError: as `replay`.
     """
-    require_libraries()
     result = replay(bag_path, models, out, settings, advance)
     result.document['live'] = [dict(figures) for figures in live]
     result.document['differences'] = differences(result)

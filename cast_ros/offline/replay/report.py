@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from plotly.offline import get_plotlyjs
+
 from cast_ros.errors import ReplayError
 from cast_ros.files import write_text
+from cast_ros.offline.pages import page_template_environment
 from cast_ros.offline.replay.gallery import WorstPicture
 from cast_ros.offline.replay.plots import colour, figures, quality_of, seconds_of
 from cast_ros.offline.replay.run import Replay
@@ -46,15 +49,6 @@ _LIVE = {
 }
 
 
-def require_libraries() -> None:
-    """Raises ReplayError if those of the extra `replay` are missing: better before an hour of replay than after it."""
-    try:
-        import jinja2  # noqa: F401
-        import plotly  # noqa: F401
-    except ImportError as error:
-        raise ReplayError(f"the report needs the extra 'offline' ({error}): pip install 'cast_ros[offline]'") from error
-
-
 def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]]) -> None:
     """Write the page.
 
@@ -66,12 +60,7 @@ def write_report(path: Path, replay: Replay, worst: dict[str, list[WorstPicture]
     Raises:
         ReplayError: the file cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader('cast_ros.offline.replay'), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = page_template_environment('cast_ros.offline.replay')
     plots = figures(replay)
     text = environment.get_template('replay.html.j2').render(
         document=replay.document,

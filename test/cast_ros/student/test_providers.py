@@ -94,7 +94,7 @@ def test_a_provider_that_is_missing_leaves_no_folder_and_names_its_package(tmp_p
     cache = tmp_path / 'engines'
     with pytest.raises(StudentError, match='`pip install onnxruntime-openvino`'):
         Student.load(path, LoadOptions((OPENVINO, CPU), cache=cache))
-    with pytest.raises(StudentError, match=r"`pip install 'cast_ros\[gpu\]'`"):
+    with pytest.raises(StudentError, match='and then `pip install onnxruntime-gpu`'):
         Student.load(path, LoadOptions((TENSORRT, CPU), cache=cache))
     assert not (tmp_path / 'engines').exists()
 

@@ -98,5 +98,5 @@ def test_numbers_begin_again_before_they_outgrow_the_picture_of_ids(monkeypatch:
 
 def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'trackers', None)
-    with pytest.raises(TrackingError, match=r"cast_ros\[tracking\]'.*--no-deps trackers"):
+    with pytest.raises(TrackingError, match=r'pip install ".*\[tracking\]", then pip install --no-deps trackers'):
         InstanceTracker()

@@ -56,7 +56,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point of `cast-train`."""
-    run('cast-train', build_app())
+    run('cast-train', lambda: build_app()(), 'train')
 
 
 def _cast_train() -> None:

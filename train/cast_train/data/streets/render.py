@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cast_ros.package_files import how_to_install
 from cast_train.data.streets.jobs import SceneJob, missing_frames
 from cast_train.data.streets.worker import work
 from cast_train.errors import DataError
@@ -22,7 +23,7 @@ from cast_train.progress import progress_on
 
 NEEDED_MODULES = ('bpy', 'OpenEXR')
 INSTALLATION = (
-    "make an environment with Python 3.11 and `pip install 'cast_ros[cpu,train,render]'` there (docs/streets.md)"
+    f'make an environment with Python 3.11 and run `{how_to_install("cpu,train,render")}` there (docs/streets.md)'
 )
 
 
