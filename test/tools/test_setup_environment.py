@@ -117,7 +117,7 @@ def test_a_removed_copy_becomes_a_link_to_the_source(tmp_path: Path) -> None:
 
 def test_a_wrong_call_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert setup_environment.main(['dmeo']) == 2
-    assert capsys.readouterr().err == 'Set-up stopped: Usage: setup_environment.py demo|test|kilted|peers\n'
+    assert capsys.readouterr().err == 'Set-up stopped: Usage: setup_environment.py demo|test|robot|kilted|peers\n'
 
 
 def test_a_stage_brings_all_that_the_stages_it_covers_need() -> None:
