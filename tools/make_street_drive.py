@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from cast_ros.errors import CastError
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.tools.from_dataset import dataset_to_bag
 from cast_ros.offline.bags.tools.layout import LabelNotes
-from cast_ros.offline.evaluation import topics
 
 # Cityscapes label ids that the benchmark uses.
 CLASS_NAMES = {

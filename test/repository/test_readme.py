@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every command in a bash block of README.md names things that exist; what it does is tested where it is made."""
+"""Every command in README.md names things that exist, and its Python runs; what they do is tested where it is made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from cast_ros.nodes.parameters import PARAMETERS
@@ -128,3 +130,14 @@ def test_a_command_that_cannot_work_is_found(command: str, problem: str | None) 
 def test_commands_are_read_from_bash_blocks_alone() -> None:
     text = '# x\n```bash\n$ make demo  # look\n\nros2 run a \\\n  b\n```\n```text\nmake nothing\n```\n'
     assert commands(text) == ['make demo', 'ros2 run a b']
+
+
+def test_the_python_of_the_readme_answers_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r'^```python\n(.*?)^```', (ROOT / 'README.md').read_text(encoding='utf-8'), re.M | re.S)
+    assert len(blocks) == 1
+    names: dict[str, Any] = {'rgb': np.full((120, 200, 3), 90, np.uint8)}
+    exec(blocks[0], names)
+    prediction = names['prediction']
+    assert prediction.semantic.shape == prediction.depth.shape == prediction.instance_ids.shape == (120, 200)
+    assert len(prediction.boxes) == len(prediction.labels) == len(prediction.scores)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The message types that our bags know: those of ROS 2 Jazzy, and vision_msgs.
+"""The message types that our bags know, and which topics carry images and their calibration.
+
+Known are the types of ROS 2 Jazzy, and those of vision_msgs.
 
 vision_msgs is not part of the type store of rosbags, so its fields are here; a test compares hashes with upstream's.
 """
@@ -10,6 +12,14 @@ from functools import lru_cache
 
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
+
+IMAGE_TYPE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+PICTURE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+LABEL_INFO_TYPE = 'vision_msgs/msg/LabelInfo'
+STRING_TYPE = 'std_msgs/msg/String'
+TRANSPORTS = frozenset({'compressed', 'compressedDepth'})
 
 VISION_MSGS: dict[str, str] = {
     'vision_msgs/msg/BoundingBox2D': ('vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n'),
@@ -40,3 +50,11 @@ def typestore() -> Typestore:
     for name, definition in VISION_MSGS.items():
         store.register(get_types_from_msg(definition, name))
     return store
+
+
+def camera_info_beside(topic: str) -> str:
+    """Where image_transport's convention has the camera_info of a picture topic: beside it."""
+    parts = topic.split('/')
+    if parts[-1] in TRANSPORTS:
+        parts = parts[:-1]
+    return '/'.join([*parts[:-1], 'camera_info'])

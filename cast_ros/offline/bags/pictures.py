@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cast_ros.errors import BagError
 from cast_ros.images import decode_compressed_rgb, decode_rgb
-from cast_ros.offline.bags.camera_topics import CAMERA_INFO_TYPE, COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, camera_info_beside
+from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, camera_info_beside
 from cast_ros.offline.bags.reader import BagReader, RawMessage
 
 DECODERS: dict[str, Callable[[Any], npt.NDArray[np.uint8]]] = {

@@ -14,8 +14,7 @@ from pathlib import Path
 from rosbags.interfaces import Connection, ConnectionExtRosbag2
 
 from cast_ros.errors import BagError
-from cast_ros.offline.bags.salvaged_part import PartTopic, StoragePart
-from cast_ros.offline.bags.storage import storage_files
+from cast_ros.offline.bags.storage import PartTopic, StoragePart, storage_files
 
 # rosbag2 can compress each message; serialized ones never begin like this.
 _ZSTD_START = b'\x28\xb5\x2f\xfd'

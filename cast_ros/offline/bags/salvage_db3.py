@@ -18,7 +18,7 @@ from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
 
-from cast_ros.offline.bags.salvaged_part import PartTopic
+from cast_ros.offline.bags.storage import PartTopic
 
 _FILE_SYSTEM = 'cast_ros_whole_pages'
 _PAGE_SIZE_AT = 16

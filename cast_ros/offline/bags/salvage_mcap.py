@@ -24,8 +24,7 @@ from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
 
-from cast_ros.offline.bags.salvaged_part import PartTopic
-from cast_ros.offline.bags.storage import CHUNK_HEAD, MCAP_MAGIC, RECORD_PREFIX
+from cast_ros.offline.bags.storage import CHUNK_HEAD, MCAP_MAGIC, RECORD_PREFIX, PartTopic
 
 MAX_PARTIAL_BYTES = 1 << 28
 _FORMATS = {

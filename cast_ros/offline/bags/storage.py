@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The storage files of a bag: which there are, of which kind, and how they are compressed."""
+"""The storage files of a bag: which there are, of which kind, how compressed, and what a reader of one must offer."""
 
 from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
+
+from rosbags.interfaces import MessageDefinition, Qos
 
 from cast_ros.errors import BagError
 
@@ -62,3 +65,28 @@ def chunk_compression(file: Path) -> str:
     except OSError as error:
         raise BagError(f'{file} cannot be read: {error}') from error
     return ''
+
+
+class PartTopic(NamedTuple):
+    """A topic as one storage file declares it; hashable fields alone."""
+
+    name: str
+    msgtype: str
+    definition: MessageDefinition
+    digest: str
+    qos: tuple[Qos, ...]
+
+
+class StoragePart(Protocol):
+    """One storage file, read from its beginning to where it stops making sense."""
+
+    @property
+    def problem(self) -> str:
+        """What ended or marred the last `messages()`; empty if nothing did."""
+
+    @property
+    def topics(self) -> Collection[PartTopic]:
+        """Every topic that the last `messages()` came across."""
+
+    def messages(self) -> Iterator[tuple[PartTopic, int, bytes]]:
+        """Topic, nanoseconds of recording and bytes, in the order of the file; never raises for damage."""

@@ -15,7 +15,7 @@ from cast_ros.errors import CalibrationError, ImageError
 from cast_ros.images import decode_image
 from cast_ros.images.camera_info import focal_length_px, picture_size
 from cast_ros.offline.bags import BagReader, TopicSummary
-from cast_ros.offline.bags.camera_topics import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES
+from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import DECODERS
 from cast_ros.offline.calibration.transforms import StaticTransforms
@@ -50,7 +50,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Frame:
+class MeasuredFrame:
     """One picture.
 
     Attributes:
@@ -95,7 +95,7 @@ class CalibrationFrames:
         self._waiting: list[tuple[Any, dict[tuple[str, int, int], Any]]] = []
         self._references: list[Any] = []
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[MeasuredFrame]:
         """Raises BagError and CalibrationError: the bag cannot be read, a topic is missing or of another type."""
         with BagReader(self._bag) as reader:
             topics = reader.topics()
@@ -149,7 +149,7 @@ class CalibrationFrames:
                 )
             self._references = [*self._references, message][-_REMEMBERED:]
 
-    def _complete(self, decode: Callable[[Any], NDArray[np.uint8]], last: bool) -> Iterator[Frame]:
+    def _complete(self, decode: Callable[[Any], NDArray[np.uint8]], last: bool) -> Iterator[MeasuredFrame]:
         """The pictures whose reference is known by now: nothing later can be nearer."""
         while self._waiting:
             found = None
@@ -171,7 +171,7 @@ class CalibrationFrames:
                 continue
             frame_id, (height, width) = str(message.header.frame_id), rgb.shape[:2]
             points = None if self._reference.points_topic is None else found
-            yield Frame(frame_id, rgb, infos.get((frame_id, width, height)), depth_m, points)
+            yield MeasuredFrame(frame_id, rgb, infos.get((frame_id, width, height)), depth_m, points)
 
 
 def _metres(depth: Any) -> NDArray[np.float32]:

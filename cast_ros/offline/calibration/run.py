@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cast_ros.errors import CalibrationError
 from cast_ros.images.camera_info import focal_length_px, scaled_k
-from cast_ros.offline.calibration.frames import TF_STATIC, CalibrationFrames, Frame, Reference
+from cast_ros.offline.calibration.frames import TF_STATIC, CalibrationFrames, MeasuredFrame, Reference
 from cast_ros.offline.calibration.scales import scale_from_depth, scale_from_ground, scale_from_points
 from cast_ros.offline.calibration.transforms import StaticTransforms, moved
 from cast_ros.scene import Pinhole
@@ -67,7 +67,7 @@ def calibrate(
     judge = _judge_of(student, reference)
     pictures = CalibrationFrames(bag, image_topic, camera_info_topic, reference, frames)
     scales, seen, uncalibrated = [], 0, 0
-    unfit: Frame | None = None
+    unfit: MeasuredFrame | None = None
     for frame in pictures:
         seen += 1
         if frame.info is None:
@@ -97,7 +97,7 @@ def calibrate(
     return CalibrationResult(float(middle), float(high - low) / 2, len(scales), looked_at, uncalibrated, unreadable)
 
 
-def _no_fitting_info(bag: Path, topic: str, frame: Frame, pictures: CalibrationFrames) -> str:
+def _no_fitting_info(bag: Path, topic: str, frame: MeasuredFrame, pictures: CalibrationFrames) -> str:
     height, width = frame.rgb.shape[:2]
     known = ', '.join(f"frame '{name}' with {across}×{down}" for name, across, down in pictures.infos)
     return (
@@ -106,7 +106,7 @@ def _no_fitting_info(bag: Path, topic: str, frame: Frame, pictures: CalibrationF
     )
 
 
-Judge = Callable[[Prediction, Pinhole, Frame, StaticTransforms], float | None]
+Judge = Callable[[Prediction, Pinhole, MeasuredFrame, StaticTransforms], float | None]
 
 
 def _judge_of(student: Student, reference: Reference) -> Judge:
@@ -123,7 +123,7 @@ def _by_height(student: Student, names: tuple[str, ...], camera_height_m: float)
             f'{", ".join(student.contract.class_names)}'
         )
 
-    def judge(prediction: Prediction, camera: Pinhole, frame: Frame, _: StaticTransforms) -> float | None:
+    def judge(prediction: Prediction, camera: Pinhole, frame: MeasuredFrame, _: StaticTransforms) -> float | None:
         assert prediction.depth is not None
         assert prediction.semantic is not None
         return scale_from_ground(prediction.depth, np.isin(prediction.semantic, ids), camera, camera_height_m)
@@ -131,7 +131,7 @@ def _by_height(student: Student, names: tuple[str, ...], camera_height_m: float)
     return judge
 
 
-def _by_depth(prediction: Prediction, camera: Pinhole, frame: Frame, _: StaticTransforms) -> float | None:
+def _by_depth(prediction: Prediction, camera: Pinhole, frame: MeasuredFrame, _: StaticTransforms) -> float | None:
     assert prediction.depth is not None
     assert frame.depth_m is not None
     metres = frame.depth_m
@@ -140,7 +140,9 @@ def _by_depth(prediction: Prediction, camera: Pinhole, frame: Frame, _: StaticTr
     return scale_from_depth(prediction.depth, metres[np.ix_(rows, columns)])
 
 
-def _by_points(prediction: Prediction, camera: Pinhole, frame: Frame, transforms: StaticTransforms) -> float | None:
+def _by_points(
+    prediction: Prediction, camera: Pinhole, frame: MeasuredFrame, transforms: StaticTransforms
+) -> float | None:
     assert prediction.depth is not None
     assert frame.points is not None
     cloud, camera_frame = frame.points, frame.frame_id

@@ -6,18 +6,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from cast_ros.errors import BagError
 from cast_ros.images import decode_compressed
 from cast_ros.offline.bags import BagReader
+from cast_ros.offline.bags import ground_truth_topics as topics
+from cast_ros.offline.bags.ground_truth_topics import read_label_notes
 from cast_ros.offline.bags.messages import stamp_ns
-from cast_ros.offline.evaluation import topics
 from cast_ros.student.contract import UNLABELLED, StudentContract
 
 # More frames than this without their other half means that the stamps do not match at all.
@@ -148,32 +147,3 @@ def decode_depth(raw: NDArray[Any], about: topics.About) -> NDArray[np.float32]:
     if about.depth_invalid is not None:
         depth[raw == about.depth_invalid] = np.nan
     return depth
-
-
-def read_label_notes(reader: BagReader) -> tuple[topics.About, dict[int, str]]:
-    """How a bag's ground truth is to be read, and the names of its class ids.
-
-    Raises:
-        BagError: the bag says neither, or nonsense.
-    """
-    found = SimpleNamespace(about=None, label_info=None)
-    present = reader.topics()
-    # Depth needs no names of classes.
-    needed = [topics.ABOUT, *([topics.LABEL_INFO] if topics.INSTANCES in present else [])]
-    for entry in reader.messages([name for name in needed if name in present]):
-        if entry.topic == topics.ABOUT:
-            found.about = entry.message.data
-        else:
-            found.label_info = entry.message
-        if found.about is not None and (found.label_info is not None or len(needed) == 1):
-            break
-    if found.about is None or (found.label_info is None and len(needed) > 1):
-        raise BagError(f'{reader.path} has ground truth but no message on {" or ".join(needed)}')
-    try:
-        about = topics.About.model_validate_json(found.about)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = '.'.join(str(part) for part in problem['loc'])
-        raise BagError(f'{reader.path}: {topics.ABOUT} cannot be used: {where}: {problem["msg"]}') from error
-    names = [] if found.label_info is None else found.label_info.class_map
-    return about, {int(entry.class_id): str(entry.class_name) for entry in names}

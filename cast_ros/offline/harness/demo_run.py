@@ -18,8 +18,8 @@ from rclpy.signals import SignalHandlerOptions
 from cast_ros.errors import HarnessError
 from cast_ros.images import decode_compressed_rgb
 from cast_ros.offline.bags import BagReader
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
-from cast_ros.offline.evaluation import topics
 from cast_ros.offline.harness.bag_player import BagPlayer
 from cast_ros.offline.harness.child import ChildNode
 from cast_ros.offline.harness.recorder import Answer, NodeReport, Recorder

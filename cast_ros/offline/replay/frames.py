@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from cast_ros.errors import BagError, ImageError
 from cast_ros.images.camera_info import focal_length_px, picture_size
 from cast_ros.offline.bags import BagReader
+from cast_ros.offline.bags import ground_truth_topics as topics
+from cast_ros.offline.bags.ground_truth_topics import read_label_notes
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import DECODERS, find_camera_info_topic, find_picture_topic
 from cast_ros.offline.bags.reader import RawMessage
-from cast_ros.offline.evaluation import topics
-from cast_ros.offline.evaluation.ground_truth import GroundTruth, LabelKey, decode_ground_truth, read_label_notes
+from cast_ros.offline.evaluation.ground_truth import GroundTruth, LabelKey, decode_ground_truth
 from cast_ros.student import StudentContract
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ MOST_WAITING = 30
 
 
 @dataclass(eq=False)
-class Frame:
+class RecordedFrame:
     """One picture of the bag.
 
     Attributes:
@@ -125,13 +126,13 @@ class PictureBag:
         """How this bag's ground truth reads in a student's classes; None without ground truth."""
         return None if self._notes is None else LabelKey.by_name(*self._notes, contract)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[RecordedFrame]:
         """Every picture, also those that cannot be decoded; labels are waited for, a picture never for its calibration.
 
         Raises:
             BagError: the bag is damaged between two messages; what was read before has come.
         """
-        waiting: deque[Frame] = deque()
+        waiting: deque[RecordedFrame] = deque()
         orphans: dict[int, dict[str, Any]] = {}
         messages = self._reader.raw_messages([self.topic, *self.truth_topics, *self._camera_info_topics()])
         info, count, damage = self._first_info(), 0, None
@@ -160,7 +161,9 @@ class PictureBag:
         if damage is not None:
             raise damage
 
-    def _hand_over(self, message: Any, topic: str, waiting: deque[Frame], orphans: dict[int, dict[str, Any]]) -> None:
+    def _hand_over(
+        self, message: Any, topic: str, waiting: deque[RecordedFrame], orphans: dict[int, dict[str, Any]]
+    ) -> None:
         stamp = stamp_ns(message)
         for frame in waiting:
             if frame.stamp_ns == stamp and topic not in frame.labels:
@@ -198,8 +201,8 @@ class PictureBag:
             self.faults.setdefault(raw.topic, str(error))
             return None
 
-    def _picture(self, raw: RawMessage, index: int, info: Any | None) -> Frame:
-        frame = Frame(index, raw.recorded_ns, raw.recorded_ns, raw, info=info)
+    def _picture(self, raw: RawMessage, index: int, info: Any | None) -> RecordedFrame:
+        frame = RecordedFrame(index, raw.recorded_ns, raw.recorded_ns, raw, info=info)
         try:
             frame.message = self._reader.decode(raw)
         except BagError as error:
@@ -211,7 +214,7 @@ class PictureBag:
         return frame
 
 
-def _with_pixels(frame: Frame) -> Frame:
+def _with_pixels(frame: RecordedFrame) -> RecordedFrame:
     """Decoded when its turn comes: what waits for labels takes little memory."""
     if frame.message is None:
         return frame
@@ -237,7 +240,7 @@ def _unfit(info: Any | None, width: int, height: int) -> str:
     return '' if focal_length_px(info) is not None else 'camera_info has no focal length (K is 0)'
 
 
-def truth_of(frame: Frame, key: LabelKey | None) -> GroundTruth | None:
+def truth_of(frame: RecordedFrame, key: LabelKey | None) -> GroundTruth | None:
     """What is really in a picture, in the classes of the student that the key was made for; None without labels.
 
     Raises:

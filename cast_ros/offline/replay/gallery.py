@@ -20,7 +20,7 @@ from cast_ros.student import Prediction, StudentContract
 
 if TYPE_CHECKING:
     from cast_ros.offline.replay.contestant import Contestant
-    from cast_ros.offline.replay.frames import Frame, PictureBag
+    from cast_ros.offline.replay.frames import PictureBag, RecordedFrame
 
 MOST_THUMBNAILS = 120
 THUMBNAIL_WIDTH_PX, THUMBNAIL_QUALITY = 320, 65
@@ -53,7 +53,7 @@ class Thumbnails:
     pictures: int
     by_index: dict[int, list[str]] = field(default_factory=dict)
 
-    def look(self, frame: Frame, contestants: Sequence[Contestant], shown: Sequence[Prediction]) -> None:
+    def look(self, frame: RecordedFrame, contestants: Sequence[Contestant], shown: Sequence[Prediction]) -> None:
         """Keep this one if it is its turn."""
         if frame.rgb is None or frame.index % math.ceil(self.pictures / MOST_THUMBNAILS):
             return

@@ -14,7 +14,7 @@ from cast_ros.monitoring import DomainShiftMonitor, Level
 from cast_ros.offline.evaluation.compare import Comparison, FrameStatistics, Scores, instance_frame_of
 from cast_ros.offline.evaluation.ground_truth import GroundTruth, LabelKey
 from cast_ros.offline.metrics import IdSwitches, MatchedFrames, PrecisionRecall, TemporalMetrics, mean_iou
-from cast_ros.offline.replay.frames import Frame, truth_of
+from cast_ros.offline.replay.frames import RecordedFrame, truth_of
 from cast_ros.student import Prediction, Student, Timing
 from cast_ros.tracking import LARGEST_NUMBER, InstanceTracker
 
@@ -59,11 +59,11 @@ class Judge:
         self._levels: list[Level] = []
         self._timings: list[Timing] = []
 
-    def truth_of(self, frame: Frame) -> GroundTruth | None:
+    def truth_of(self, frame: RecordedFrame) -> GroundTruth | None:
         """In this student's classes; None without labels."""
         return truth_of(frame, self._key)
 
-    def look(self, frame: Frame, prediction: Prediction, shown: Prediction, luminance: float) -> dict[str, Any]:
+    def look(self, frame: RecordedFrame, prediction: Prediction, shown: Prediction, luminance: float) -> dict[str, Any]:
         """Take in the answer that the student has just given.
 
         Args:
@@ -94,14 +94,14 @@ class Judge:
         self._follow(frame, shown, truth)
         return values
 
-    def _shift_of(self, frame: Frame) -> dict[str, Any]:
+    def _shift_of(self, frame: RecordedFrame) -> dict[str, Any]:
         if self._monitor is None or frame.rgb is None:
             return {}
         shift = self._monitor.update(frame.rgb, self._student.last_scores, frame.stamp_ns / 1e9)
         self._levels.append(shift.level)
         return {'shift': round(shift.distance, 6), 'shift_level': shift.level.name}
 
-    def _steadiness_of(self, frame: Frame, shown: Prediction) -> dict[str, Any]:
+    def _steadiness_of(self, frame: RecordedFrame, shown: Prediction) -> dict[str, Any]:
         assert frame.rgb is not None
         try:
             found = self._temporal.update(frame.stamp_ns, frame.rgb, shown)
@@ -116,7 +116,7 @@ class Judge:
             'depth_flicker': _rounded(found.depth_flicker),
         }
 
-    def _follow(self, frame: Frame, shown: Prediction, truth: GroundTruth | None) -> None:
+    def _follow(self, frame: RecordedFrame, shown: Prediction, truth: GroundTruth | None) -> None:
         if self._tracker is None or shown.boxes is None or shown.labels is None or shown.scores is None:
             return
         numbers = self._tracker.update(frame.stamp_ns, shown.boxes, shown.labels, shown.scores)

@@ -13,7 +13,7 @@ from cast_ros.images import encode_jpeg
 from cast_ros.offline.bags import BagWriter
 from cast_ros.offline.bags.message_types import typestore
 from cast_ros.offline.bags.messages import compressed_image, header, image, label_info
-from cast_ros.offline.replay.frames import Frame
+from cast_ros.offline.replay.frames import RecordedFrame
 from cast_ros.overlay import draw_overlay
 from cast_ros.scene.depth_units import depth_to_millimetres
 from cast_ros.student import Prediction, StudentContract
@@ -34,7 +34,7 @@ class ResultsBag:
         self._writer, self._topic = writer, topic
         self._unannounced = list(contestants)
 
-    def write_picture(self, frame: Frame) -> None:
+    def write_picture(self, frame: RecordedFrame) -> None:
         """As it was recorded; before the first one, latched, the names of every student's class ids."""
         while self._unannounced:
             one = self._unannounced.pop(0)
@@ -44,7 +44,7 @@ class ResultsBag:
             self._writer.write(f'/{one.topic}/label_info', frame.recorded_ns, message)
         self._writer.write_raw(self._topic, frame.raw.msgtype, frame.recorded_ns, frame.raw.data)
 
-    def write_answer(self, one: Contestant, frame: Frame, shown: Prediction) -> None:
+    def write_answer(self, one: Contestant, frame: RecordedFrame, shown: Prediction) -> None:
         """Overlay, detections, ids, classes, and depth in millimetres, as far as the student has them."""
         assert frame.rgb is not None
         contract = one.contract
@@ -82,7 +82,7 @@ def results_bag(path: Path | None, topic: str, contestants: Sequence[Contestant]
     partial.replace(path)
 
 
-def _detections(frame: Frame, shown: Prediction, contract: StudentContract) -> Any:
+def _detections(frame: RecordedFrame, shown: Prediction, contract: StudentContract) -> Any:
     types = typestore().types
     head = header(frame.stamp_ns, frame.frame_id)
     boxes, labels, scores = shown.image_boxes(), shown.labels, shown.scores

@@ -24,7 +24,7 @@ from cast_ros.files import replacing
 from cast_ros.offline.bags.identity import fingerprint_of
 from cast_ros.offline.metrics import AgreementMetrics
 from cast_ros.offline.replay.contestant import Contestant, make_contestants
-from cast_ros.offline.replay.frames import Frame, PictureBag
+from cast_ros.offline.replay.frames import PictureBag, RecordedFrame
 from cast_ros.offline.replay.gallery import Thumbnails
 from cast_ros.offline.replay.results_bag import ResultsBag, results_bag
 from cast_ros.student import LoadOptions, Prediction
@@ -139,7 +139,7 @@ def _files_of(bag_path: Path) -> list[Path]:
     return [path for path in bag_path.iterdir() if path.is_file()] if bag_path.is_dir() else []
 
 
-def _as_far_as_readable(frames: Iterator[Frame], unreadable: list[str]) -> Iterator[Frame]:
+def _as_far_as_readable(frames: Iterator[RecordedFrame], unreadable: list[str]) -> Iterator[RecordedFrame]:
     """Frames until the storage fails, and why it did: what is wrong with the results must not look like it."""
     while True:
         try:
@@ -160,7 +160,7 @@ def _agreement_of(contestants: Sequence[Contestant]) -> AgreementMetrics | None:
 
 
 def _answer(
-    frame: Frame,
+    frame: RecordedFrame,
     contestants: Sequence[Contestant],
     agreement: AgreementMetrics | None,
     thumbnails: Thumbnails,

@@ -9,9 +9,9 @@ import numpy as np
 from drawn_bags import TOPIC, view, write_labelled_bag
 from drawn_streets import draw_streets
 
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.tools.from_dataset import dataset_to_bag
 from cast_ros.offline.bags.tools.to_dataset import bag_to_dataset
-from cast_ros.offline.evaluation import topics
 from cast_train.data.cityscapes import Cityscapes
 from cast_train.data.streets.dataset import Streets
 

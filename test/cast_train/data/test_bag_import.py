@@ -30,8 +30,8 @@ from rich.console import Console
 from cast_ros.errors import BagError
 from cast_ros.images import encode_png
 from cast_ros.offline.bags import BagReader, BagWriter
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import compressed_image, image, label_info, text
-from cast_ros.offline.evaluation import topics
 from cast_train.data import CLASS_MAPS, open_dataset
 from cast_train.data.bag_import import ImportReport, import_bag
 from cast_train.data.bag_plan import ImportSettings

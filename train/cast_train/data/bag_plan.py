@@ -11,10 +11,9 @@ from pydantic import Field, ValidationError
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader
-from cast_ros.offline.bags.camera_topics import camera_info_beside
+from cast_ros.offline.bags.ground_truth_topics import LABEL_INFO, About, read_label_notes
+from cast_ros.offline.bags.message_types import COMPRESSED_IMAGE_TYPE, camera_info_beside
 from cast_ros.offline.bags.pictures import find_camera_info_topic
-from cast_ros.offline.evaluation.ground_truth import read_label_notes
-from cast_ros.offline.evaluation.topics import COMPRESSED_IMAGE_TYPE, LABEL_INFO, About
 from cast_ros.student import ClassInfo
 from cast_train.data.bag_survey import LABEL_TOPICS, Picture, Survey, survey
 from cast_train.data.class_maps import targets_into

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from cast_ros.files import write_text
-from cast_ros.offline.evaluation.topics import About
+from cast_ros.offline.bags.ground_truth_topics import About
 from cast_ros.student import ClassInfo
 from cast_train.errors import DataError
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cast_ros.offline.bags.ground_truth_topics import INSTANCES_PER_CLASS
 from cast_ros.offline.evaluation.ground_truth import InstanceParts, decode_instances
-from cast_ros.offline.evaluation.topics import INSTANCES_PER_CLASS
 from cast_train.errors import DataError
 
 

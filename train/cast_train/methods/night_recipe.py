@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cast_ros.offline.evaluation import topics
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.student import ClassInfo, StudentContract
 from cast_train.data import Augmentation, StrongViews
 from cast_train.data.bag_plan import ImportSettings

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from typing import Any, NamedTuple
 
 from cast_ros.images.camera_info import picture_size
-from cast_ros.offline.bags.camera_topics import camera_info_beside
+from cast_ros.offline.bags.message_types import camera_info_beside
 from cast_ros.offline.bags.tools.findings import Findings, Place
 
 Size = tuple[int, int]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
-from cast_ros.offline.bags.camera_topics import CAMERA_INFO_TYPE, PICTURE_TYPES, camera_info_beside
+from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
 from cast_ros.offline.bags.tools.calibrations import CalibrationCheck
 from cast_ros.offline.bags.tools.findings import Finding, Findings, Place

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader
-from cast_ros.offline.bags.camera_topics import PICTURE_TYPES
+from cast_ros.offline.bags.message_types import PICTURE_TYPES
 from cast_ros.offline.bags.tools.draft import Draft
 from cast_ros.offline.bags.tools.faults import FAULTS
 

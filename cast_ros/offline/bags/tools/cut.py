@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, Damage, RawMessage
-from cast_ros.offline.bags.camera_topics import PICTURE_TYPES
+from cast_ros.offline.bags.ground_truth_topics import ABOUT, LABEL_INFO
+from cast_ros.offline.bags.message_types import PICTURE_TYPES
 from cast_ros.offline.bags.messages import NANOSECONDS
-from cast_ros.offline.evaluation.topics import ABOUT, LABEL_INFO
 
 # Larger than any recording is long, smaller than any time of day since 1973.
 _FIRST_ABSOLUTE_S = 1e8

@@ -11,7 +11,7 @@ from typing import Any
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, RawMessage, TopicDefinition, typestore
-from cast_ros.offline.bags.camera_topics import camera_info_beside
+from cast_ros.offline.bags.message_types import camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
 from cast_ros.offline.bags.tools.labels import LABEL_TOPICS
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from cast_ros.errors import BagError, ImageError
 from cast_ros.images import decode_compressed
 from cast_ros.offline.bags import BagWriter
-from cast_ros.offline.bags.camera_topics import camera_info_beside
+from cast_ros.offline.bags import ground_truth_topics as topics
+from cast_ros.offline.bags.message_types import COMPRESSED_IMAGE_TYPE, LABEL_INFO_TYPE, STRING_TYPE, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS, compressed_image, label_info, text
 from cast_ros.offline.bags.storage import natural_order
 from cast_ros.offline.bags.tools.layout import (
@@ -25,7 +26,6 @@ from cast_ros.offline.bags.tools.layout import (
     Part,
     read_document,
 )
-from cast_ros.offline.evaluation import topics
 
 START_NS = 1_750_000_000 * NANOSECONDS
 # The calibration is recorded a little before its picture, so that a player hands it over first; the stamps are equal.
@@ -38,7 +38,7 @@ _PNG_START = b'\x89PNG'
 
 
 @dataclass(frozen=True)
-class Frame:
+class LabelledFrame:
     """One moment; what there is no file of is None."""
 
     stamp_ns: int
@@ -80,7 +80,7 @@ def dataset_to_bag(
     if notes is None:
         notes = read_document(folder / NOTES, LabelNotes) if (folder / NOTES).is_file() else CITYSCAPES_NOTES
     with BagWriter(out) as writer:
-        writer.add_topic(topics.IMAGE, topics.COMPRESSED_IMAGE_TYPE)
+        writer.add_topic(topics.IMAGE, COMPRESSED_IMAGE_TYPE)
         if any(frame.instances or frame.depth for frame in frames):
             _write_notes(writer, notes, frames[0].stamp_ns)
         for frame in frames:
@@ -89,7 +89,7 @@ def dataset_to_bag(
     return len(frames)
 
 
-def _layout_frames(root: Path, part: str | None, rate_hz: float | None) -> list[Frame]:
+def _layout_frames(root: Path, part: str | None, rate_hz: float | None) -> list[LabelledFrame]:
     parts = [
         Part(root, domain.parent.name, domain.name)
         for domain in sorted((root / PICTURES).glob('*/*'))
@@ -106,7 +106,7 @@ def _layout_frames(root: Path, part: str | None, rate_hz: float | None) -> list[
     if not pictures:
         raise BagError(f'{root / PICTURES / parts[0].split / parts[0].domain} has no picture')
     return [
-        Frame(
+        LabelledFrame(
             stamp,
             picture,
             camera,
@@ -117,14 +117,16 @@ def _layout_frames(root: Path, part: str | None, rate_hz: float | None) -> list[
     ]
 
 
-def _plain_frames(folder: Path, rate_hz: float | None) -> list[Frame]:
+def _plain_frames(folder: Path, rate_hz: float | None) -> list[LabelledFrame]:
     if not folder.is_dir():
         raise BagError(f'{folder} is not a folder')
     files = [file for file in folder.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES]
     if not files:
         raise BagError(f'{folder} has no picture: neither leftImg8bit/ nor {", ".join(PICTURE_SUFFIXES)} files')
     ordered = sorted(files, key=natural_order)
-    return [Frame(stamp, file) for stamp, file in zip(_stamps([None] * len(ordered), rate_hz), ordered, strict=True)]
+    return [
+        LabelledFrame(stamp, file) for stamp, file in zip(_stamps([None] * len(ordered), rate_hz), ordered, strict=True)
+    ]
 
 
 def _stamps(cameras: list[CameraFile | None], rate_hz: float | None) -> Iterator[int]:
@@ -150,13 +152,13 @@ def _existing(path: Path) -> Path | None:
 
 
 def _write_notes(writer: BagWriter, notes: LabelNotes, at_ns: int) -> None:
-    for latched, kind in ((topics.LABEL_INFO, topics.LABEL_INFO_TYPE), (topics.ABOUT, topics.STRING_TYPE)):
+    for latched, kind in ((topics.LABEL_INFO, LABEL_INFO_TYPE), (topics.ABOUT, STRING_TYPE)):
         writer.add_topic(latched, kind, latched=True)
     writer.write(topics.LABEL_INFO, at_ns, label_info(at_ns, FRAME_ID, notes.names))
     writer.write(topics.ABOUT, at_ns, text(notes.about.model_dump_json(by_alias=True)))
 
 
-def _write_frame(writer: BagWriter, frame: Frame, calibration: Calibration | None) -> None:
+def _write_frame(writer: BagWriter, frame: LabelledFrame, calibration: Calibration | None) -> None:
     at_ns = frame.stamp_ns
     if calibration is not None:
         info = calibration.message(at_ns, FRAME_ID)

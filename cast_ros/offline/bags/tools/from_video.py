@@ -12,7 +12,7 @@ import numpy as np
 from cast_ros.errors import BagError
 from cast_ros.images import encode_jpeg
 from cast_ros.offline.bags import BagWriter
-from cast_ros.offline.bags.camera_topics import COMPRESSED_IMAGE_TYPE
+from cast_ros.offline.bags.message_types import COMPRESSED_IMAGE_TYPE
 from cast_ros.offline.bags.messages import NANOSECONDS, compressed_image
 from cast_ros.offline.bags.tools.from_dataset import FRAME_ID, JPEG, START_NS
 

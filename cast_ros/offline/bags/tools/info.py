@@ -11,10 +11,10 @@ from rosbags.interfaces import Qos
 
 from cast_ros.errors import BagError, ImageError
 from cast_ros.offline.bags import BagReader, Damage
-from cast_ros.offline.bags.camera_topics import PICTURE_TYPES, camera_info_beside
+from cast_ros.offline.bags.ground_truth_topics import DEPTH, INSTANCES
+from cast_ros.offline.bags.message_types import PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS
 from cast_ros.offline.bags.tools.pictures import form_of
-from cast_ros.offline.evaluation.topics import DEPTH, INSTANCES
 
 _READ_BYTES = 1 << 20
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from cast_ros.offline.bags.ground_truth_topics import DEPTH, INSTANCES
 from cast_ros.offline.bags.tools.findings import Findings, Place
-from cast_ros.offline.evaluation.topics import DEPTH, INSTANCES
 
 LABEL_TOPICS = (INSTANCES, DEPTH)
 

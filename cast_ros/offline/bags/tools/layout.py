@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cast_ros.errors import BagError
 from cast_ros.images.camera_info import picture_size, scaled_k, scaled_p
 from cast_ros.offline.bags import typestore
+from cast_ros.offline.bags.ground_truth_topics import About
 from cast_ros.offline.bags.messages import header
-from cast_ros.offline.evaluation.topics import About
 
 Kind = Literal['leftImg8bit', 'gtFine', 'depth', 'camera']
 PICTURES: Kind = 'leftImg8bit'

@@ -16,7 +16,7 @@ from cast_ros.images import (
     encode_png,
     image_fields,
 )
-from cast_ros.offline.bags.camera_topics import COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, PICTURE_TYPES, camera_info_beside
+from cast_ros.offline.bags.message_types import COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.tools.draft import Draft
 
 # Encodings of as many bytes per pixel, so that the picture still decodes.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cast_ros.errors import ImageError
 from cast_ros.images import ENCODINGS, decode_compressed, decode_image, to_rgb
-from cast_ros.offline.bags.camera_topics import IMAGE_TYPE
+from cast_ros.offline.bags.message_types import IMAGE_TYPE
 from cast_ros.offline.bags.tools.findings import Findings, Place
 
 _KIND_OF_FIELD = {

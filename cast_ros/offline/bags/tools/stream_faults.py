@@ -8,7 +8,7 @@ from typing import Any
 from rosbags.interfaces import QosDurability
 
 from cast_ros.offline.bags import TopicDefinition
-from cast_ros.offline.bags.camera_topics import PICTURE_TYPES
+from cast_ros.offline.bags.message_types import PICTURE_TYPES
 from cast_ros.offline.bags.messages import NANOSECONDS
 from cast_ros.offline.bags.tools.draft import Draft
 

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from cast_ros.errors import BagError, ImageError
 from cast_ros.images import decode_compressed, decode_rgb, encode_png
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
-from cast_ros.offline.bags.camera_topics import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES, camera_info_beside
+from cast_ros.offline.bags.ground_truth_topics import DEPTH, INSTANCES, read_label_notes
+from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.tools.layout import (
     CALIBRATION,
@@ -27,8 +28,6 @@ from cast_ros.offline.bags.tools.layout import (
     LabelNotes,
     Part,
 )
-from cast_ros.offline.evaluation.ground_truth import read_label_notes
-from cast_ros.offline.evaluation.topics import DEPTH, INSTANCES
 
 _LABELS: dict[str, Kind] = {INSTANCES: 'gtFine', DEPTH: 'depth'}
 _PNG_START = b'\x89PNG'

@@ -12,8 +12,8 @@ import pytest
 from cast_ros.errors import BagError, ImageError, MetricError, StudentError
 from cast_ros.images import decode_compressed, encode_png
 from cast_ros.offline.bags import BagReader, BagWriter
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import compressed_image, image, label_info, text
-from cast_ros.offline.evaluation import topics
 from cast_ros.offline.evaluation.answers import prediction_from_messages
 from cast_ros.offline.evaluation.compare import Comparison
 from cast_ros.offline.evaluation.ground_truth import (

@@ -10,8 +10,8 @@ import pytest
 from make_street_drive import main, write_drive
 
 from cast_ros.offline.bags import BagReader
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import stamp_ns
-from cast_ros.offline.evaluation import topics
 
 
 def test_the_street_drive_is_small_and_every_frame_has_one_stamp(project_root: Path) -> None:

@@ -22,12 +22,12 @@ from drawn_bags import (
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagWriter
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import camera_info
-from cast_ros.offline.evaluation import topics
-from cast_ros.offline.replay.frames import Frame, PictureBag
+from cast_ros.offline.replay.frames import PictureBag, RecordedFrame
 
 
-def frames_of(path: Path, topic: str | None = None) -> list[Frame]:
+def frames_of(path: Path, topic: str | None = None) -> list[RecordedFrame]:
     with PictureBag(path, topic) as bag:
         return list(bag.frames())
 

@@ -20,9 +20,9 @@ from tiny_student import FOCAL_REFERENCE_PX, tiny_student
 from cast_ros.errors import BagError, ReplayError
 from cast_ros.images import decode_compressed, decode_image, encode_png
 from cast_ros.offline.bags import BagReader, BagWriter
+from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.message_types import typestore
 from cast_ros.offline.bags.messages import compressed_image
-from cast_ros.offline.evaluation import topics
 from cast_ros.offline.replay.evaluation import evaluate_bag
 from cast_ros.offline.replay.report import headline_rows
 from cast_ros.offline.replay.run import FRAMES, RESULTS, ReplaySettings, replay

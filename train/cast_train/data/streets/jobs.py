@@ -16,7 +16,7 @@ from cast_train.data.streets.quality import Quality
 from cast_train.data.streets.scene import Scene
 from cast_train.data.streets.splits import DOMAINS, SPLITS, Part, choose_part, parse_seeds, plan_frames
 from cast_train.data.streets.street import build_scene
-from cast_train.data.streets.views import Frame
+from cast_train.data.streets.views import RenderedFrame
 from cast_train.data.streets.weather import Weather, draw_weather, put_into
 from cast_train.errors import DataError
 
@@ -59,15 +59,15 @@ class SceneJob:
         """The street of the shared set."""
         return build_scene(self.seed, self.night)
 
-    def frames(self) -> list[Frame]:
+    def frames(self) -> list[RenderedFrame]:
         """All its frames in order, finished or not."""
         return plan_frames(self.split, self.domain, self.plain_scene(), self.part)
 
-    def files(self, frame: Frame) -> FrameFiles:
+    def files(self, frame: RenderedFrame) -> FrameFiles:
         """Where a frame belongs."""
         return FrameFiles(self.root, self.split, self.domain, self.seed, frame.number)
 
-    def camera_document(self, scene: Scene, frame: Frame) -> dict[str, object]:
+    def camera_document(self, scene: Scene, frame: RenderedFrame) -> dict[str, object]:
         """What the camera file of a frame says; options other than the default are recorded under ``render``."""
         quality = self.options.quality
         document = camera_document(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cast_train.data.streets.scene import Scene
-from cast_train.data.streets.views import VIEW_DISTANCE_M, Frame, drive, standing_views
+from cast_train.data.streets.views import VIEW_DISTANCE_M, RenderedFrame, drive, standing_views
 from cast_train.errors import DataError
 
 DOMAINS = ('day', 'night')
@@ -54,7 +54,7 @@ _ONE_VIEW_SEEDS = """
 ONE_VIEW_SEEDS = frozenset(map(int, _ONE_VIEW_SEEDS.split()))
 
 
-def plan_frames(split: str, domain: str, scene: Scene, part: Part) -> list[Frame]:
+def plan_frames(split: str, domain: str, scene: Scene, part: Part) -> list[RenderedFrame]:
     """The frames of a scene in the order in which they are rendered."""
     if part.drive_frames:
         return drive(part.drive_frames)
@@ -62,7 +62,7 @@ def plan_frames(split: str, domain: str, scene: Scene, part: Part) -> list[Frame
         return standing_views(scene, part.views)
     available = 1 if scene.seed in ONE_VIEW_SEEDS else part.views
     return [
-        Frame(number, (VIEW_DISTANCE_M,) if number else (), 0.0, float(number), 0.0)
+        RenderedFrame(number, (VIEW_DISTANCE_M,) if number else (), 0.0, float(number), 0.0)
         for number in range(min(part.views, available))
     ]
 

@@ -21,7 +21,7 @@ SPHERE_REACH = {2: (0.9510578513145447, 1.0), 3: (1.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class Frame:
+class RenderedFrame:
     """One picture of a scene.
 
     Attributes:
@@ -36,20 +36,20 @@ class Frame:
     ego_speed_mps: float
 
 
-def drive(frames: int) -> list[Frame]:
+def drive(frames: int) -> list[RenderedFrame]:
     """A drive at constant speed through moving traffic, at 10 Hz."""
     step_m = DRIVE_SPEED_MPS * DRIVE_STEP_S
     return [
-        Frame(i, (step_m,) if i else (), DRIVE_STEP_S if i else 0.0, i * DRIVE_STEP_S, DRIVE_SPEED_MPS)
+        RenderedFrame(i, (step_m,) if i else (), DRIVE_STEP_S if i else 0.0, i * DRIVE_STEP_S, DRIVE_SPEED_MPS)
         for i in range(frames)
     ]
 
 
-def standing_views(scene: Scene, wanted: int) -> list[Frame]:
+def standing_views(scene: Scene, wanted: int) -> list[RenderedFrame]:
     """Up to ``wanted`` views of the standing scene, 9 m or more apart; fewer where traffic leaves no free place."""
     boxes = footprints(scene)
     x, y = (float(np.float32(value)) for value in scene.camera.position[:2])
-    frames: list[Frame] = []
+    frames: list[RenderedFrame] = []
     for number in range(wanted):
         moves = [VIEW_DISTANCE_M] if number else []
         y = float(np.float32(y + sum(moves)))
@@ -60,7 +60,7 @@ def standing_views(scene: Scene, wanted: int) -> list[Frame]:
             y = float(np.float32(y + SEARCH_STEP_M))
         else:
             break
-        frames.append(Frame(number, tuple(moves), 0.0, float(number), 0.0))
+        frames.append(RenderedFrame(number, tuple(moves), 0.0, float(number), 0.0))
     return frames
 
 

@@ -39,11 +39,11 @@ def render_missing(job: SceneJob) -> Iterator[int]:
     Raises:
         DataError: a file cannot be written.
     """
-    from cast_train.data.streets.blender.stage import Stage
+    from cast_train.data.streets.blender.stage import RenderedStage
 
     quality = job.options.quality
     scene, frames = job.scene(), job.frames()
-    stage = Stage(scene, quality)
+    stage = RenderedStage(scene, quality)
     sensor = Sensor(job.seed, job.night, quality.height_px, quality.width_px)
     with tempfile.TemporaryDirectory() as scratch:
         for frame in frames:

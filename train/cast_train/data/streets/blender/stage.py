@@ -17,7 +17,7 @@ from cast_train.data.streets.blender.objects import make_camera, make_object, ma
 from cast_train.data.streets.blender.shaders import make_material, make_world
 from cast_train.data.streets.quality import Quality
 from cast_train.data.streets.scene import Scene
-from cast_train.data.streets.views import Frame
+from cast_train.data.streets.views import RenderedFrame
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Passes:
     depth_m: npt.NDArray[np.float32]
 
 
-class Stage:
-    """The one scene of this process; making another Stage clears it."""
+class RenderedStage:
+    """The one scene of this process; making another RenderedStage clears it."""
 
     def __init__(self, scene: Scene, quality: Quality) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -52,7 +52,7 @@ class Stage:
         bpy.context.scene.world = make_world(scene.sky)
         _configure(quality, scene.exposure)
 
-    def advance(self, frame: Frame) -> None:
+    def advance(self, frame: RenderedFrame) -> None:
         """Move camera and traffic from the frame before to this one."""
         for metres in frame.moves_m:
             for item in self._ego:

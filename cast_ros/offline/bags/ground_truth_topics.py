@@ -13,7 +13,12 @@ One frame's four messages share one stamp.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from types import SimpleNamespace
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cast_ros.errors import BagError
+from cast_ros.offline.bags.reader import BagReader
 
 IMAGE = '/camera/image_raw/compressed'
 CAMERA_INFO = '/camera/camera_info'
@@ -23,11 +28,6 @@ LABEL_INFO = '/ground_truth/label_info'
 ABOUT = '/ground_truth/about'
 
 INSTANCES_PER_CLASS = 1000
-
-COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
-CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
-LABEL_INFO_TYPE = 'vision_msgs/msg/LabelInfo'
-STRING_TYPE = 'std_msgs/msg/String'
 
 
 class About(BaseModel):
@@ -41,3 +41,32 @@ class About(BaseModel):
     depth_invalid: int | None = Field(default=None, description='value that means: not measured')
     thing_names: tuple[str, ...] = Field(description='classes whose instances are told apart')
     source: str = ''
+
+
+def read_label_notes(reader: BagReader) -> tuple[About, dict[int, str]]:
+    """How a bag's ground truth is to be read, and the names of its class ids.
+
+    Raises:
+        BagError: the bag says neither, or nonsense.
+    """
+    found = SimpleNamespace(about=None, label_info=None)
+    present = reader.topics()
+    # Depth needs no names of classes.
+    needed = [ABOUT, *([LABEL_INFO] if INSTANCES in present else [])]
+    for entry in reader.messages([name for name in needed if name in present]):
+        if entry.topic == ABOUT:
+            found.about = entry.message.data
+        else:
+            found.label_info = entry.message
+        if found.about is not None and (found.label_info is not None or len(needed) == 1):
+            break
+    if found.about is None or (found.label_info is None and len(needed) > 1):
+        raise BagError(f'{reader.path} has ground truth but no message on {" or ".join(needed)}')
+    try:
+        about = About.model_validate_json(found.about)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = '.'.join(str(part) for part in problem['loc'])
+        raise BagError(f'{reader.path}: {ABOUT} cannot be used: {where}: {problem["msg"]}') from error
+    names = [] if found.label_info is None else found.label_info.class_map
+    return about, {int(entry.class_id): str(entry.class_name) for entry in names}

@@ -5,7 +5,7 @@ import pytest
 
 from cast_ros.images.camera_info import picture_size
 from cast_ros.offline.bags import typestore
-from cast_ros.offline.bags.camera_topics import camera_info_beside
+from cast_ros.offline.bags.message_types import camera_info_beside
 from cast_ros.offline.bags.messages import camera_info
 
 
