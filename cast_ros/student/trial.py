@@ -28,7 +28,6 @@ _tried: set[tuple[str, LoadOptions]] = set()
 def try_load(
     path: Path,
     options: LoadOptions = DEFAULT_OPTIONS,
-    timeout_s: float = TIMEOUT_S,
     unwanted: Callable[[], bool] = lambda: False,
 ) -> None:
     """Load, check and warm up a student in a child process, once for each content of a file in this process.
@@ -36,7 +35,6 @@ def try_load(
     Args:
         path: the ONNX file.
         options: as for ``Student.load``; what the child compiled, the next load finds.
-        timeout_s: a load that takes longer counts as failed.
         unwanted: asked ten times a second whether to give up, and end the child.
 
     Raises:
@@ -47,7 +45,7 @@ def try_load(
     key = (read_onnx_file(path).sha256, options)
     if key in _tried:
         return
-    load_in_child(path, options, timeout_s, unwanted)
+    load_in_child(path, options, TIMEOUT_S, unwanted)
     _tried.add(key)
 
 

@@ -69,11 +69,11 @@ def camera_info(
     )
 
 
-def label_info(at_ns: int, frame_id: str, names: Mapping[int, str], threshold: float = 0.0) -> Any:
+def label_info(at_ns: int, frame_id: str, names: Mapping[int, str]) -> Any:
     """A vision_msgs/LabelInfo: class id to class name."""
     types = typestore().types
     classes = [types['vision_msgs/msg/VisionClass'](number, name) for number, name in names.items()]
-    return types['vision_msgs/msg/LabelInfo'](header(at_ns, frame_id), classes, threshold)
+    return types['vision_msgs/msg/LabelInfo'](header(at_ns, frame_id), classes, 0.0)
 
 
 def text(content: str) -> Any:

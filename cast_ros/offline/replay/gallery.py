@@ -73,13 +73,13 @@ class WorstPicture:
     truth: str | None
 
 
-def worst_indices(values: Sequence[tuple[int, float]], count: int = WORST_OF_EACH) -> list[int]:
+def worst_indices(values: Sequence[tuple[int, float]]) -> list[int]:
     """Numbers of the pictures with the lowest values, no two of them close together."""
     chosen: list[int] = []
     for index, _ in sorted(values, key=lambda entry: (entry[1], entry[0])):
         if all(abs(index - other) >= LEAST_DISTANCE for other in chosen):
             chosen.append(index)
-        if len(chosen) == count:
+        if len(chosen) == WORST_OF_EACH:
             break
     return chosen
 

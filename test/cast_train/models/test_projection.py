@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import relu
 
 from cast_train.models import Student
-from cast_train.models.projection import ContrastHead, Projection, encode_strong
+from cast_train.models.projection import DIMENSION, ContrastHead, Projection, encode_strong
 
 
 def test_it_is_the_papers_perceptron_at_every_cell() -> None:
@@ -28,11 +28,11 @@ def test_it_is_the_papers_perceptron_at_every_cell() -> None:
     assert torch.allclose(found.norm(dim=1), torch.ones(2, 3, 4), atol=1e-5)
 
 
-def test_widths_are_free_and_the_result_is_float32_under_autocast() -> None:
-    head = Projection(5, hidden=7, dimension=3)
+def test_the_result_is_float32_under_autocast() -> None:
+    head = Projection(5)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         found = head(torch.randn(1, 5, 2, 2))
-    assert found.shape == (1, 3, 2, 2)
+    assert found.shape == (1, DIMENSION, 2, 2)
     assert found.dtype == torch.float32
     # A cell whose units are all off has no direction; it must not become NaN.
     assert not head(torch.zeros(1, 5, 1, 1)).any()

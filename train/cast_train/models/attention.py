@@ -6,13 +6,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+HEAD_CHANNELS = 32
+
 
 class Attention(nn.Module):
     """Multi-head attention in plain operators, with an optional additive bias B×N×L."""
 
-    def __init__(self, channels: int, head_channels: int = 32) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = max(1, channels // head_channels)
+        self.heads = max(1, channels // HEAD_CHANNELS)
         self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
 
     def _split(self, x: Tensor) -> Tensor:

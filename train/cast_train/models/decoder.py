@@ -22,12 +22,10 @@ class ConvNormAct(nn.Sequential):
 
 
 class SeparableConv(nn.Sequential):
-    """Depthwise k×k, then 1×1 with norm and ReLU."""
+    """Depthwise 5×5, then 1×1 with norm and ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 5) -> None:
-        super().__init__(
-            ConvNormAct(inputs, inputs, kernel, groups=inputs, activation=False), ConvNormAct(inputs, outputs)
-        )
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(ConvNormAct(inputs, inputs, 5, groups=inputs, activation=False), ConvNormAct(inputs, outputs))
 
 
 class Pyramid(nn.Module):

@@ -11,24 +11,25 @@ from torch.nn import functional as F
 
 from cast_train.models.student import Student
 
+# Channels between the layers of a head, and the length D of an embedding.
+HIDDEN, DIMENSION = 128, 128
+
 
 class Projection(nn.Module):
     """Three 1×1 convolutions without biases, ReLU between them: the MLP of CAST at every cell of a feature map.
 
     Args:
         inputs: channels of the feature map.
-        hidden: channels between the layers.
-        dimension: length D of an embedding.
     """
 
-    def __init__(self, inputs: int, hidden: int = 128, dimension: int = 128) -> None:
+    def __init__(self, inputs: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(inputs, hidden, 1, bias=False),
+            nn.Conv2d(inputs, HIDDEN, 1, bias=False),
             nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, hidden, 1, bias=False),
+            nn.Conv2d(HIDDEN, HIDDEN, 1, bias=False),
             nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, dimension, 1, bias=False),
+            nn.Conv2d(HIDDEN, DIMENSION, 1, bias=False),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -42,15 +43,13 @@ class ContrastHead(nn.Module):
 
     Args:
         inputs: channels of the feature map.
-        hidden: channels between the layers.
-        dimension: length D of an embedding.
         published: embed the strong view with a copy that stays as it was at the start, which is what the second head of
             the published code amounts to. The paper's form shares one learned head.
     """
 
-    def __init__(self, inputs: int, hidden: int = 128, dimension: int = 128, published: bool = False) -> None:
+    def __init__(self, inputs: int, published: bool = False) -> None:
         super().__init__()
-        self.projection = Projection(inputs, hidden, dimension)
+        self.projection = Projection(inputs)
         self.frozen = copy.deepcopy(self.projection).requires_grad_(False) if published else None
 
     def weak(self, features: Tensor) -> Tensor:
