@@ -41,11 +41,12 @@ format: ## Rewrite the sources in the project's style
 	@$(ENVIRONMENT)/ruff check --fix .
 	@$(ENVIRONMENT)/ruff format .
 
-docs: ## Write docs/parameters.md from the parameter table
+docs: ## Write docs/parameters.md from the parameter table, and the rooms of docs/architecture.md
 	@$(PYTHON) tools/setup_environment.py demo
 	@$(ENVIRONMENT)/python -m cast_ros.nodes.parameters > .cache/parameters.md
 	@mv .cache/parameters.md docs/parameters.md
 	@echo 'Wrote docs/parameters.md'
+	@$(ENVIRONMENT)/python tools/rooms.py
 
 bench-train: ## Measure the trainer: sizes, stages and one step; writes benchmarks/training/*.json and *.md
 	@$(PYTHON) tools/setup_environment.py test

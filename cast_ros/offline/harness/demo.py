@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from cast_ros.errors import CastError
-from cast_ros.nodes.fastdds import stay_on_this_machine
 from cast_ros.offline.harness.demo_report import write_report
 from cast_ros.offline.harness.demo_run import Options, run_demo
 
@@ -17,7 +16,6 @@ from cast_ros.offline.harness.demo_run import Options, run_demo
 def main(argv: list[str] | None = None) -> int:
     """0 when every frame was answered, 2 with one sentence when not, 130 after SIGINT."""
     arguments = _arguments(argv)
-    stay_on_this_machine()
     # Ends like Ctrl-C, so that the node is ended too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -4,16 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from numpy.typing import NDArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
 from cast_ros.errors import HarnessError
 from cast_ros.images import decode_compressed_rgb
@@ -21,11 +16,10 @@ from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
 from cast_ros.offline.harness.bag_player import BagPlayer
-from cast_ros.offline.harness.child import ChildNode
 from cast_ros.offline.harness.recorder import Answer, NodeReport, Recorder
+from cast_ros.offline.harness.stand import Stand, stand
 from cast_ros.student import LoadOptions, Student, StudentContract
 
-_READY_WITHIN_S = 60.0
 _ANSWER_WITHIN_S = 30.0
 _REPORT_WITHIN_S = 3.0
 _SLICE_S = 0.02
@@ -78,69 +72,31 @@ def run_demo(options: Options) -> Run:
         contract = student.contract
     pictures = _pictures(options.bag)
     print(f'Starting the perception node with {options.model} ...', flush=True)
-    # Ctrl-C shall be a KeyboardInterrupt here, not a context that vanishes under the player.
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = Node('cast_demo')
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        with BagReader(options.bag) as reader, ChildNode(_parameters(options), options.log_path) as child:
-            player = BagPlayer(node, reader, [topics.CAMERA_INFO, topics.IMAGE], options.rate)
-            recorder = Recorder(node, contract.heads)
-            conversation = _Conversation(executor, child, player, recorder)
-            wait_until_ready(player, recorder, child, conversation.spin)
-            period_s = _period_s(list(pictures), options.rate)
-            rate_hz = 1 / period_s
-            print(f'Playing {len(pictures)} frames of {options.bag} at {rate_hz:.3g} Hz through DDS ...', flush=True)
-            conversation.play(list(pictures), period_s)
-            recorder.wait_for_final_report(len(pictures), conversation.spin, _REPORT_WITHIN_S)
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with BagReader(options.bag) as reader, stand('cast_demo', _parameters(options), options.log_path) as beside:
+        player = BagPlayer(beside.node, reader, [topics.CAMERA_INFO, topics.IMAGE], options.rate)
+        recorder = Recorder(beside.node, contract.heads)
+        conversation = _Conversation(beside, player, recorder)
+        beside.wait_until_ready(recorder, player.waits_for)
+        period_s = _period_s(list(pictures), options.rate)
+        rate_hz = 1 / period_s
+        print(f'Playing {len(pictures)} frames of {options.bag} at {rate_hz:.3g} Hz through DDS ...', flush=True)
+        conversation.play(list(pictures), period_s)
+        recorder.wait_for_final_report(len(pictures), beside.spin, _REPORT_WITHIN_S)
     return Run(contract, pictures, conversation.sent_s, recorder.answers, recorder.report)
-
-
-def wait_until_ready(player: BagPlayer, recorder: Recorder, child: ChildNode, spin: Callable[[float], None]) -> None:
-    """Until both sides see each other on every topic: a picture sent before that would be lost.
-
-    Raises:
-        HarnessError: the node cannot start, or is not there in time.
-    """
-    deadline_s = time.monotonic() + _READY_WITHIN_S
-    while missing := [*player.waits_for(), *recorder.waits_for()]:
-        if recorder.report.failure:
-            raise HarnessError(f'the node could not start: {recorder.report.failure}')
-        if time.monotonic() > deadline_s:
-            raise HarnessError(
-                f'the node was not ready after {_READY_WITHIN_S:.0f} s, missing: {", ".join(missing)}; '
-                f'{child.last_words()}'
-            )
-        spin(_SLICE_S)
 
 
 class _Conversation:
     """Playing into the node and listening to it, in one thread."""
 
-    def __init__(
-        self, executor: SingleThreadedExecutor, child: ChildNode, player: BagPlayer, recorder: Recorder
-    ) -> None:
-        self._executor = executor
-        self._child = child
-        self._player = player
-        self._recorder = recorder
+    def __init__(self, beside: Stand, player: BagPlayer, recorder: Recorder) -> None:
+        self._beside, self._player, self._recorder = beside, player, recorder
         self.sent_s: dict[int, float] = {}
-
-    def spin(self, seconds: float) -> None:
-        """Lets callbacks run for at most so long; raises HarnessError if the node is gone."""
-        self._executor.spin_once(timeout_sec=seconds)
-        self._child.check_alive()
 
     def play(self, stamps: list[int], period_s: float) -> None:
         """Sends picture after picture at the bag's pace, but none before the one before it was answered."""
         upcoming = iter(stamps)
         late = 0
-        for played in self._player.play(self.spin):
+        for played in self._player.play(self._beside.spin):
             if played.raw.topic != topics.IMAGE:
                 continue
             stamp = next(upcoming)
@@ -156,9 +112,9 @@ class _Conversation:
             if time.perf_counter() > deadline_s:
                 raise HarnessError(
                     f'frame {len(self.sent_s)} was not answered within {_ANSWER_WITHIN_S:.0f} s '
-                    f'(missing: {", ".join(missing)}); {self._child.last_words()}'
+                    f'(missing: {", ".join(missing)}); {self._beside.child.last_words()}'
                 )
-            self.spin(_SLICE_S)
+            self._beside.spin(_SLICE_S)
 
 
 def _parameters(options: Options) -> dict[str, str]:

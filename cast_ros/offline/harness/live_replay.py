@@ -17,20 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
 from cast_ros.errors import BagError, HarnessError
-from cast_ros.nodes.fastdds import stay_on_this_machine
 from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import find_camera_info_topic, find_picture_topic
 from cast_ros.offline.harness.bag_player import BagPlayer, Played
-from cast_ros.offline.harness.child import ChildNode
-from cast_ros.offline.harness.demo_run import wait_until_ready
 from cast_ros.offline.harness.recorder import MAPS, NodeReport, Recorder
+from cast_ros.offline.harness.stand import Stand, stand
 from cast_ros.offline.replay.frames import TRUTH_TOPICS
 from cast_ros.student import LoadOptions, Student
 from cast_ros.student.providers import DEFAULT_OPTIONS
@@ -138,8 +132,7 @@ def live_replay(options: LiveOptions, rate: float = 1.0) -> LiveFigures:
     """Play the whole bag once.
 
     Raises:
-        HarnessError: the bag cannot be played to a node.
-        HarnessError: the node does not start, or dies.
+        HarnessError: the bag cannot be played to a node, or the node does not start, or dies.
         BagError, StudentError: bag or student cannot be used.
     """
     with _stage(options) as stage:
@@ -153,7 +146,7 @@ def find_peak(options: LiveOptions, said: Callable[[LiveFigures], None] = lambda
         What came back at that rate; None if a sixteenth of the bag's pace is too fast already.
 
     Raises:
-        HarnessError, HarnessError, BagError, StudentError: as `live_replay`.
+        HarnessError, BagError, StudentError: as `live_replay`.
     """
     with _stage(options) as stage:
 
@@ -186,14 +179,11 @@ class _Stage:
     def __init__(
         self,
         options: LiveOptions,
-        node: Node,
-        executor: SingleThreadedExecutor,
-        child: ChildNode,
+        beside: Stand,
         heads: frozenset[str],
     ) -> None:
-        self._options = options
-        self._node, self._executor, self._child = node, executor, child
-        self._recorder = Recorder(node, heads, MAPS, with_messages=False)
+        self._options, self._beside = options, beside
+        self._recorder = Recorder(beside.node, heads, MAPS, with_messages=False)
 
     def play(self, rate: float, most_s: float) -> LiveFigures:
         """At a rate, at most so many seconds of the recording."""
@@ -204,11 +194,11 @@ class _Stage:
         with BagReader(self._options.bag) as reader:
             topic = find_picture_topic(reader, self._options.topic, TRUTH_TOPICS)
             info = find_camera_info_topic(reader, topic, self._options.camera_info_topic)
-            player = BagPlayer(self._node, reader, [topic] if info is None else [info, topic], rate, clock=True)
+            player = BagPlayer(self._beside.node, reader, [topic] if info is None else [info, topic], rate, clock=True)
             try:
-                wait_until_ready(player, self._recorder, self._child, self._spin)
+                self._beside.wait_until_ready(self._recorder, player.waits_for)
                 first_ns: int | None = None
-                for played in player.play(self._spin):
+                for played in player.play(self._beside.spin):
                     first_ns = played.raw.recorded_ns if first_ns is None else first_ns
                     if played.raw.topic == topic:
                         self._note(reader, played, sent_s)
@@ -236,16 +226,12 @@ class _Stage:
             )
         sent_s[stamp] = played.published_s
 
-    def _spin(self, seconds: float) -> None:
-        self._executor.spin_once(timeout_sec=seconds)
-        self._child.check_alive()
-
     def _wait_for_stragglers(self, sent_s: dict[int, float]) -> None:
         """Until the newest picture is answered: what is missing then was superseded."""
         deadline_s = time.monotonic() + STRAGGLERS_WITHIN_S
         newest = max(sent_s, default=None)
         while newest is not None and self._recorder.missing(newest) and time.monotonic() < deadline_s:
-            self._spin(_SLICE_S)
+            self._beside.spin(_SLICE_S)
 
 
 @contextmanager
@@ -271,15 +257,5 @@ def _stage(options: LiveOptions) -> Iterator[_Stage]:
         'use_sim_time': 'true',
         **({} if info is None else {'camera_info_topic': info}),
     }
-    stay_on_this_machine()
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = Node('cast_live_replay')
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        with ChildNode(parameters, options.log_path) as child:
-            yield _Stage(options, node, executor, child, heads)
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with stand('cast_live_replay', parameters, options.log_path) as beside:
+        yield _Stage(options, beside, heads)

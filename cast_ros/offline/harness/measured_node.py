@@ -11,25 +11,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from cast_ros.errors import HarnessError
-from cast_ros.nodes.fastdds import stay_on_this_machine
 from cast_ros.nodes.image_codec import image_message_to_publish
-from cast_ros.offline.harness.child import ChildNode
 from cast_ros.offline.harness.recorder import ALL_BUT_OVERLAY, Recorder
+from cast_ros.offline.harness.stand import Stand, stand
 from cast_ros.student import LoadOptions, Student
 
 IMAGE_TOPIC, CAMERA_INFO_TOPIC = '/bench/image', '/bench/camera_info'
-READY_WITHIN_S = 60.0
 CALIBRATED_AFTER, CALIBRATED_WITHIN_S = 10, 2.0
 NANOSECONDS = 1_000_000_000
 
@@ -44,11 +38,11 @@ class MeasuredNode:
         sent: number of pictures.
     """
 
-    def __init__(self, node: Node, executor: SingleThreadedExecutor, child: ChildNode, recorder: Recorder) -> None:
-        self.child, self.recorder = child, recorder
+    def __init__(self, beside: Stand, recorder: Recorder) -> None:
+        node, self.child, self.recorder = beside.node, beside.child, recorder
         self.values: dict[str, str] = {}
         self.sent = 0
-        self._executor = executor
+        self._beside = beside
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self._camera = node.create_publisher(Image, IMAGE_TOPIC, reliable)
         self._calibration = node.create_publisher(CameraInfo, CAMERA_INFO_TOPIC, reliable)
@@ -63,9 +57,9 @@ class MeasuredNode:
         self._camera.publish(image_message_to_publish(bgr, 'bgr8', header))
         return self.sent * NANOSECONDS
 
-    def is_ready(self) -> bool:
-        """Whether both sides see each other on every topic."""
-        return not self.recorder.waits_for() and self._calibration.get_subscription_count() > 0
+    def waits_for(self) -> list[str]:
+        """What of the camera nobody sees yet."""
+        return [] if self._calibration.get_subscription_count() else [CAMERA_INFO_TOPIC]
 
     def calibrate(self, bgr: NDArray[np.uint8]) -> None:
         """Send pictures until one has every answer: the first may come before its calibration.
@@ -89,17 +83,14 @@ class MeasuredNode:
         """Let callbacks run until it holds; False if it never did.
 
         Raises:
-            HarnessError: the node could not start, or is gone.
+            HarnessError: the node is gone.
         """
         deadline_s = time.monotonic() + seconds
         while not condition():
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 return False
-            if self.recorder.report.failure:
-                raise HarnessError(f'the node could not start: {self.recorder.report.failure}')
-            self._executor.spin_once(timeout_sec=min(left_s, 0.05))
-            self.child.check_alive()
+            self._beside.spin(min(left_s, 0.05))
         return True
 
     def require(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -139,21 +130,11 @@ def measured_node(
         'camera_info_topic': CAMERA_INFO_TOPIC,
         **more,
     }
-    stay_on_this_machine()
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = Node('cast_bench')
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        with ChildNode(parameters, log_path) as child:
-            measured = MeasuredNode(node, executor, child, Recorder(node, heads, ALL_BUT_OVERLAY))
-            measured.require(measured.is_ready, READY_WITHIN_S, 'the node to be ready')
-            measured.calibrate(picture)
-            yield measured
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with stand('cast_bench', parameters, log_path) as beside:
+        measured = MeasuredNode(beside, Recorder(beside.node, heads, ALL_BUT_OVERLAY))
+        beside.wait_until_ready(measured.recorder, measured.waits_for)
+        measured.calibrate(picture)
+        yield measured
 
 
 def _camera_info(header: Header, width: int, height: int) -> CameraInfo:
