@@ -21,6 +21,8 @@ import yaml
 from ros_probe import RosProbe, ros_probe
 from tiny_student import tiny_student
 
+from cast_ros.nodes.topics import TOPICS
+
 LAUNCH_FILE = 'perception.launch.py'
 START_DEADLINE_S = 40.0
 STOP_DEADLINE_S = 20.0
@@ -72,20 +74,7 @@ def test_without_arguments_the_shipped_parameter_file_decides_everything(
         ('image_transport', 'compressed', 'image_transport', 'compressed'),
         ('use_sim_time', 'true', 'use_sim_time', True),
         ('use_sim_time', 'false', 'use_sim_time', False),
-        ('image', '/front/image_raw', 'image_topic', '/front/image_raw'),
-        ('camera_info', '/front/camera_info', 'camera_info_topic', '/front/camera_info'),
-        ('detections', 'objects', 'detections_topic', 'objects'),
-        ('instances', 'ids', 'instances_topic', 'ids'),
-        ('semantic', 'classes', 'semantic_topic', 'classes'),
-        ('label_info', 'names', 'label_info_topic', 'names'),
-        ('depth', 'metres', 'depth_topic', 'metres'),
-        ('depth_raw', 'millimetres', 'depth_raw_topic', 'millimetres'),
-        ('depth_camera_info', 'metres_info', 'depth_camera_info_topic', 'metres_info'),
-        ('overlay', 'picture', 'overlay_topic', 'picture'),
-        ('detections_3d', 'boxes', 'detections_3d_topic', 'boxes'),
-        ('nearest', 'closest', 'nearest_topic', 'closest'),
-        ('points', 'cloud', 'points_topic', 'cloud'),
-        ('diagnostics', '/health', 'diagnostics_topic', '/health'),
+        *((topic.name, f'mine/{topic.name}', f'{topic.name}_topic', f'mine/{topic.name}') for topic in TOPICS),
     ],
 )
 def test_an_argument_becomes_exactly_one_parameter(

@@ -23,7 +23,7 @@ from std_msgs.msg import Header
 
 from cast_ros.errors import HarnessError
 from cast_ros.nodes.fastdds import stay_on_this_machine
-from cast_ros.nodes.image_codec import image_message_to_publish
+from cast_ros.nodes.messages import image_message_to_publish
 from cast_ros.offline.harness.child import ChildNode
 from cast_ros.offline.harness.recorder import ALL_BUT_OVERLAY, Recorder
 from cast_ros.student import Student
