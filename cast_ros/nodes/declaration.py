@@ -37,12 +37,13 @@ def descriptor_of(row: Parameter) -> ParameterDescriptor:
     """What `ros2 param describe` shows, and what rclpy enforces on its own."""
     descriptor = ParameterDescriptor(
         description=f'{row.description} Can be set {row.changes.value}.',
-        additional_constraints='' if row.minimum is not None else row.allowed,
+        additional_constraints='' if row.within else row.allowed,
         read_only=row.changes is Changes.AT_START,
     )
-    if row.minimum is not None and row.maximum is not None:
+    if row.within is not None:
+        least, most = row.within
         if isinstance(row.default, float):
-            descriptor.floating_point_range = [FloatingPointRange(from_value=row.minimum, to_value=row.maximum)]
+            descriptor.floating_point_range = [FloatingPointRange(from_value=least, to_value=most)]
         else:
-            descriptor.integer_range = [IntegerRange(from_value=int(row.minimum), to_value=int(row.maximum))]
+            descriptor.integer_range = [IntegerRange(from_value=int(least), to_value=int(most))]
     return descriptor

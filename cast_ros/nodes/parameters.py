@@ -41,16 +41,17 @@ _TYPE_NAMES = {bool: 'bool', int: 'integer', float: 'double', str: 'string', lis
 
 @dataclass(frozen=True)
 class Parameter:
-    """What one parameter may be; `default` fixes the type, the range is inclusive, `choices` close a string."""
+    """What one parameter may be.
+
+    `default` fixes the type, and whether it may be empty; `within` is inclusive, `choices` close a string.
+    """
 
     name: str
     default: Any
     changes: Changes
     description: str
-    minimum: float | None = None
-    maximum: float | None = None
+    within: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
-    may_be_empty: bool = False
     is_topic: bool = False
 
     @property
@@ -63,24 +64,22 @@ class Parameter:
         """The range in words."""
         if self.choices:
             return ' or '.join(f"'{choice}'" for choice in self.choices)
-        if self.minimum is not None:
-            return f'{self.minimum} to {self.maximum}'
+        if self.within is not None:
+            return f'{self.within[0]} to {self.within[1]}'
         if self.is_topic:
             return 'a topic name'
-        if self.type_name in ('string', 'string_array') and not self.may_be_empty:
-            return 'not empty'
-        return 'any'
+        return 'not empty' if isinstance(self.default, (str, list)) and not _is_empty(self.default) else 'any'
 
     def problem(self, value: Any) -> str | None:
         """Why this value cannot be used, or None."""
         if type(value) is not type(self.default):
             return f"parameter '{self.name}' must be of type {self.type_name}, not {value!r}"
-        outside = self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum
+        outside = self.within is not None and not self.within[0] <= value <= self.within[1]
         if outside or (isinstance(value, float) and math.isnan(value)):
             return f"parameter '{self.name}' must be {self.allowed}, not {value}"
         if self.choices and value not in self.choices:
             return f"parameter '{self.name}' must be {self.allowed}, not '{value}'"
-        if isinstance(value, (str, list)) and not self.may_be_empty and (len(value) == 0 or '' in list(value)):
+        if _is_empty(value) and not _is_empty(self.default):
             return f"parameter '{self.name}' must not be empty"
         return self._topic_problem(value) if self.is_topic else None
 
@@ -93,6 +92,10 @@ class Parameter:
         except InvalidTopicNameException as error:
             return f"parameter '{self.name}' must be a topic name: {' '.join(str(error).split())}"
         return None
+
+
+def _is_empty(value: Any) -> bool:
+    return value in ('', []) or (isinstance(value, list) and '' in value)
 
 
 def parameter(default: Any, changes: Changes, description: str, **limits: Any) -> Any:
@@ -115,7 +118,6 @@ class Settings:
         'Path of the student, an ONNX file with its contract, or the name of one that comes with this package: '
         'streets-small (rendered streets) or road-medium (real streets by day; for research). '
         f'Empty: {DEFAULT_MODEL}.',
-        may_be_empty=True,
     )
     providers: list[str] = parameter(
         ['CPUExecutionProvider'],
@@ -133,22 +135,20 @@ class Settings:
         UNCONFIGURED,
         'Folder where TensorRT and OpenVINO keep compiled engines, for this user alone; `cast warm` fills it. Empty: '
         '~/.cache/cast_ros/engines.',
-        may_be_empty=True,
     )
     engine_fp16: bool = parameter(
         False, UNCONFIGURED, 'TensorRT may compute in 16 bits where that is faster; answers change a little.'
     )
-    threads: int = parameter(0, UNCONFIGURED, 'CPU threads of one inference. 0: one per core.', minimum=0, maximum=256)
+    threads: int = parameter(0, UNCONFIGURED, 'CPU threads of one inference. 0: one per core.', within=(0, 256))
     score_threshold: float = parameter(
-        0.5, ANY_TIME, 'Instances with a lower score are left out of every output.', minimum=0.0, maximum=1.0
+        0.5, ANY_TIME, 'Instances with a lower score are left out of every output.', within=(0.0, 1.0)
     )
     depth_scale: float = parameter(
         1.0,
         ANY_TIME,
         'Factor on every depth: the ratio of true distance to published distance, measured once per robot '
         '(`cast calibrate-depth`).',
-        minimum=0.01,
-        maximum=100.0,
+        within=(0.01, 100.0),
     )
     output_size: str = parameter(
         'image',
@@ -157,21 +157,15 @@ class Settings:
         'messages). The depth camera_info follows.',
         choices=('image', 'network'),
     )
-    overlay_alpha: float = parameter(
-        0.5, ANY_TIME, 'Opacity of the masks in the overlay picture.', minimum=0.0, maximum=1.0
-    )
+    overlay_alpha: float = parameter(0.5, ANY_TIME, 'Opacity of the masks in the overlay picture.', within=(0.0, 1.0))
     points_stride: int = parameter(
         4,
         ANY_TIME,
         'Pixels of the depth image between two points of the cloud, in rows and in columns.',
-        minimum=1,
-        maximum=64,
+        within=(1, 64),
     )
     points_left_out: list[str] = parameter(
-        [''],
-        UNCONFIGURED,
-        'Names of classes without points. With ["road", "sidewalk"] the cloud is one of obstacles.',
-        may_be_empty=True,
+        [''], UNCONFIGURED, 'Names of classes without points. With ["road", "sidewalk"] the cloud is one of obstacles.'
     )
     tracking: bool = parameter(
         False,
@@ -182,47 +176,38 @@ class Settings:
         50_000_000,
         ANY_TIME,
         'Pictures with more pixels are refused before anything is allocated for them.',
-        minimum=1,
-        maximum=2_000_000_000,
+        within=(1, 2_000_000_000),
     )
     max_age_s: float = parameter(
         0.0,
         ANY_TIME,
         'Pictures whose stamp is older than this when their turn comes are dropped, seconds. 0: none.',
-        minimum=0.0,
-        maximum=3600.0,
+        within=(0.0, 3600.0),
     )
     stale_after_s: float = parameter(
         5.0,
         ANY_TIME,
         'Seconds without a picture until the node warns which topic it waits for and /diagnostics says STALE.',
-        minimum=0.1,
-        maximum=3600.0,
+        within=(0.1, 3600.0),
     )
     shift_warn: float = parameter(
         1.1,
         UNCONFIGURED,
         'Distance of the pictures from those of training at which /diagnostics warns; 1 is the 99th percentile of '
         'training.',
-        minimum=0.1,
-        maximum=1000.0,
+        within=(0.1, 1000.0),
     )
     shift_error: float = parameter(
-        2.0, UNCONFIGURED, 'The same for an error; not below `shift_warn`.', minimum=0.1, maximum=1000.0
+        2.0, UNCONFIGURED, 'The same for an error; not below `shift_warn`.', within=(0.1, 1000.0)
     )
     shift_window_s: float = parameter(
-        1.0,
-        UNCONFIGURED,
-        'Time constant over which that distance is averaged, seconds.',
-        minimum=0.05,
-        maximum=600.0,
+        1.0, UNCONFIGURED, 'Time constant over which that distance is averaged, seconds.', within=(0.05, 600.0)
     )
     snapshot_service: str = parameter(
         '',
         UNCONFIGURED,
         "Service of a rosbag2 recorder in snapshot mode, for example '/rosbag2_recorder/snapshot', that is called when "
         'pictures become strange; at most once a minute. Empty: none.',
-        may_be_empty=True,
     )
     image_transport: str = parameter(
         'raw',

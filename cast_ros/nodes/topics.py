@@ -78,11 +78,7 @@ DIAGNOSTICS = Topic(
 )
 OUTPUTS: tuple[Topic, ...] = (
     Topic(
-        'detections',
-        '~/detections',
-        'vision_msgs/Detection2DArray',
-        'boxes, class names and scores',
-        needs=_INSTANCES,
+        'detections', '~/detections', 'vision_msgs/Detection2DArray', 'boxes, class names and scores', needs=_INSTANCES
     ),
     Topic('instances', '~/instances', 'sensor_msgs/Image', 'instance ids', '16UC1', _INSTANCES),
     Topic('semantic', '~/semantic', 'sensor_msgs/Image', 'class ids', 'mono8', _SEMANTIC),
@@ -97,12 +93,7 @@ OUTPUTS: tuple[Topic, ...] = (
         needs=_DEPTH,
     ),
     Topic(
-        'overlay',
-        '~/overlay',
-        'sensor_msgs/Image',
-        'picture for people',
-        'bgr8',
-        uses=_INSTANCES | _SEMANTIC | _DEPTH,
+        'overlay', '~/overlay', 'sensor_msgs/Image', 'picture for people', 'bgr8', uses=_INSTANCES | _SEMANTIC | _DEPTH
     ),
     Topic(
         'detections_3d',

@@ -73,7 +73,7 @@ def test_a_parameter_is_one_field(sources: Sources) -> None:
     sources.put(
         'cast_ros/nodes/parameters.py',
         '    overlay_alpha: float',
-        "    overlay_width: int = parameter(2, ANY_TIME, 'Width of outlines, pixels.', minimum=1, maximum=9)\n",
+        "    overlay_width: int = parameter(2, ANY_TIME, 'Width of outlines, pixels.', within=(1, 9))\n",
     )
     sources.run('-m', 'cast_ros.nodes.parameters')
     program = """
