@@ -7,28 +7,19 @@ The array work here is that of cast_ros.images, which checks every field.
 
 from __future__ import annotations
 
-import array
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from cast_ros.errors import ImageError
-from cast_ros.images import (
-    ENCODINGS,
-    ImageFields,
-    decode_compressed,
-    decode_image,
-    encode_jpeg,
-    encode_png,
-    image_fields,
-    to_rgb,
-)
+from cast_ros.images import ENCODINGS, decode_compressed, decode_image, encode_jpeg, encode_png, to_rgb
+from cast_ros.nodes.messages import fill_data, image_message
 
-__all__ = ['CvBridge', 'ImageError', 'fill_data', 'image_message', 'image_message_to_publish']
+__all__ = ['CvBridge', 'ImageError']
 
 _FROM_RGB = {
     'rgb8': None,
@@ -87,53 +78,6 @@ class CvBridge:
         message = CompressedImage(format='jpeg' if dst_format == 'jpg' else dst_format)
         fill_data(message, np.frombuffer(encoders[dst_format](pixels), np.uint8))
         return message
-
-
-def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
-    """An Image with this header and a copy of the pixels.
-
-    Raises:
-        ImageError: the array's type or shape is not what the encoding says.
-    """
-    fields = image_fields(pixels, encoding)
-    message = _without_data(fields, header)
-    fill_data(message, fields.data)
-    return message
-
-
-def image_message_to_publish(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
-    """As `image_message`, but the message borrows the array: publish it, and do not read or keep it.
-
-    Publishing takes any buffer that is in `data`; the copy into an array.array would cost more than all the rest of it.
-    """
-    fields = image_fields(pixels, encoding)
-    message = _without_data(fields, header)
-    if '_data' in message.__slots__:
-        message._data = fields.data
-    else:
-        fill_data(message, fields.data)
-    return message
-
-
-def _without_data(fields: ImageFields, header: Header) -> Image:
-    return Image(
-        header=header,
-        height=fields.height,
-        width=fields.width,
-        encoding=fields.encoding,
-        is_bigendian=fields.is_bigendian,
-        step=fields.step,
-    )
-
-
-def fill_data(message: Image | CompressedImage | PointCloud2, flat: NDArray[np.uint8]) -> None:
-    """Sets `data` with one copy: the public setter copies an array.array once more, and anything else byte by byte."""
-    payload = array.array('B')
-    payload.frombytes(flat.data)
-    if '_data' in message.__slots__:
-        message._data = payload
-    else:
-        message.data = payload
 
 
 def _is_passthrough(encoding: str, desired: str) -> bool:
