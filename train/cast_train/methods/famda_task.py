@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.data.classmix import Side, class_mix
+from cast_train.engine.ema import MovingAverage
 from cast_train.engine.task import Task
 from cast_train.losses import LossSection, supervised_losses
 from cast_train.losses.consistency import feature_distance, hide_patches
@@ -60,7 +61,8 @@ class FamdaTask(Task):
         sky_id: int | None = None,
     ) -> None:
         super().__init__(student)
-        self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
+        self._average = MovingAverage(student, settings.decay)
+        self.teacher = self._average.network
         self._own_norms = settings.norms == 'target'
         self.alignment: ClassAlignment | None = None
         if settings.class_alignment > 0:
@@ -135,15 +137,10 @@ class FamdaTask(Task):
         """Share of sure pixels, pseudo-instances a picture, and the two tasks' gradients at the encoder's end."""
         return self._observed
 
-    @torch.no_grad()
     def after_step(self, step: int, average: Student) -> None:
-        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), batch-norm statistics included."""
-        share = 1 - min(self._settings.decay, 1 - 1 / (step + 2))
-        for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(current, share)
-            else:
-                own.copy_(current)
+        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), whichever steps were skipped."""
+        self._average.updates = step
+        self._average.update(self.student)
 
     def _mixed(self, batch: Batch, pseudo: Sequence[Targets], quality: float) -> list[Side]:
         """What the student sees of the target: strong views, with half of a source's classes pasted onto each."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
+from cast_train.engine.ema import MovingAverage
 from cast_train.engine.task import Task
 from cast_train.losses.objective import ContrastInputs, objective
 from cast_train.losses.pixel_contrast import PixelContrast, contrast_curves
@@ -95,7 +95,8 @@ class GuidedTask(Task):
 
     def __init__(self, student: Student, teacher: Student, losses: LossSection, settings: GuidedSection) -> None:
         super().__init__(student)
-        self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+        self._average = MovingAverage(teacher, settings.decay, warm_up=False)
+        self.teacher = self._average.network
         self._losses, self._settings = losses, settings
 
     def train(self, mode: bool = True) -> GuidedTask:
@@ -119,18 +120,13 @@ class GuidedTask(Task):
         weight = self._settings.stage.semi
         return {**terms, **{f'semi_{name}': weight * value for name, value in guided.items()}}
 
-    @torch.no_grad()
     def after_step(self, step: int, average: Student) -> None:
         """Move the teacher: to the student when the burn-in ends, then by its moving average."""
         done = step + 1
-        if done < self._settings.burn_in:
-            return
-        share = 1.0 if done == self._settings.burn_in else 1 - self._settings.decay
-        for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(current, share)
-            else:
-                own.copy_(current)
+        if done == self._settings.burn_in:
+            self.teacher.load_state_dict(self.student.state_dict())
+        elif done > self._settings.burn_in:
+            self._average.update(self.student)
 
 
 def confident_queries(answer: QueryPrediction, size: tuple[int, int], score: float, area: float) -> list[Targets]:
