@@ -237,7 +237,7 @@ class PoisonedTask(SupervisedTask):
     """Its loss is infinite at some steps, and its gradient is not a number at others."""
 
     def __init__(self, task: SupervisedTask, infinite: set[int], gradients: set[int]) -> None:
-        super().__init__(task.student, LossSection())
+        super().__init__(task.network, LossSection())
         self.infinite, self.gradients = infinite, gradients
 
     def forward(self, batch: Batch, step: int) -> dict[str, torch.Tensor]:
@@ -295,7 +295,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(streets: Path) -> None:
         task = make_task(recipe, contract)
         plan = recipe.plan.model_copy(update={'run': RunSection(accumulate=parts)})
         fabric = start_fabric()
-        module = fabric.setup_module(FrozenNorms(task.student, recipe.losses))
+        module = fabric.setup_module(FrozenNorms(task.network, recipe.losses))
         terms = backward(fabric, module, 0, batch, plan)  # type: ignore[arg-type]
         totals.append({name: value.item() for name, value in terms.items()})
         gradients.append(torch.cat([p.grad.flatten() for p in task.parameters() if p.grad is not None]))

@@ -103,7 +103,7 @@ class FamdaTask(Task):
             mixed = [Side(side.image, _without_masks(side.targets)) for side in mixed]
         pictures = [torch.stack([side.image for side in mixed])]
         if settings.masked is not None:
-            fill = self.student.mean.flatten()
+            fill = self.network.mean.flatten()
             seeds = [target.seed for target in pseudo]
             pictures.append(
                 hide_patches(batch.strong[labelled:], settings.masked.patch_px, settings.masked.share, fill, seeds)
@@ -127,9 +127,9 @@ class FamdaTask(Task):
     def _answers(self, source: Tensor, target: Tensor) -> tuple[StudentOutput, StudentOutput, list[Tensor]]:
         """What the student says about the source's pictures and the target's, and the ends of its encoder for both."""
         if self._own_norms:
-            first, second = self.student(source), self.student(target)
+            first, second = self.network(source), self.network(target)
             return first, second, [first.encoded[-1], second.encoded[-1]]
-        output = self.student(torch.cat([source, target]))
+        output = self.network(torch.cat([source, target]))
         ends = len(source), len(source) + len(target)
         return output.rows(0, ends[0]), output.rows(*ends), [output.encoded[-1]]
 
@@ -137,10 +137,10 @@ class FamdaTask(Task):
         """Share of sure pixels, pseudo-instances a picture, and the two tasks' gradients at the encoder's end."""
         return self._observed
 
-    def after_step(self, step: int, average: Student) -> None:
+    def after_step(self, step: int) -> None:
         """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), whichever steps were skipped."""
         self._average.updates = step
-        self._average.update(self.student)
+        self._average.update(self.network)
 
     def _mixed(self, batch: Batch, pseudo: Sequence[Targets], quality: float) -> list[Side]:
         """What the student sees of the target: strong views, with half of a source's classes pasted onto each."""
@@ -153,14 +153,14 @@ class FamdaTask(Task):
                 continue
             other = row % labelled
             own = Side(batch.strong[other], batch.targets[other])
-            found.append(class_mix(own, below, self.student.thing_ids, quality, target.seed or 0))
+            found.append(class_mix(own, below, self.network.thing_ids, quality, target.seed or 0))
         return found
 
     def _named(
         self, name: str, output: StudentOutput, targets: Sequence[Targets], weight: float, trust: float
     ) -> dict[str, Tensor]:
         """Weighted terms of some rows; ``trust`` also weighs what no pixel weight reaches: masks, boxes and centres."""
-        terms = supervised_losses(output, targets, self._losses, self.student.thing_ids)
+        terms = supervised_losses(output, targets, self._losses, self.network.thing_ids)
         by_pixel = ('depth', 'composed_semantic', 'dense_semantic')
         terms = {key: value if key in by_pixel else trust * value for key, value in terms.items()}
         terms['relative_depth'] = self._relative_depth * relative_depth_loss(output.log_depth, targets)
@@ -169,10 +169,10 @@ class FamdaTask(Task):
     def _distance(self, batch: Batch, output: StudentOutput) -> Tensor:
         assert self.anchor is not None
         labelled = batch.labelled
-        normalised = (batch.images[:labelled].float() - self.student.mean) / self.student.std
+        normalised = (batch.images[:labelled].float() - self.network.mean) / self.network.std
         with torch.no_grad():
             anchor = self.anchor(normalised.contiguous(memory_format=torch.channels_last))[-1]
-        return feature_distance(output.encoded[-1], anchor, batch.targets[:labelled], self.student.thing_ids)
+        return feature_distance(output.encoded[-1], anchor, batch.targets[:labelled], self.network.thing_ids)
 
     def _observe(
         self, step: int, terms: dict[str, Tensor], encoded: list[Tensor], quality: float, pseudo: Sequence[Targets]
@@ -180,7 +180,7 @@ class FamdaTask(Task):
         self._observed = {}
         if (step + 1) % OBSERVED_EVERY or not torch.is_grad_enabled():
             return
-        things = self.student.thing_ids
+        things = self.network.thing_ids
         instances = sum(int(label) in things for one in pseudo if one.labels is not None for label in one.labels)
         self._observed = {'sure_share': quality, 'pseudo_instances': instances / max(len(pseudo), 1)}
         for task, value in split_by_task(terms).items():
