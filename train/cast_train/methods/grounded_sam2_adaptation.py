@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -26,7 +25,7 @@ from cast_ros.student import ClassInfo
 from cast_train.data.sample import Sample
 from cast_train.losses.grounding import GroundedBoxes, GroundingWeights, grounding_loss
 from cast_train.losses.points import boxes_of
-from cast_train.methods.adaptation import AdaptationSettings, FineTuning, Report, view_of
+from cast_train.methods.adaptation import AdaptationSettings, AdaptationTask, Pieces, adapt, forget_checkpoints, view_of
 from cast_train.settings import Positive, Share, Weight
 from cast_train.teachers.grounded_sam2 import (
     GroundedSam2Settings,
@@ -75,13 +74,65 @@ class MaskDecoderAdaptation(AdaptationSettings):
     dice: Weight = 1.0
 
 
+class DetectorTask(AdaptationTask):
+    """The losses of Grounding DINO on what it is asked for; its language model always predicts."""
+
+    def __init__(self, detector: Any, settings: DetectorAdaptation) -> None:
+        detector.model.text_backbone.requires_grad_(False)
+        super().__init__(detector, settings, {'model.backbone.': settings.backbone_factor})
+        self._losses = settings.losses
+
+    def train(self, mode: bool = True) -> DetectorTask:
+        """Switch what learns."""
+        super().train(mode)
+        self.network.model.text_backbone.eval()
+        return self
+
+    def forward(self, batch: Pieces, step: int) -> dict[str, Tensor]:
+        """See ``Task``."""
+        torch.manual_seed(int(np.random.default_rng([self.settings.seed, step, 0]).integers(2**62)))
+        inputs = dict(batch.pieces[0])
+        boxes, tokens, counts = (inputs.pop(name) for name in ('boxes', 'tokens', 'counts'))
+        parts = (part.split(counts.tolist()) for part in (boxes, tokens))
+        targets = [GroundedBoxes(*own) for own in zip(*parts, strict=True)]
+        return grounding_loss(_levels(self.network, inputs, tokens.shape[1]), targets, self._losses)
+
+
+class MaskDecoderTask(AdaptationTask):
+    """Weighted focal and Dice loss of the masks of a picture; one without instances teaches nothing."""
+
+    def __init__(self, segmenter: Any, settings: MaskDecoderAdaptation) -> None:
+        segmenter.requires_grad_(False)
+        super().__init__(segmenter.mask_decoder.requires_grad_(True), settings)
+        self.segmenter, self._focal, self._dice = segmenter, settings.focal, settings.dice
+
+    def train(self, mode: bool = True) -> MaskDecoderTask:
+        """Switch what learns."""
+        self.segmenter.eval()
+        self.network.train(mode)
+        return self
+
+    def forward(self, batch: Pieces, step: int) -> dict[str, Tensor]:
+        """See ``Task``."""
+        (picture,) = batch.pieces
+        if not picture:
+            return {'focal': torch.zeros(()), 'dice': torch.zeros(())}
+        wanted = picture['wanted']
+        inputs = {name: tensor for name, tensor in picture.items() if name != 'wanted'}
+        logits = self.segmenter(**inputs, multimask_output=False).pred_masks[0, :, 0].float()
+        probabilities = logits.sigmoid()
+        overlap = (probabilities * wanted).sum((1, 2))
+        dice = 1 - (2 * overlap + 1) / (probabilities.sum((1, 2)) + wanted.sum((1, 2)) + 1)
+        focal = sigmoid_focal_loss(logits, wanted, reduction='mean')
+        return {'focal': self._focal * focal, 'dice': self._dice * dice.mean()}
+
+
 def adapt_detector(
     teacher: GroundedSam2Settings,
     classes: Sequence[ClassInfo],
     samples: Sequence[Sample],
     settings: DetectorAdaptation,
     folder: Path,
-    report: Report | None = None,
 ) -> GroundedSam2Settings:
     """Teach the detector of ``teacher`` the boxes of samples; its language model stays as it is.
 
@@ -91,7 +142,6 @@ def adapt_detector(
         samples: with true or pseudo-labels; those without instances labels are left out.
         settings: see there.
         folder: where the adapted detector is written; an older one there is replaced.
-        report: called with the number of each finished step and its terms.
 
     Returns:
         The teacher's settings with the adapted detector.
@@ -100,28 +150,25 @@ def adapt_detector(
         TeacherError: the pretrained one cannot be opened, or the adapted one not be written.
         TrainingError: nothing to learn from, or the loss is not finite.
     """
-    device = torch_device(teacher.device)
+    torch_device(teacher.device)  # refuses one that is not there
     detector, parts = open_detector(teacher.detector, teacher.local_files_only)
     prompts = prompts_for(classes, teacher.synonyms, detector, parts)
-    detector.to(device).train()
-    detector.model.text_backbone.requires_grad_(False).eval()
-    progress, origin = _run_of(folder, teacher.detector, teacher, settings, samples)
-    tuning = FineTuning(detector, {'model.backbone.': settings.backbone_factor}, settings, progress, origin, report)
-    for step, chosen, rng in tuning.steps(samples):
+
+    def prepare(step: int, chosen: list[Sample], rng: np.random.Generator) -> Pieces:
         prompt = prompts[step % len(prompts)]
-        pictures, targets = [], []
-        for sample in chosen:
-            image, masks, class_ids = view_of(sample, settings, rng)
-            pictures.append(image)
-            targets.append(_grounded(masks, class_ids, prompt, device))
+        views = [view_of(sample, settings, rng) for sample in chosen]
         size = {'shortest_edge': int(rng.choice(settings.short_sides_px)), 'longest_edge': settings.long_side_px}
-        pixels = parts.image_processor(pictures, size=size, return_tensors='pt').to(device)
-        inputs = {**pixels, **prompt_inputs(prompt, len(pictures), device)}
-        terms = grounding_loss(_levels(detector, inputs, len(prompt.input_ids)), targets, settings.losses)
-        torch.stack(list(terms.values())).sum().backward()
-        tuning.update(step, {name: value.item() for name, value in terms.items()})
+        pixels = parts.image_processor([image for image, _, _ in views], size=size, return_tensors='pt')
+        inputs = {**pixels, **prompt_inputs(prompt, len(views), torch.device('cpu'))}
+        targets = [_grounded(masks, class_ids, prompt) for _, masks, class_ids in views]
+        boxes, tokens = (torch.cat(own) for own in zip(*targets, strict=True))
+        counts = torch.tensor([len(own) for own, _ in targets])
+        return Pieces(len(views), [{**inputs, 'boxes': boxes, 'tokens': tokens, 'counts': counts}])
+
+    origin = _origin(teacher.detector, teacher, settings, samples)
+    adapt(DetectorTask(detector, settings), samples, prepare, 1, folder, origin, teacher.device)
     save_pretrained(folder, detector, parts)
-    tuning.finish()
+    forget_checkpoints(folder)
     return teacher.model_copy(update={'detector': str(folder)})
 
 
@@ -130,7 +177,6 @@ def adapt_mask_decoder(
     samples: Sequence[Sample],
     settings: MaskDecoderAdaptation,
     folder: Path,
-    report: Report | None = None,
 ) -> GroundedSam2Settings:
     """Teach the mask decoder of ``teacher`` the masks of samples, asked for with boxes; the encoders stay as they are.
 
@@ -142,7 +188,6 @@ def adapt_mask_decoder(
         samples: with true or pseudo-labels; those without instance labels are left out.
         settings: see there.
         folder: where the adapted segmenter is written; an older one there is replaced.
-        report: called with the number of each finished step and its terms.
 
     Returns:
         The teacher's settings with the adapted segmenter.
@@ -151,26 +196,18 @@ def adapt_mask_decoder(
         TeacherError: the pretrained one cannot be opened, or the adapted one not be written.
         TrainingError: nothing to learn from, or the loss is not finite.
     """
-    device = torch_device(teacher.device)
+    torch_device(teacher.device)  # refuses one that is not there
     segmenter, parts = open_segmenter(teacher.segmenter, teacher.local_files_only)
-    segmenter.to(device).requires_grad_(False)
-    segmenter.mask_decoder.requires_grad_(True).train()
-    progress, origin = _run_of(folder, teacher.segmenter, teacher, settings, samples)
-    tuning = FineTuning(segmenter, {}, settings, progress, origin, report)
-    for step, chosen, rng in tuning.steps(samples):
-        sums = {'focal': 0.0, 'dice': 0.0}
-        for sample in chosen:
-            image, masks, _ = view_of(sample, settings, rng)
-            if not len(masks):
-                continue
-            masks = masks[np.sort(rng.permutation(len(masks))[: settings.boxes])]
-            terms = _mask_terms(segmenter, parts, image, masks, settings, rng)
-            (torch.stack(list(terms.values())).sum() / len(chosen)).backward()
-            sums = {name: value + terms[name].item() / len(chosen) for name, value in sums.items()}
-        tuning.update(step, sums)
+
+    def prepare(step: int, chosen: list[Sample], rng: np.random.Generator) -> Pieces:
+        return Pieces(len(chosen), [_boxed(segmenter, parts, sample, settings, rng) for sample in chosen])
+
+    origin = _origin(teacher.segmenter, teacher, settings, samples)
+    # One picture at a time: the decoder repeats the features of a picture for each of its boxes.
+    adapt(MaskDecoderTask(segmenter, settings), samples, prepare, settings.batch, folder, origin, teacher.device)
     segmenter.config.mask_decoder_config.dynamic_multimask_via_stability = False
     save_pretrained(folder, segmenter, parts)
-    tuning.finish()
+    forget_checkpoints(folder)
     return teacher.model_copy(update={'segmenter': str(folder)})
 
 
@@ -178,34 +215,28 @@ def is_missing(folder: Path) -> bool:
     """Whether an adapted network still has to be written to ``folder``; if not, what a kill left of its run goes."""
     if not folder.is_dir():
         return True
-    _progress_of(folder).unlink(missing_ok=True)
+    forget_checkpoints(folder)
     return False
 
 
-def _progress_of(folder: Path) -> Path:
-    return folder.with_name(f'{folder.name}.progress.pt')
-
-
-def _run_of(
-    folder: Path, source: str, teacher: GroundedSam2Settings, settings: AdaptationSettings, samples: Sequence[Sample]
-) -> tuple[Path, str]:
-    """Where an unfinished run keeps its checkpoint, and what decides its outcome."""
+def _origin(source: str, teacher: GroundedSam2Settings, settings: AdaptationSettings, samples: Sequence[Sample]) -> str:
+    """Digest of what decides the outcome of a run."""
     labels = hashlib.sha256()
     for sample in samples:
         labels.update(sample.name.encode())
         for array in (sample.instance_ids, sample.instance_labels):
             labels.update(b'' if array is None else np.ascontiguousarray(array).tobytes())
     pretrained = files_digest(locate(source, teacher.local_files_only))
-    learned = settings.model_dump(mode='json', exclude={'checkpoint_every'})
-    return _progress_of(folder), digest(pretrained, teacher.synonyms, learned, labels.hexdigest())
+    learned = settings.model_dump(mode='json', exclude={'checkpoint_every', 'log_every'})
+    return digest(pretrained, teacher.synonyms, learned, labels.hexdigest())
 
 
-def _grounded(masks: Tensor, class_ids: Tensor, prompt: Prompt, device: torch.device) -> GroundedBoxes:
-    """Targets among what the prompt asks for."""
+def _grounded(masks: Tensor, class_ids: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
+    """Boxes and tokens of what the prompt asks for, as in ``GroundedBoxes``."""
     tokens = prompt.positive_map(class_ids)
     asked = tokens.any(1)
     boxes = box_convert(boxes_of(masks[asked]), 'xyxy', 'cxcywh') if asked.any() else torch.zeros(0, 4)
-    return GroundedBoxes(boxes.to(device), tokens[asked].to(device))
+    return boxes, tokens[asked]
 
 
 def _levels(detector: Any, inputs: dict[str, Tensor], tokens: int) -> list[tuple[Tensor, Tensor]]:
@@ -227,25 +258,18 @@ def _levels(detector: Any, inputs: dict[str, Tensor], tokens: int) -> list[tuple
     return [proposals, *layers]
 
 
-def _mask_terms(
-    segmenter: Any,
-    parts: Any,
-    image: npt.NDArray[np.uint8],
-    masks: Tensor,
-    settings: MaskDecoderAdaptation,
-    rng: np.random.Generator,
+def _boxed(
+    segmenter: Any, parts: Any, sample: Sample, settings: MaskDecoderAdaptation, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Weighted focal and Dice loss of the masks of one picture, judged on the grid of the segmenter's answers."""
-    pixels = parts.image_processor([image], return_tensors='pt')['pixel_values'].to(segmenter.device)
+    """What the segmenter is asked about a picture, and the masks on the grid of its answers; nothing without any."""
+    image, masks, _ = view_of(sample, settings, rng)
+    if not len(masks):
+        return {}
+    masks = masks[np.sort(rng.permutation(len(masks))[: settings.boxes])]
+    pixels = parts.image_processor([image], return_tensors='pt')['pixel_values']
     boxes = boxes_of(masks)
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     noise = torch.from_numpy(rng.standard_normal(boxes.shape)).float().clamp(-2, 2)
-    boxes = (boxes + settings.jitter * sides * noise).clamp(0, 1).to(segmenter.device)
-    prompts = box_prompts(boxes, pixels.shape[-2:])[None]
-    logits = segmenter(pixel_values=pixels, input_boxes=prompts, multimask_output=False).pred_masks[0, :, 0].float()
-    wanted = F.adaptive_avg_pool2d(masks.float(), mask_grid(segmenter)).to(logits.device)
-    probabilities = logits.sigmoid()
-    overlap = (probabilities * wanted).sum((1, 2))
-    dice = 1 - (2 * overlap + 1) / (probabilities.sum((1, 2)) + wanted.sum((1, 2)) + 1)
-    focal = sigmoid_focal_loss(logits, wanted, reduction='mean')
-    return {'focal': settings.focal * focal, 'dice': settings.dice * dice.mean()}
+    boxes = (boxes + settings.jitter * sides * noise).clamp(0, 1)
+    wanted = F.adaptive_avg_pool2d(masks.float(), mask_grid(segmenter))
+    return {'pixel_values': pixels, 'input_boxes': box_prompts(boxes, pixels.shape[-2:])[None], 'wanted': wanted}
