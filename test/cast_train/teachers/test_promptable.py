@@ -24,11 +24,11 @@ from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.parallel import start_fabric
 from cast_train.engine.recipe import Plan, RunSection, Stretch
 from cast_train.engine.step import backward
+from cast_train.engine.task import Rows
 from cast_train.errors import RecipeError, TrainingError
 from cast_train.models.promptable import PromptableMasks, PromptableSize
 from cast_train.teachers.promptable import (
     PromptableTask,
-    PromptedViews,
     fit_promptable,
     load_promptable_recipe,
     measure_iou,
@@ -57,12 +57,15 @@ def same_weights(one: Path, other: Path) -> bool:
     return all(torch.equal(first[key][name], second[key][name]) for key in ('network', 'ema') for name in first[key])
 
 
-def views(*counts: int) -> PromptedViews:
+def views(*counts: int) -> Rows:
     """Pictures with so many boxes each."""
     numbers = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 255, (len(counts), 3, 64, 64), dtype=torch.uint8, generator=numbers)
-    boxes = [torch.tensor([[8.0, 8.0, 40.0, 48.0]]).repeat(count, 1) for count in counts]
-    return PromptedViews(images, boxes, [torch.rand(count, 16, 16, generator=numbers) for count in counts])
+    rows = []
+    for count in counts:
+        image = torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8, generator=numbers)
+        boxes = torch.tensor([[8.0, 8.0, 40.0, 48.0]]).repeat(count, 1)
+        rows.append({'image': image, 'boxes': boxes, 'masks': torch.rand(count, 16, 16, generator=numbers)})
+    return Rows(rows)
 
 
 def task() -> PromptableTask:

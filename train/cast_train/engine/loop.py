@@ -16,7 +16,7 @@ from torch import nn
 from cast_train.engine.checkpoint import BEST, LAST, PREVIOUS, save_checkpoint
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.judging import EarlyStop, Progress
-from cast_train.engine.logging import Log, RunLog, SilentLog
+from cast_train.engine.logging import Log, RunLog
 from cast_train.engine.norms import share_norms
 from cast_train.engine.parallel import check_parts, start_fabric
 from cast_train.engine.recipe import Plan
@@ -86,7 +86,7 @@ def train(
         plan.model_dump(mode='json') if identity is None else identity,
     )
     warning = state.restore(run, resume)
-    log: Log = RunLog(run, plan, state.identity, state.step) if rank == 0 else SilentLog()
+    log = RunLog(run, plan, state.identity, state.step) if rank == 0 else Log()
     with log, StopSignals() as signals:
         if warning:
             log.say(warning)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol
 
 import torch
@@ -32,6 +33,25 @@ class AnyBatch(Protocol):
         """The same batch on a device."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A batch of pictures, each with all that its task wants to know of it, as tensors by name."""
+
+    rows: list[dict[str, Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def parts(self, count: int) -> list[Rows]:
+        """See ``AnyBatch``."""
+        each = len(self) // count
+        return [Rows(self.rows[first : first + each]) for first in range(0, len(self), each)]
+
+    def to(self, device: torch.device) -> Rows:
+        """See ``AnyBatch``."""
+        return Rows([{name: tensor.to(device) for name, tensor in row.items()} for row in self.rows])
+
+
 # A plain ``Task`` trains a student on batches of labelled pictures.
 Network = TypeVar('Network', bound=nn.Module, default=Student)
 Given = TypeVar('Given', bound=AnyBatch, default=Batch)
@@ -54,6 +74,15 @@ class Task(nn.Module, Generic[Network, Given]):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch what learns; what is frozen always predicts."""
+        super().train(mode)
+        for child in self.children():
+            parameters = list(child.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                child.eval()
+        return self
 
     def forward(self, batch: Given, step: int) -> dict[str, Tensor]:
         """Weighted loss terms (scalars) of a batch, the same names at every step.

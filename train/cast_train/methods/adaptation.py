@@ -6,10 +6,9 @@ Weights are not averaged. Every step draws pictures, views and dropout from its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,10 @@ from cast_train.data.batches import pick
 from cast_train.data.sample import Sample
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import OptimizerSection, Plan, RunSection, Stretch
-from cast_train.engine.task import Task
+from cast_train.engine.task import Rows, Task
 from cast_train.errors import TrainingError
 from cast_train.settings import Positive, Settings, Share, Weight
+from cast_train.teachers.network import Device, torch_device
 
 
 class AdaptationSettings(Settings):
@@ -56,28 +56,7 @@ class AdaptationSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = 1
 
 
-@dataclass(frozen=True)
-class Pieces:
-    """Pictures as a network takes them: tensors by name, in pieces that are computed one after the other."""
-
-    pictures: int
-    pieces: list[dict[str, Tensor]]
-
-    def __len__(self) -> int:
-        return self.pictures
-
-    def parts(self, count: int) -> list[Pieces]:
-        """One for each piece."""
-        assert count == len(self.pieces)
-        return [Pieces(self.pictures // count, [one]) for one in self.pieces]
-
-    def to(self, device: torch.device) -> Pieces:
-        """The same batch on a device."""
-        moved = [{name: tensor.to(device) for name, tensor in one.items()} for one in self.pieces]
-        return Pieces(self.pictures, moved)
-
-
-class AdaptationTask(Task[Any, Pieces]):
+class AdaptationTask(Task[Any, Rows]):
     """What both adaptations share; what does not learn must be frozen already, and is not saved.
 
     Args:
@@ -87,10 +66,16 @@ class AdaptationTask(Task[Any, Pieces]):
     """
 
     channels_last = False
+    # Whether a batch is computed at once, or picture by picture.
+    at_once: ClassVar[bool] = True
 
     def __init__(self, network: Any, settings: AdaptationSettings, factors: Mapping[str, float] | None = None) -> None:
         super().__init__(network)
         self.settings, self._factors = settings, factors or {}
+
+    def batch_of(self, step: int, samples: Sequence[Sample], rng: np.random.Generator) -> Rows:
+        """The batch of a step, from its pictures and random numbers."""
+        raise NotImplementedError
 
     def make_optimizer(self, settings: OptimizerSection) -> torch.optim.Optimizer:
         """AdamW with weight decay on everything, as the published code has it."""
@@ -112,27 +97,18 @@ class AdaptationTask(Task[Any, Pieces]):
         return {}
 
 
-def adapt(
-    task: AdaptationTask,
-    samples: Sequence[Sample],
-    prepare: Callable[[int, list[Sample], np.random.Generator], Pieces],
-    pieces: int,
-    folder: Path,
-    origin: str,
-    device: str,
-) -> None:
+def adapt(task: AdaptationTask, samples: Sequence[Sample], folder: Path, origin: str, device: Device) -> None:
     """Train in a folder of its own beside ``folder``, going on with an unfinished run of the same ``origin``.
 
     Args:
         task: with the pretrained weights.
         samples: those without instance labels are left out.
-        prepare: makes the batch of a step of its number, pictures and random numbers.
-        pieces: of each batch.
         folder: where the adapted network will be written.
         origin: digest of everything that decides what is learned.
-        device: ``cpu`` or ``cuda``.
+        device: where to learn.
 
     Raises:
+        TeacherError: there is no such device.
         TrainingError: no sample has instance labels, an earlier version has begun, or see ``train``.
     """
     settings = task.settings
@@ -143,25 +119,26 @@ def adapt(
     if older.is_file():
         raise TrainingError(f'{older}: of an earlier version; finish it with that one, or delete it to begin anew')
 
-    def stream(first: int) -> Iterator[Pieces]:
+    def stream(first: int) -> Iterator[Rows]:
         for step in range(first, settings.steps):
             positions = range(step * settings.batch, (step + 1) * settings.batch)
             chosen = [samples[usable[pick(position, len(usable), settings.seed)]] for position in positions]
-            yield prepare(step, chosen, np.random.default_rng([settings.seed, step, 1]))
+            yield task.batch_of(step, chosen, np.random.default_rng([settings.seed, step, 1]))
 
     rates = settings.model_dump(include={'learning_rate', 'weight_decay', 'clip_norm'})
     reports = settings.model_dump(include={'checkpoint_every', 'log_every'})
+    parts = 1 if task.at_once else settings.batch
     plan = Plan(
         name=folder.name,
         seed=settings.seed,
         phases=(Stretch(batch=settings.batch, steps=settings.steps),),
         optimizer=OptimizerSection(**rates, ema_decay=None),
-        run=RunSection(**reports, threads=torch.get_num_threads(), accumulate=pieces),
+        run=RunSection(**reports, threads=torch.get_num_threads(), accumulate=parts),
     )
     run = folder.with_name(f'{folder.name}.run-{origin[:12]}')
-    note = f'{folder.name}, adapted to {len(usable)} pictures'
+    note, accelerator = f'{folder.name}, adapted to {len(usable)} pictures', torch_device(device).type
     with torch.random.fork_rng():
-        train(task, plan, stream, run, None, True, {'origin': origin}, note=note, accelerator=device)
+        train(task, plan, stream, run, None, True, {'origin': origin}, note=note, accelerator=accelerator)
 
 
 def forget_checkpoints(folder: Path) -> None:

@@ -70,12 +70,6 @@ class EncoderTask(Task):
         )
         self.standards = nn.ModuleList(nn.BatchNorm2d(channels[level], affine=False) for level in LEVELS)
 
-    def train(self, mode: bool = True) -> EncoderTask:
-        """Switch the student; the guide always predicts."""
-        super().train(mode)
-        self.guide.eval()
-        return self
-
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One term for each level."""
         with torch.no_grad():

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
@@ -74,15 +75,12 @@ class FamdaTask(Task):
         self._losses, self._settings, self._relative_depth = losses, settings, relative_depth
         self._observed: dict[str, float] = {}
 
-    def train(self, mode: bool = True) -> FamdaTask:
-        """Switch the student; teacher and anchor always predict."""
+    def train(self, mode: bool = True) -> Self:
+        """Switch the student, and norms of its own that the teacher may have."""
         super().train(mode)
-        self.teacher.eval()
         if self._own_norms:
             for norm in norms_of(self.teacher):
                 norm.train(mode)
-        if self.anchor is not None:
-            self.anchor.eval()
         return self
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:

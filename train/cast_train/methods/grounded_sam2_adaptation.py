@@ -20,12 +20,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_convert, sigmoid_focal_loss
+from typing_extensions import Self
 
 from cast_ros.student import ClassInfo
 from cast_train.data.sample import Sample
+from cast_train.engine.task import Rows
 from cast_train.losses.grounding import GroundedBoxes, GroundingWeights, grounding_loss
 from cast_train.losses.points import boxes_of
-from cast_train.methods.adaptation import AdaptationSettings, AdaptationTask, Pieces, adapt, forget_checkpoints, view_of
+from cast_train.methods.adaptation import AdaptationSettings, AdaptationTask, adapt, forget_checkpoints, view_of
 from cast_train.settings import Positive, Share, Weight
 from cast_train.teachers.grounded_sam2 import (
     GroundedSam2Settings,
@@ -36,7 +38,7 @@ from cast_train.teachers.grounded_sam2 import (
     prompt_inputs,
     prompts_for,
 )
-from cast_train.teachers.network import digest, torch_device
+from cast_train.teachers.network import digest
 from cast_train.teachers.pretrained import files_digest, locate, save_pretrained
 from cast_train.teachers.prompts import Prompt
 
@@ -77,54 +79,85 @@ class MaskDecoderAdaptation(AdaptationSettings):
 class DetectorTask(AdaptationTask):
     """The losses of Grounding DINO on what it is asked for; its language model always predicts."""
 
-    def __init__(self, detector: Any, settings: DetectorAdaptation) -> None:
-        detector.model.text_backbone.requires_grad_(False)
+    settings: DetectorAdaptation
+
+    def __init__(self, detector: Any, processor: Any, prompts: Sequence[Prompt], settings: DetectorAdaptation) -> None:
         super().__init__(detector, settings, {'model.backbone.': settings.backbone_factor})
-        self._losses = settings.losses
+        self.text = detector.model.text_backbone.requires_grad_(False)
+        self._processor, self._prompts = processor, prompts
 
-    def train(self, mode: bool = True) -> DetectorTask:
-        """Switch what learns."""
-        super().train(mode)
-        self.network.model.text_backbone.eval()
-        return self
+    def batch_of(self, step: int, samples: Sequence[Sample], rng: np.random.Generator) -> Rows:
+        """Pictures of one size, as the detector takes them, and what the prompt of the step asks for in them."""
+        prompt, settings = self._prompts[step % len(self._prompts)], self.settings
+        views = [view_of(sample, settings, rng) for sample in samples]
+        size = {'shortest_edge': int(rng.choice(settings.short_sides_px)), 'longest_edge': settings.long_side_px}
+        pixels = self._processor([image for image, _, _ in views], size=size, return_tensors='pt')
+        inputs = {**pixels, **prompt_inputs(prompt, len(views), torch.device('cpu'))}
+        rows = []
+        for number, (_, masks, class_ids) in enumerate(views):
+            tokens = prompt.positive_map(class_ids)
+            asked = tokens.any(1)
+            boxes = box_convert(boxes_of(masks[asked]), 'xyxy', 'cxcywh') if asked.any() else torch.zeros(0, 4)
+            own = {name: tensor[number] for name, tensor in inputs.items()}
+            rows.append({**own, 'boxes': boxes, 'tokens': tokens[asked]})
+        return Rows(rows)
 
-    def forward(self, batch: Pieces, step: int) -> dict[str, Tensor]:
+    def forward(self, batch: Rows, step: int) -> dict[str, Tensor]:
         """See ``Task``."""
         torch.manual_seed(int(np.random.default_rng([self.settings.seed, step, 0]).integers(2**62)))
-        inputs = dict(batch.pieces[0])
-        boxes, tokens, counts = (inputs.pop(name) for name in ('boxes', 'tokens', 'counts'))
-        parts = (part.split(counts.tolist()) for part in (boxes, tokens))
-        targets = [GroundedBoxes(*own) for own in zip(*parts, strict=True)]
-        return grounding_loss(_levels(self.network, inputs, tokens.shape[1]), targets, self._losses)
+        targets = [GroundedBoxes(row['boxes'], row['tokens']) for row in batch.rows]
+        names = batch.rows[0].keys() - {'boxes', 'tokens'}
+        inputs = {name: torch.stack([row[name] for row in batch.rows]) for name in names}
+        return grounding_loss(_levels(self.network, inputs), targets, self.settings.losses)
 
 
 class MaskDecoderTask(AdaptationTask):
     """Weighted focal and Dice loss of the masks of a picture; one without instances teaches nothing."""
 
-    def __init__(self, segmenter: Any, settings: MaskDecoderAdaptation) -> None:
+    # The decoder repeats the features of a picture for each of its boxes.
+    at_once = False
+    settings: MaskDecoderAdaptation
+
+    def __init__(self, segmenter: Any, processor: Any, settings: MaskDecoderAdaptation) -> None:
         segmenter.requires_grad_(False)
         super().__init__(segmenter.mask_decoder.requires_grad_(True), settings)
-        self.segmenter, self._focal, self._dice = segmenter, settings.focal, settings.dice
+        self.segmenter, self._processor = segmenter, processor
 
-    def train(self, mode: bool = True) -> MaskDecoderTask:
+    def train(self, mode: bool = True) -> Self:
         """Switch what learns."""
         self.segmenter.eval()
         self.network.train(mode)
         return self
 
-    def forward(self, batch: Pieces, step: int) -> dict[str, Tensor]:
+    def batch_of(self, step: int, samples: Sequence[Sample], rng: np.random.Generator) -> Rows:
+        """Of each picture what the segmenter is asked, and masks on the grid of its answers; nothing without any."""
+        return Rows([self._row(sample, rng) for sample in samples])
+
+    def forward(self, batch: Rows, step: int) -> dict[str, Tensor]:
         """See ``Task``."""
-        (picture,) = batch.pieces
-        if not picture:
+        (row,) = batch.rows
+        if not row:
             return {'focal': torch.zeros(()), 'dice': torch.zeros(())}
-        wanted = picture['wanted']
-        inputs = {name: tensor for name, tensor in picture.items() if name != 'wanted'}
+        inputs = {name: row[name] for name in ('pixel_values', 'input_boxes')}
         logits = self.segmenter(**inputs, multimask_output=False).pred_masks[0, :, 0].float()
-        probabilities = logits.sigmoid()
+        probabilities, wanted = logits.sigmoid(), row['masks']
         overlap = (probabilities * wanted).sum((1, 2))
         dice = 1 - (2 * overlap + 1) / (probabilities.sum((1, 2)) + wanted.sum((1, 2)) + 1)
         focal = sigmoid_focal_loss(logits, wanted, reduction='mean')
-        return {'focal': self._focal * focal, 'dice': self._dice * dice.mean()}
+        return {'focal': self.settings.focal * focal, 'dice': self.settings.dice * dice.mean()}
+
+    def _row(self, sample: Sample, rng: np.random.Generator) -> dict[str, Tensor]:
+        image, masks, _ = view_of(sample, self.settings, rng)
+        if not len(masks):
+            return {}
+        masks = masks[np.sort(rng.permutation(len(masks))[: self.settings.boxes])]
+        pixels = self._processor([image], return_tensors='pt')['pixel_values']
+        boxes = boxes_of(masks)
+        sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+        noise = torch.from_numpy(rng.standard_normal(boxes.shape)).float().clamp(-2, 2)
+        boxes = (boxes + self.settings.jitter * sides * noise).clamp(0, 1)
+        wanted = F.adaptive_avg_pool2d(masks.float(), mask_grid(self.segmenter))
+        return {'pixel_values': pixels, 'input_boxes': box_prompts(boxes, pixels.shape[-2:])[None], 'masks': wanted}
 
 
 def adapt_detector(
@@ -150,61 +183,26 @@ def adapt_detector(
         TeacherError: the pretrained one cannot be opened, or the adapted one not be written.
         TrainingError: nothing to learn from, or the loss is not finite.
     """
-    torch_device(teacher.device)  # refuses one that is not there
     detector, parts = open_detector(teacher.detector, teacher.local_files_only)
     prompts = prompts_for(classes, teacher.synonyms, detector, parts)
-
-    def prepare(step: int, chosen: list[Sample], rng: np.random.Generator) -> Pieces:
-        prompt = prompts[step % len(prompts)]
-        views = [view_of(sample, settings, rng) for sample in chosen]
-        size = {'shortest_edge': int(rng.choice(settings.short_sides_px)), 'longest_edge': settings.long_side_px}
-        pixels = parts.image_processor([image for image, _, _ in views], size=size, return_tensors='pt')
-        inputs = {**pixels, **prompt_inputs(prompt, len(views), torch.device('cpu'))}
-        targets = [_grounded(masks, class_ids, prompt) for _, masks, class_ids in views]
-        boxes, tokens = (torch.cat(own) for own in zip(*targets, strict=True))
-        counts = torch.tensor([len(own) for own, _ in targets])
-        return Pieces(len(views), [{**inputs, 'boxes': boxes, 'tokens': tokens, 'counts': counts}])
-
-    origin = _origin(teacher.detector, teacher, settings, samples)
-    adapt(DetectorTask(detector, settings), samples, prepare, 1, folder, origin, teacher.device)
+    task = DetectorTask(detector, parts.image_processor, prompts, settings)
+    adapt(task, samples, folder, _origin(teacher.detector, teacher, settings, samples), teacher.device)
     save_pretrained(folder, detector, parts)
     forget_checkpoints(folder)
     return teacher.model_copy(update={'detector': str(folder)})
 
 
 def adapt_mask_decoder(
-    teacher: GroundedSam2Settings,
-    samples: Sequence[Sample],
-    settings: MaskDecoderAdaptation,
-    folder: Path,
+    teacher: GroundedSam2Settings, samples: Sequence[Sample], settings: MaskDecoderAdaptation, folder: Path
 ) -> GroundedSam2Settings:
     """Teach the mask decoder of ``teacher`` the masks of samples, asked for with boxes; the encoders stay as they are.
 
     The adapted decoder answers a box with the mask that it learned for boxes, always: the pretrained one falls back to
-    another of its masks when that one is unstable, and those are not learned here.
-
-    Args:
-        teacher: the pretrained one.
-        samples: with true or pseudo-labels; those without instance labels are left out.
-        settings: see there.
-        folder: where the adapted segmenter is written; an older one there is replaced.
-
-    Returns:
-        The teacher's settings with the adapted segmenter.
-
-    Raises:
-        TeacherError: the pretrained one cannot be opened, or the adapted one not be written.
-        TrainingError: nothing to learn from, or the loss is not finite.
+    another of its masks when that one is unstable, and those are not learned here. For the rest see ``adapt_detector``.
     """
-    torch_device(teacher.device)  # refuses one that is not there
     segmenter, parts = open_segmenter(teacher.segmenter, teacher.local_files_only)
-
-    def prepare(step: int, chosen: list[Sample], rng: np.random.Generator) -> Pieces:
-        return Pieces(len(chosen), [_boxed(segmenter, parts, sample, settings, rng) for sample in chosen])
-
-    origin = _origin(teacher.segmenter, teacher, settings, samples)
-    # One picture at a time: the decoder repeats the features of a picture for each of its boxes.
-    adapt(MaskDecoderTask(segmenter, settings), samples, prepare, settings.batch, folder, origin, teacher.device)
+    task = MaskDecoderTask(segmenter, parts.image_processor, settings)
+    adapt(task, samples, folder, _origin(teacher.segmenter, teacher, settings, samples), teacher.device)
     segmenter.config.mask_decoder_config.dynamic_multimask_via_stability = False
     save_pretrained(folder, segmenter, parts)
     forget_checkpoints(folder)
@@ -231,17 +229,10 @@ def _origin(source: str, teacher: GroundedSam2Settings, settings: AdaptationSett
     return digest(pretrained, teacher.synonyms, learned, labels.hexdigest())
 
 
-def _grounded(masks: Tensor, class_ids: Tensor, prompt: Prompt) -> tuple[Tensor, Tensor]:
-    """Boxes and tokens of what the prompt asks for, as in ``GroundedBoxes``."""
-    tokens = prompt.positive_map(class_ids)
-    asked = tokens.any(1)
-    boxes = box_convert(boxes_of(masks[asked]), 'xyxy', 'cxcywh') if asked.any() else torch.zeros(0, 4)
-    return boxes, tokens[asked]
-
-
-def _levels(detector: Any, inputs: dict[str, Tensor], tokens: int) -> list[tuple[Tensor, Tensor]]:
+def _levels(detector: Any, inputs: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Token logits and boxes of the encoder's best proposals, then of every decoder layer."""
     layers: list[tuple[Tensor, Tensor]] = []
+    tokens = inputs['input_ids'].shape[1]
 
     def keep(*_: Any, outputs_class: Tensor, outputs_coord: Tensor, **__: Any) -> tuple[None, None, None]:
         layers.extend(zip(outputs_class[..., :tokens].float(), outputs_coord.float(), strict=True))
@@ -256,20 +247,3 @@ def _levels(detector: Any, inputs: dict[str, Tensor], tokens: int) -> list[tuple
     best = logits.max(-1).values.topk(detector.config.num_queries, dim=1).indices[..., None]
     proposals = logits.gather(1, best.expand(-1, -1, tokens)), boxes.gather(1, best.expand(-1, -1, 4))
     return [proposals, *layers]
-
-
-def _boxed(
-    segmenter: Any, parts: Any, sample: Sample, settings: MaskDecoderAdaptation, rng: np.random.Generator
-) -> dict[str, Tensor]:
-    """What the segmenter is asked about a picture, and the masks on the grid of its answers; nothing without any."""
-    image, masks, _ = view_of(sample, settings, rng)
-    if not len(masks):
-        return {}
-    masks = masks[np.sort(rng.permutation(len(masks))[: settings.boxes])]
-    pixels = parts.image_processor([image], return_tensors='pt')['pixel_values']
-    boxes = boxes_of(masks)
-    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    noise = torch.from_numpy(rng.standard_normal(boxes.shape)).float().clamp(-2, 2)
-    boxes = (boxes + settings.jitter * sides * noise).clamp(0, 1)
-    wanted = F.adaptive_avg_pool2d(masks.float(), mask_grid(segmenter))
-    return {'pixel_values': pixels, 'input_boxes': box_prompts(boxes, pixels.shape[-2:])[None], 'wanted': wanted}

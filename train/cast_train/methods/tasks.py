@@ -99,12 +99,6 @@ class GuidedTask(Task):
         self.teacher = self._average.network
         self._losses, self._settings = losses, settings
 
-    def train(self, mode: bool = True) -> GuidedTask:
-        """Switch the student; the teacher always predicts."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Supervised terms of the labelled rows, and weighted terms of the others against the teacher's labels."""
         labelled = batch.labelled

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +20,7 @@ from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import DataSection, InputSection, Part, Phase, Plan
 from cast_train.engine.recipe_file import load_document, parse, require_known
-from cast_train.engine.task import Task
+from cast_train.engine.task import Rows, Task
 from cast_train.errors import RecipeError, TeacherError, TrainingError
 from cast_train.models.backbones import BACKBONES
 from cast_train.models.promptable import (
@@ -105,39 +104,17 @@ def open_promptable(path: Path) -> tuple[PromptableMasks, InputSpec]:
     return network.eval(), recipe.spec
 
 
-@dataclass(frozen=True)
-class PromptedViews:
-    """Views B×3×H×W, and for each the M_i×4 boxes that are asked with and the M_i×S×S masks that are the answer."""
-
-    images: Tensor
-    boxes: list[Tensor]
-    masks: list[Tensor]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def parts(self, count: int) -> list[PromptedViews]:
-        """Cut into ``count`` batches of equal size."""
-        each = len(self) // count
-        rows = [slice(first, first + each) for first in range(0, len(self), each)]
-        return [PromptedViews(self.images[own], self.boxes[own], self.masks[own]) for own in rows]
-
-    def to(self, device: torch.device) -> PromptedViews:
-        """The same batch on a device."""
-        boxes, masks = ([one.to(device) for one in tensors] for tensors in (self.boxes, self.masks))
-        return PromptedViews(self.images.to(device), boxes, masks)
-
-
-class PromptableTask(Task[PromptableMasks, PromptedViews]):
+class PromptableTask(Task[PromptableMasks, Rows]):
     """Cross entropy and Dice loss of the masks, in the mean over all boxes; a batch without any teaches nothing."""
 
-    def forward(self, batch: PromptedViews, step: int) -> dict[str, Tensor]:
-        """See ``Task``."""
-        wanted = torch.cat(batch.masks)
+    def forward(self, batch: Rows, step: int) -> dict[str, Tensor]:
+        """See ``Task``; a row is a view 3×H×W, M×4 boxes, and M×S×S masks on the grids of their regions."""
+        wanted = torch.cat([row['masks'] for row in batch.rows])
         share = len(wanted) / mean_counts(torch.tensor(len(wanted), device=wanted.device))
         if not len(wanted):
             return {'mask': share, 'dice': share}
-        terms = mask_loss(self.network(batch.images, batch.boxes), wanted)
+        images = torch.stack([row['image'] for row in batch.rows])
+        terms = mask_loss(self.network(images, [row['boxes'] for row in batch.rows]), wanted)
         return {name: share * value for name, value in terms.items()}
 
     def learning_rate(self, step: int, plan: Plan) -> float:
@@ -167,7 +144,7 @@ def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool) -> dict[st
     def judge(average: PromptableMasks) -> dict[str, float]:
         return measure_iou(average, recipe.spec, validation, things, recipe.boxes.jitter)
 
-    def stream(first: int) -> Iterator[PromptedViews]:
+    def stream(first: int) -> Iterator[Rows]:
         for step in range(first, recipe.total_steps):
             yield _batch(recipe, network, samples, things, step)
 
@@ -216,25 +193,20 @@ def _view(
 
 def _batch(
     recipe: PromptableRecipe, network: PromptableMasks, samples: Sequence[Sample], things: tuple[int, ...], step: int
-) -> PromptedViews:
+) -> Rows:
     """The views of a step and up to ``boxes.most`` masks of each; step n is the same however the run got there."""
-    phase = _phase_at(recipe, step)
-    images, masks = [], []
+    phase, rows = _phase_at(recipe, step), []
+    draws = np.random.default_rng([recipe.seed, step, BOX_DRAWS])
+    noise = torch.Generator().manual_seed(int(draws.integers(2**62)))
     for slot in range(phase.batch):
         rng = np.random.default_rng([recipe.seed, step, slot, BOX_DRAWS])
-        sample = samples[int(rng.integers(len(samples)))]
-        image, all_masks = _view(
-            sample, phase.height, phase.width, recipe.augmentation, things, [recipe.seed, step, slot]
-        )
-        images.append(image)
-        masks.append(all_masks[torch.from_numpy(rng.permutation(len(all_masks))[: recipe.boxes.most])])
-    draws = np.random.default_rng([recipe.seed, step, BOX_DRAWS])
-    generator = torch.Generator().manual_seed(int(draws.integers(2**62)))
-    boxes = [jitter(boxes_around(own), recipe.boxes.jitter, generator) for own in masks]
-    wanted = [
-        read_targets([own], [network.regions(one)], network.mask_side) for own, one in zip(masks, boxes, strict=True)
-    ]
-    return PromptedViews(torch.stack(images), boxes, wanted)
+        sample, seed = samples[int(rng.integers(len(samples)))], [recipe.seed, step, slot]
+        image, masks = _view(sample, phase.height, phase.width, recipe.augmentation, things, seed)
+        masks = masks[torch.from_numpy(rng.permutation(len(masks))[: recipe.boxes.most])]
+        boxes = jitter(boxes_around(masks), recipe.boxes.jitter, noise)
+        wanted = read_targets([masks], [network.regions(boxes)], network.mask_side)
+        rows.append({'image': image, 'boxes': boxes, 'masks': wanted})
+    return Rows(rows)
 
 
 def _phase_at(recipe: PromptableRecipe, step: int) -> Phase:
