@@ -185,6 +185,14 @@ def test_the_losses_and_the_judgement_are_the_same_on_another_device(streets: Pa
     assert all(np.isfinite(value) for value in judged.values())
 
 
+@pytest.mark.parametrize('precision', ['bf16', 'float64'])
+def test_other_precisions_learn_alike(streets: Path, precision: str) -> None:
+    run = {'log_every': 1, 'precision': precision}
+    fit_promptable(load_promptable_recipe(masks_recipe(streets, 2, run=run)), streets / 'run', resume=False)
+    steps = log_of(streets / 'run')[:2]
+    assert [step['mask'] for step in steps] == pytest.approx([0.74399, 0.73347], rel=0.02)
+
+
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="did you mean 'boxes'"):
         load_promptable_recipe(masks_recipe(tmp_path, 1, boxs={'jitter': 0.1}))

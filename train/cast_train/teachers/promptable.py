@@ -166,7 +166,7 @@ def measure_iou(
         noisy = jitter(exact, noise, torch.Generator().manual_seed(number))
         for name, boxes in (('iou', exact), ('iou_jittered', noisy)):
             extent = spec.height, spec.width
-            logits = network(image[None].to(device), [boxes.to(device)]).cpu()
+            logits = network(image[None].to(device), [boxes]).float().cpu()
             drawn = paste(logits.sigmoid(), network.regions(boxes), extent, extent) >= 0.5
             union = (drawn | masks).sum((1, 2))
             found[name] += ((drawn & masks).sum((1, 2)) / union).tolist()
