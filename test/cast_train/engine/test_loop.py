@@ -394,3 +394,23 @@ def test_the_average_starts_as_a_mean_and_then_moves_slowly() -> None:
     torch.nn.init.constant_(network.weight, 100.0)
     average.update(network)
     assert average.network.weight.item() == pytest.approx((1 + 2 / 3) * 0.9 + 10.0)
+    with torch.no_grad():
+        steady = MovingAverage(network, decay=0.9, warm_up=False)
+        torch.nn.init.constant_(network.weight, 0.0)
+    steady.update(network)
+    assert steady.network.weight.item() == pytest.approx(90.0)
+
+
+def test_without_an_average_the_weights_themselves_are_judged_and_saved(streets: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(streets, steps=2, optimizer={'ema_decay': None})
+    seen: list[tuple[Student, bool]] = []
+
+    def judge(network: Student) -> dict[str, float]:
+        seen.append((network, network.training))
+        return {}
+
+    task, _ = run_task(recipe, tmp_path, judge)
+    assert seen == [(task.network, False)]
+    state = load_checkpoint(tmp_path / 'last.pt')
+    assert all(torch.equal(tensor, state['network'][name]) for name, tensor in state['ema'].items())
+    assert all(torch.equal(tensor, task.network.state_dict()[name]) for name, tensor in state['ema'].items())

@@ -27,8 +27,6 @@ from cast_train.engine.task import AnyBatch, Given, Network, Task
 from cast_train.errors import TrainingError
 from cast_train.ranks import from_first_rank, largest_over_ranks, rank_and_world
 
-__all__ = ['BEST', 'LAST', 'EarlyStop', 'Judge', 'train']
-
 Judge = Callable[[Network], dict[str, float]]
 
 

@@ -12,12 +12,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from cast_ros.files import replacing
+from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.optimizer import set_learning_rate
 from cast_train.engine.recipe import Plan
 from cast_train.engine.run_state import RunState
 from cast_train.engine.task import AnyBatch
-from cast_train.errors import TrainingError
 from cast_train.ranks import CountLedger, counted_by, mean_over_ranks, seed_step
 
 Losses = dict[str, float]
@@ -111,13 +110,8 @@ def save_snapshot(run: Path, step: int, batch: AnyBatch, losses: Losses) -> Path
     Raises:
         TrainingError: the disk is full or not writable.
     """
-    former = sorted(run.glob('nonfinite-*.pt'))
-    if former:
-        return former[0]
-    path = run / f'nonfinite-{step}.pt'
-    try:
-        with replacing(path) as file:
-            torch.save({'step': step, 'losses': losses, **asdict(batch)}, file)
-    except (OSError, RuntimeError) as error:
-        raise TrainingError(f'{path}: cannot be written ({error}); free some space') from error
+    path = next(iter(sorted(run.glob('nonfinite-*.pt'))), None)
+    if path is None:
+        path = run / f'nonfinite-{step}.pt'
+        save_checkpoint({'step': step, 'losses': losses, **asdict(batch)}, path)
     return path

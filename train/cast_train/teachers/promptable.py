@@ -145,8 +145,9 @@ def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool) -> dict[st
         return measure_iou(average, recipe.spec, validation, things, recipe.boxes.jitter)
 
     def stream(first: int) -> Iterator[Rows]:
-        for step in range(first, recipe.total_steps):
-            yield _batch(recipe, network, samples, things, step)
+        phases = [phase for phase in recipe.phases for _ in range(phase.steps)]
+        for step in range(first, len(phases)):
+            yield _batch(recipe, phases[step], network, samples, things, step)
 
     return train(PromptableTask(network), recipe, stream, run, judge, resume, note=f'{len(samples)} pictures')
 
@@ -192,12 +193,17 @@ def _view(
 
 
 def _batch(
-    recipe: PromptableRecipe, network: PromptableMasks, samples: Sequence[Sample], things: tuple[int, ...], step: int
+    recipe: PromptableRecipe,
+    phase: Phase,
+    network: PromptableMasks,
+    samples: Sequence[Sample],
+    things: tuple[int, ...],
+    step: int,
 ) -> Rows:
     """The views of a step and up to ``boxes.most`` masks of each; step n is the same however the run got there."""
-    phase, rows = _phase_at(recipe, step), []
     draws = np.random.default_rng([recipe.seed, step, BOX_DRAWS])
     noise = torch.Generator().manual_seed(int(draws.integers(2**62)))
+    rows = []
     for slot in range(phase.batch):
         rng = np.random.default_rng([recipe.seed, step, slot, BOX_DRAWS])
         sample, seed = samples[int(rng.integers(len(samples)))], [recipe.seed, step, slot]
@@ -207,11 +213,3 @@ def _batch(
         wanted = read_targets([masks], [network.regions(boxes)], network.mask_side)
         rows.append({'image': image, 'boxes': boxes, 'masks': wanted})
     return Rows(rows)
-
-
-def _phase_at(recipe: PromptableRecipe, step: int) -> Phase:
-    for phase in recipe.phases:
-        if step < phase.steps:
-            return phase
-        step -= phase.steps
-    raise IndexError(step)
