@@ -29,10 +29,11 @@ from cast_train.engine.parallel import start_fabric
 from cast_train.engine.recipe import OptimizerSection, Recipe, RunSection
 from cast_train.engine.signals import StoppedError
 from cast_train.engine.step import backward
-from cast_train.engine.task import SupervisedTask
+from cast_train.engine.task import Rows, SupervisedTask, Task
 from cast_train.errors import TrainingError
 from cast_train.losses import LossSection
 from cast_train.models import Student
+from cast_train.ranks import mean_counts
 
 
 @pytest.fixture(scope='module')
@@ -303,6 +304,29 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(streets: Path) -> None:
     assert totals[2] == pytest.approx(totals[0], rel=1e-5)
     for other in gradients[1:]:
         assert (other - gradients[0]).norm() < 1e-4 * gradients[0].norm()
+
+
+class PlainTask(Task[torch.nn.Linear, Rows]):
+    """Losses that are means of their own, or divide by what all parts count."""
+
+    def __init__(self, counts: bool) -> None:
+        super().__init__(torch.nn.Linear(1, 1))
+        self.counts, self.calls = counts, 0
+
+    def forward(self, batch: Rows, step: int) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        value = torch.stack([self.network(row['x']) for row in batch.rows]).sum()
+        return {'value': value / mean_counts(torch.tensor(len(batch))) if self.counts else value}
+
+
+@pytest.mark.parametrize(('counts', 'calls'), [(True, 8), (False, 5)])
+def test_counts_are_asked_of_every_part_only_where_there_are_any(streets: Path, counts: bool, calls: int) -> None:
+    plan = tiny_recipe(streets, steps=1, batch=4).plan.model_copy(update={'run': RunSection(accumulate=4)})
+    fabric, task = start_fabric(), PlainTask(counts)
+    backward(fabric, fabric.setup_module(task), 0, Rows([{'x': torch.ones(1)}] * 4), plan)
+    assert task.calls == calls
+    assert task.network.weight.grad is not None
+    assert task.network.weight.grad.item() == pytest.approx(1.0)
 
 
 class FrozenNorms(SupervisedTask):

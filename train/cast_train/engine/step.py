@@ -42,7 +42,9 @@ def train_step(fabric: Fabric, module: nn.Module, state: RunState, batch: AnyBat
     terms = backward(fabric, module, state.step, batch, plan)
     norm = nn.utils.clip_grad_norm_(state.task.parameters(), plan.optimizer.clip_norm)
     names = list(terms)
-    values = mean_over_ranks(torch.stack([*terms.values(), norm.detach()])).tolist()
+    # Where nothing was learned, its norm of 0 lies on the CPU.
+    measured = torch.stack([value.to(fabric.device) for value in (*terms.values(), norm.detach())])
+    values = mean_over_ranks(measured).tolist()
     losses = dict(zip([*names, 'gradient_norm'], values, strict=True)) | {'total': math.fsum(values[:-1])}
     if math.isfinite(losses['total']) and math.isfinite(losses['gradient_norm']):
         state.optimizer.step()
