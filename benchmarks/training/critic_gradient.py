@@ -50,10 +50,10 @@ def main() -> None:
 
 def norms_of(task: AdversarialTask, batch: Batch) -> Tensor:
     """2×2: norms of the gradient at depth and classes (rows), of labels and critic (columns)."""
-    output = task.student(batch.images)
+    output = task.network(batch.images)
     assert output.dense_logits is not None
     answers = (output.log_depth, output.dense_logits)
-    terms = supervised_losses(output, batch.targets, task._losses, task.student.thing_ids)
+    terms = supervised_losses(output, batch.targets, task._losses, task.network.thing_ids)
     pairs = critic_maps(output, batch.targets, task._cap_m)
     losses = torch.stack(list(terms.values())).sum(), student_loss(task.critic, pairs.fake) / len(pairs.fake)
     gradients = [torch.autograd.grad(loss, answers, retain_graph=True) for loss in losses]

@@ -114,7 +114,7 @@ def computed(task: Task, given: Batch) -> tuple[dict[str, Tensor], dict[str, flo
     seed_step(1, STEP)
     terms = task(given, STEP)
     torch.stack(list(terms.values())).sum().backward()
-    weights = [parameter for parameter in task.student.parameters() if parameter.grad is not None]
+    weights = [parameter for parameter in task.network.parameters() if parameter.grad is not None]
     gradients = [parameter.grad.cpu() for parameter in weights[::20] if parameter.grad is not None]
     return {name: term.detach().cpu() for name, term in terms.items()}, task.observations(STEP), gradients
 

@@ -42,7 +42,7 @@ def start(streets: Path, run: Path | None = None, dies_at: int | None = None) ->
     samples, classes = read_parts(recipe, recipe.data.train)
     contract = build_contract(recipe, classes)
     plain = make_task(recipe, contract)
-    task = AdversarialTask(plain.student, recipe.losses, AdversarialSection(learning_rate=1e-2), 80.0, NARROW)
+    task = AdversarialTask(plain.network, recipe.losses, AdversarialSection(learning_rate=1e-2), 80.0, NARROW)
 
     def stream(first: int) -> Iterator[Batch]:
         for step, batch in enumerate(supervised_stream(recipe, samples, contract, first), first):
@@ -108,7 +108,7 @@ def test_in_bfloat16_the_critic_stays_in_float32(streets: Path) -> None:
 
 def test_the_critic_teaches_classes_and_depth_and_through_argmax_depth_alone(streets: Path) -> None:
     task, batch = start(streets)
-    output = task.student.train()(batch.images)
+    output = task.network.train()(batch.images)
     fake = critic_maps(output, batch.targets, 80.0).fake
     classes, depth = output.levels[-1].class_logits, output.log_depth
 
@@ -119,7 +119,7 @@ def test_the_critic_teaches_classes_and_depth_and_through_argmax_depth_alone(str
         return [0.0 if one is None else float(one.abs().sum()) for one in found]
 
     assert min(slopes(fake)) > 0
-    hard = nn.functional.one_hot(fake[:, 1:].argmax(1), task.student.classes).permute(0, 3, 1, 2)
+    hard = nn.functional.one_hot(fake[:, 1:].argmax(1), task.network.classes).permute(0, 3, 1, 2)
     published = slopes(torch.cat([fake[:, :1], hard.float()], 1))
     assert published[0] == 0
     assert published[1] > 0
@@ -132,7 +132,7 @@ def test_the_truth_is_one_hot_with_depth_between_zero_and_the_cap(streets: Path)
     depth_m = torch.full((64, 128), 80.0)
     depth_m[:, :64] = torch.nan
     targets = [Targets(None, None, semantic, depth_m), batch.targets[1]]
-    fake, real = critic_maps(task.student(batch.images), targets, 80.0)
+    fake, real = critic_maps(task.network(batch.images), targets, 80.0)
     assert torch.equal(real[0, 4], torch.cat([torch.zeros(8, 32), torch.ones(8, 32)]))
     assert real[0, 1:].sum() == real[0, 4].sum()
     assert torch.equal(real[0, 0], torch.cat([torch.zeros(16, 16), torch.ones(16, 16)], 1))
@@ -142,7 +142,7 @@ def test_the_truth_is_one_hot_with_depth_between_zero_and_the_cap(streets: Path)
 
 def test_a_picture_without_both_labels_enters_neither_side(streets: Path) -> None:
     task, batch = start(streets)
-    output = task.student(batch.images)
+    output = task.network(batch.images)
     bare = Targets(None, None, None, None)
     fake, real = critic_maps(output, [bare, batch.targets[1]], 80.0)
     assert torch.equal(real, critic_maps(output, batch.targets, 80.0).real[1:])

@@ -70,10 +70,15 @@ def test_what_was_adapted_before_a_kill_is_not_adapted_again(drawn: tuple[Path, 
     written = (tmp_path / 'detector' / 'model.safetensors').stat().st_mtime_ns
     # As a kill does while the mask decoder learns, and once more before what was saved of a run is removed.
     shutil.rmtree(tmp_path / 'segmenter')
-    torch.save({'origin': 'of a run that is over'}, tmp_path / 'detector.progress.pt')
+    (tmp_path / 'detector.run-0').mkdir()
+    for path in (tmp_path / 'detector.run-0' / 'last.pt', tmp_path / 'detector.progress.pt'):
+        torch.save({'recipe': {'origin': 'of a run that is over'}}, path)
     assert adapt(drawn, tmp_path, 3) == before
     assert (tmp_path / 'detector' / 'model.safetensors').stat().st_mtime_ns == written
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['detector', 'segmenter']
+    # Of the runs no weights are left, only their logs.
+    assert sorted(path.name for path in tmp_path.iterdir() if '.run-' not in path.name) == ['detector', 'segmenter']
+    assert not list(tmp_path.rglob('*.pt'))
+    assert list(tmp_path.glob('segmenter.run-*/log.jsonl'))
 
 
 def test_label_cache_distil_export_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

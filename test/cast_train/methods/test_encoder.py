@@ -54,7 +54,7 @@ def test_only_the_backbone_and_the_projections_learn() -> None:
     torch.manual_seed(0)
     task = EncoderTask(Student('nano', classes=3, thing_ids=(2,)), *make_backbone(GUIDE))
     learned = {name.split('.')[0] + '.' + name.split('.')[1] for name, p in task.named_parameters() if p.requires_grad}
-    assert learned == {'student.backbone', 'projections.0', 'projections.1', 'projections.2'}
+    assert learned == {'network.backbone', 'projections.0', 'projections.1', 'projections.2'}
     assert not task.train().guide.training
 
 

@@ -177,10 +177,10 @@ def test_the_teacher_follows_the_student_by_its_decay() -> None:
     name = 'decoder.classify.weight'
     before = one.teacher.state_dict()[name].clone()
     with torch.no_grad():
-        one.student.state_dict()[name].add_(1.0)
-    one.after_step(0, one.student)  # as a plain mean of two at first
+        one.network.state_dict()[name].add_(1.0)
+    one.after_step(0)  # as a plain mean of two at first
     assert torch.allclose(one.teacher.state_dict()[name], before + 0.5)
-    one.after_step(1000, one.student)
+    one.after_step(1000)
     assert torch.allclose(one.teacher.state_dict()[name], before + 0.55)
 
 
@@ -189,7 +189,7 @@ def test_only_the_student_learns_and_the_teacher_stays_in_evaluation_mode() -> N
     one.train()
     terms = one(batch(), 0)
     torch.stack(list(terms.values())).sum().backward()
-    assert one.student.decoder.classify.weight.grad is not None
+    assert one.network.decoder.classify.weight.grad is not None
     assert all(parameter.grad is None for parameter in one.teacher.parameters())
     assert not one.teacher.training
     assert {name.partition('_')[0] for name in terms} == {'source', 'target', 'masked', 'features'}

@@ -24,5 +24,5 @@ def fit_masks(
     from cast_train.teachers.promptable import fit_promptable, load_promptable_recipe
 
     parsed = load_promptable_recipe(recipe, tuple(overrides or ()))
-    result = fit_promptable(parsed, out or Path('runs') / parsed.name, resume, lambda text: typer.echo(text, err=True))
+    result = fit_promptable(parsed, out or Path('runs') / parsed.name, resume)
     typer.echo('  '.join(f'{name} {value:.4f}' for name, value in result.items()))

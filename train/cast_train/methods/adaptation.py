@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of fine-tuning a pretrained network on samples of any size: small, resumable, and free of its kind.
+"""Fine-tuning a pretrained network of any kind on samples that keep their sizes, in the loop that trains students.
 
-A loop of its own beside the engine's, which trains students: here are no exported contract, no average of weights, and
-pictures keep their sizes. Every step draws pictures, views and dropout from its own seed, so a run that goes on after a
-kill repeats what an undisturbed one does.
+Weights are not averaged. Every step draws pictures, views and dropout from its own seed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from cast_train.data.batches import pick
 from cast_train.data.sample import Sample
-from cast_train.engine.checkpoint import save_checkpoint
-from cast_train.errors import UNREADABLE, TrainingError
+from cast_train.engine.loop import train
+from cast_train.engine.recipe import OptimizerSection, Plan, RunSection, Stretch
+from cast_train.engine.task import Rows, Task
+from cast_train.errors import TrainingError
 from cast_train.settings import Positive, Settings, Share, Weight
-
-Report = Callable[[int, dict[str, float]], None]
+from cast_train.teachers.network import Device, torch_device
 
 
 class AdaptationSettings(Settings):
@@ -41,6 +39,7 @@ class AdaptationSettings(Settings):
         flip: chance of a mirrored picture.
         smallest_px: instances of fewer pixels are not learned.
         checkpoint_every: steps between checkpoints; at most so many are lost when a run dies.
+        log_every: steps between reports.
         seed: of pictures, views and dropout: each step draws from its own.
     """
 
@@ -53,112 +52,99 @@ class AdaptationSettings(Settings):
     flip: Share = 0.5
     smallest_px: Positive = 16
     checkpoint_every: Positive = 100
+    log_every: Positive = 20
     seed: Annotated[int, Field(ge=0)] = 1
 
 
-class FineTuning:
-    """One network on its way from pretrained to adapted weights; what does not learn must be frozen already.
+class AdaptationTask(Task[Any, Rows]):
+    """What both adaptations share; what does not learn must be frozen already, and is not saved.
 
     Args:
-        network: its parameters that require gradients learn.
-        factors: prefix of a parameter's name to the factor of its learning rate; 1 without one.
+        network: what learns.
         settings: see there.
-        progress: checkpoint of an unfinished run, continued if it is of the same ``origin``.
-        origin: everything that decides what is learned, as one text.
-        report: called with the number of each finished step and its terms.
+        factors: prefix of a parameter's name to the factor of its learning rate; 1 without one.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        factors: dict[str, float],
-        settings: AdaptationSettings,
-        progress: Path,
-        origin: str,
-        report: Report | None,
-    ) -> None:
-        self._settings, self._progress, self._origin, self._report = settings, progress, origin, report
-        self._learned = {name: value for name, value in network.named_parameters() if value.requires_grad}
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, value in self._learned.items():
-            factor = next((factor for prefix, factor in factors.items() if name.startswith(prefix)), 1.0)
-            groups.setdefault(factor, []).append(value)
-        self._optimizer = torch.optim.AdamW(
-            [{'params': parameters, 'factor': factor} for factor, parameters in groups.items()],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
-        self._first = self._restored()
+    channels_last = False
+    # Whether a batch is computed at once, or picture by picture.
+    at_once: ClassVar[bool] = True
 
-    def steps(self, samples: Sequence[Sample]) -> Iterator[tuple[int, list[Sample], np.random.Generator]]:
-        """Yield number, pictures and random numbers of every step that is left; gradients are zero.
+    def __init__(self, network: Any, settings: AdaptationSettings, factors: Mapping[str, float] | None = None) -> None:
+        super().__init__(network)
+        self.settings, self._factors = settings, factors or {}
 
-        Raises:
-            TrainingError: no sample has instance labels.
-        """
-        settings = self._settings
-        usable = [index for index, sample in enumerate(samples) if sample.instance_ids is not None]
-        if not usable:
-            raise TrainingError('no sample with instance labels to adapt the teacher to; check the labelled split')
-        with torch.random.fork_rng():
-            for step in range(self._first, settings.steps):
-                torch.manual_seed(int(np.random.default_rng([settings.seed, step, 0]).integers(2**62)))
-                positions = range(step * settings.batch, (step + 1) * settings.batch)
-                chosen = [samples[usable[pick(position, len(usable), settings.seed)]] for position in positions]
-                self._optimizer.zero_grad(set_to_none=True)
-                yield step, chosen, np.random.default_rng([settings.seed, step, 1])
+    def batch_of(self, step: int, samples: Sequence[Sample], rng: np.random.Generator) -> Rows:
+        """The batch of a step, from its pictures and random numbers."""
+        raise NotImplementedError
 
-    def update(self, step: int, terms: dict[str, float]) -> None:
-        """Change the weights by the gradients of a step.
+    def make_optimizer(self, settings: OptimizerSection) -> torch.optim.Optimizer:
+        """AdamW with weight decay on everything, as the published code has it."""
+        groups: dict[float, list[Tensor]] = {}
+        for name, value in self.network.named_parameters():
+            if value.requires_grad:
+                factor = next((factor for prefix, factor in self._factors.items() if name.startswith(prefix)), 1.0)
+                groups.setdefault(factor, []).append(value)
+        grouped = [{'params': parameters, 'factor': factor} for factor, parameters in groups.items()]
+        return torch.optim.AdamW(grouped, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
-        Raises:
-            TrainingError: the loss or its gradient is not finite, or the checkpoint cannot be written.
-        """
-        settings = self._settings
-        passed = sum(step >= milestone * settings.steps for milestone in settings.milestones)
-        for group in self._optimizer.param_groups:
-            group['lr'] = settings.learning_rate * group['factor'] * 0.1**passed
-        norm = nn.utils.clip_grad_norm_(self._learned.values(), settings.clip_norm).item()
-        if not all(math.isfinite(value) for value in (norm, *terms.values())):
-            raise TrainingError(
-                f'step {step}: loss or gradient of the teacher is not finite ({terms}, norm {norm}); '
-                'lower its learning_rate'
-            )
-        self._optimizer.step()
-        if self._report is not None:
-            self._report(step, {**terms, 'gradient_norm': norm})
-        if (step + 1) % settings.checkpoint_every == 0:
-            self._save(step + 1)
+    def learning_rate(self, step: int, plan: Plan) -> float:
+        """Falls to a tenth at each milestone."""
+        passed = sum(step >= milestone * plan.total_steps for milestone in self.settings.milestones)
+        return plan.optimizer.learning_rate * 0.1**passed
 
-    def finish(self) -> None:
-        """Forget the checkpoint, once the adapted network is on disk."""
-        self._progress.unlink(missing_ok=True)
+    def companions(self) -> dict[str, Tensor]:
+        """Nothing: what is frozen is in the pretrained folder."""
+        return {}
 
-    def _save(self, step: int) -> None:
-        weights = {name: value.detach() for name, value in self._learned.items()}
-        state = {
-            'origin': self._origin,
-            'step': step,
-            'weights': weights,
-            'optimizer': self._optimizer.state_dict(),
-        }
-        save_checkpoint(state, self._progress)
 
-    def _restored(self) -> int:
-        """Steps that are done already; a checkpoint of something else is of no use and will be replaced."""
-        if not self._progress.is_file():
-            return 0
-        try:
-            state = torch.load(self._progress, map_location='cpu', weights_only=True)
-        except UNREADABLE as error:
-            raise TrainingError(f'{self._progress}: cannot be read ({error}); delete it to begin anew') from error
-        if not isinstance(state, dict) or state.get('origin') != self._origin:
-            return 0
-        with torch.no_grad():
-            for name, value in self._learned.items():
-                value.copy_(state['weights'][name])
-        self._optimizer.load_state_dict(state['optimizer'])
-        return int(state['step'])
+def adapt(task: AdaptationTask, samples: Sequence[Sample], folder: Path, origin: str, device: Device) -> None:
+    """Train in a folder of its own beside ``folder``, going on with an unfinished run of the same ``origin``.
+
+    Args:
+        task: with the pretrained weights.
+        samples: those without instance labels are left out.
+        folder: where the adapted network will be written.
+        origin: digest of everything that decides what is learned.
+        device: where to learn.
+
+    Raises:
+        TeacherError: there is no such device.
+        TrainingError: no sample has instance labels, an earlier version has begun, or see ``train``.
+    """
+    settings = task.settings
+    usable = [index for index, sample in enumerate(samples) if sample.instance_ids is not None]
+    if not usable:
+        raise TrainingError('no sample with instance labels to adapt the teacher to; check the labelled split')
+    older = folder.with_name(f'{folder.name}.progress.pt')
+    if older.is_file():
+        raise TrainingError(f'{older}: of an earlier version; finish it with that one, or delete it to begin anew')
+
+    def stream(first: int) -> Iterator[Rows]:
+        for step in range(first, settings.steps):
+            positions = range(step * settings.batch, (step + 1) * settings.batch)
+            chosen = [samples[usable[pick(position, len(usable), settings.seed)]] for position in positions]
+            yield task.batch_of(step, chosen, np.random.default_rng([settings.seed, step, 1]))
+
+    rates = settings.model_dump(include={'learning_rate', 'weight_decay', 'clip_norm'})
+    reports = settings.model_dump(include={'checkpoint_every', 'log_every'})
+    parts = 1 if task.at_once else settings.batch
+    plan = Plan(
+        name=folder.name,
+        seed=settings.seed,
+        phases=(Stretch(batch=settings.batch, steps=settings.steps),),
+        optimizer=OptimizerSection(**rates, ema_decay=None),
+        run=RunSection(**reports, threads=torch.get_num_threads(), accumulate=parts),
+    )
+    run = folder.with_name(f'{folder.name}.run-{origin[:12]}')
+    note, accelerator = f'{folder.name}, adapted to {len(usable)} pictures', torch_device(device).type
+    with torch.random.fork_rng():
+        train(task, plan, stream, run, None, True, {'origin': origin}, note=note, accelerator=accelerator)
+
+
+def forget_checkpoints(folder: Path) -> None:
+    """Remove what is of no use once the adapted network is in ``folder``; the logs of its runs stay."""
+    for path in (*folder.parent.glob(f'{folder.name}.run-*/*.pt'), folder.with_name(f'{folder.name}.progress.pt')):
+        path.unlink(missing_ok=True)
 
 
 def view_of(

@@ -51,8 +51,8 @@ class AdversarialTask(Task):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """See ``Task``."""
-        output = self.student(batch.images)
-        terms = supervised_losses(output, batch.targets, self._losses, self.student.thing_ids)
+        output = self.network(batch.images)
+        terms = supervised_losses(output, batch.targets, self._losses, self.network.thing_ids)
         with torch.autocast(batch.images.device.type, enabled=False):
             dtype = next(self.critic.parameters()).dtype
             pairs = Pairs(*(maps.to(dtype) for maps in critic_maps(output, batch.targets, self._cap_m)))
@@ -63,7 +63,7 @@ class AdversarialTask(Task):
         return terms
 
     @torch.no_grad()
-    def after_step(self, step: int, average: Student) -> None:
+    def after_step(self, step: int) -> None:
         """Move the critic."""
         if self._gradients_of != step:
             return

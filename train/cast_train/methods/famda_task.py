@@ -15,10 +15,12 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.data.classmix import Side, class_mix
+from cast_train.engine.ema import MovingAverage
 from cast_train.engine.task import Task
 from cast_train.losses import LossSection, supervised_losses
 from cast_train.losses.consistency import feature_distance, hide_patches
@@ -60,7 +62,8 @@ class FamdaTask(Task):
         sky_id: int | None = None,
     ) -> None:
         super().__init__(student)
-        self.teacher = copy.deepcopy(student).eval().requires_grad_(False)
+        self._average = MovingAverage(student, settings.decay)
+        self.teacher = self._average.network
         self._own_norms = settings.norms == 'target'
         self.alignment: ClassAlignment | None = None
         if settings.class_alignment > 0:
@@ -72,15 +75,12 @@ class FamdaTask(Task):
         self._losses, self._settings, self._relative_depth = losses, settings, relative_depth
         self._observed: dict[str, float] = {}
 
-    def train(self, mode: bool = True) -> FamdaTask:
-        """Switch the student; teacher and anchor always predict."""
+    def train(self, mode: bool = True) -> Self:
+        """Switch the student, and norms of its own that the teacher may have."""
         super().train(mode)
-        self.teacher.eval()
         if self._own_norms:
             for norm in norms_of(self.teacher):
                 norm.train(mode)
-        if self.anchor is not None:
-            self.anchor.eval()
         return self
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -101,7 +101,7 @@ class FamdaTask(Task):
             mixed = [Side(side.image, _without_masks(side.targets)) for side in mixed]
         pictures = [torch.stack([side.image for side in mixed])]
         if settings.masked is not None:
-            fill = self.student.mean.flatten()
+            fill = self.network.mean.flatten()
             seeds = [target.seed for target in pseudo]
             pictures.append(
                 hide_patches(batch.strong[labelled:], settings.masked.patch_px, settings.masked.share, fill, seeds)
@@ -125,9 +125,9 @@ class FamdaTask(Task):
     def _answers(self, source: Tensor, target: Tensor) -> tuple[StudentOutput, StudentOutput, list[Tensor]]:
         """What the student says about the source's pictures and the target's, and the ends of its encoder for both."""
         if self._own_norms:
-            first, second = self.student(source), self.student(target)
+            first, second = self.network(source), self.network(target)
             return first, second, [first.encoded[-1], second.encoded[-1]]
-        output = self.student(torch.cat([source, target]))
+        output = self.network(torch.cat([source, target]))
         ends = len(source), len(source) + len(target)
         return output.rows(0, ends[0]), output.rows(*ends), [output.encoded[-1]]
 
@@ -135,15 +135,10 @@ class FamdaTask(Task):
         """Share of sure pixels, pseudo-instances a picture, and the two tasks' gradients at the encoder's end."""
         return self._observed
 
-    @torch.no_grad()
-    def after_step(self, step: int, average: Student) -> None:
-        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), batch-norm statistics included."""
-        share = 1 - min(self._settings.decay, 1 - 1 / (step + 2))
-        for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(current, share)
-            else:
-                own.copy_(current)
+    def after_step(self, step: int) -> None:
+        """Move the teacher towards the student: α = min(decay, 1 − 1/(t + 1)), whichever steps were skipped."""
+        self._average.updates = step
+        self._average.update(self.network)
 
     def _mixed(self, batch: Batch, pseudo: Sequence[Targets], quality: float) -> list[Side]:
         """What the student sees of the target: strong views, with half of a source's classes pasted onto each."""
@@ -156,14 +151,14 @@ class FamdaTask(Task):
                 continue
             other = row % labelled
             own = Side(batch.strong[other], batch.targets[other])
-            found.append(class_mix(own, below, self.student.thing_ids, quality, target.seed or 0))
+            found.append(class_mix(own, below, self.network.thing_ids, quality, target.seed or 0))
         return found
 
     def _named(
         self, name: str, output: StudentOutput, targets: Sequence[Targets], weight: float, trust: float
     ) -> dict[str, Tensor]:
         """Weighted terms of some rows; ``trust`` also weighs what no pixel weight reaches: masks, boxes and centres."""
-        terms = supervised_losses(output, targets, self._losses, self.student.thing_ids)
+        terms = supervised_losses(output, targets, self._losses, self.network.thing_ids)
         by_pixel = ('depth', 'composed_semantic', 'dense_semantic')
         terms = {key: value if key in by_pixel else trust * value for key, value in terms.items()}
         terms['relative_depth'] = self._relative_depth * relative_depth_loss(output.log_depth, targets)
@@ -172,10 +167,10 @@ class FamdaTask(Task):
     def _distance(self, batch: Batch, output: StudentOutput) -> Tensor:
         assert self.anchor is not None
         labelled = batch.labelled
-        normalised = (batch.images[:labelled].float() - self.student.mean) / self.student.std
+        normalised = (batch.images[:labelled].float() - self.network.mean) / self.network.std
         with torch.no_grad():
             anchor = self.anchor(normalised.contiguous(memory_format=torch.channels_last))[-1]
-        return feature_distance(output.encoded[-1], anchor, batch.targets[:labelled], self.student.thing_ids)
+        return feature_distance(output.encoded[-1], anchor, batch.targets[:labelled], self.network.thing_ids)
 
     def _observe(
         self, step: int, terms: dict[str, Tensor], encoded: list[Tensor], quality: float, pseudo: Sequence[Targets]
@@ -183,7 +178,7 @@ class FamdaTask(Task):
         self._observed = {}
         if (step + 1) % OBSERVED_EVERY or not torch.is_grad_enabled():
             return
-        things = self.student.thing_ids
+        things = self.network.thing_ids
         instances = sum(int(label) in things for one in pseudo if one.labels is not None for label in one.labels)
         self._observed = {'sure_share': quality, 'pseudo_instances': instances / max(len(pseudo), 1)}
         for task, value in split_by_task(terms).items():

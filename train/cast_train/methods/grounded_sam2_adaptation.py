@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_convert, sigmoid_focal_loss
+from typing_extensions import Self
 
 from cast_ros.student import ClassInfo
 from cast_train.data.sample import Sample
+from cast_train.engine.task import Rows
 from cast_train.losses.grounding import GroundedBoxes, GroundingWeights, grounding_loss
 from cast_train.losses.points import boxes_of
-from cast_train.methods.adaptation import AdaptationSettings, FineTuning, Report, view_of
+from cast_train.methods.adaptation import AdaptationSettings, AdaptationTask, adapt, forget_checkpoints, view_of
 from cast_train.settings import Positive, Share, Weight
 from cast_train.teachers.grounded_sam2 import (
     GroundedSam2Settings,
@@ -37,7 +38,7 @@ from cast_train.teachers.grounded_sam2 import (
     prompt_inputs,
     prompts_for,
 )
-from cast_train.teachers.network import digest, torch_device
+from cast_train.teachers.network import digest
 from cast_train.teachers.pretrained import files_digest, locate, save_pretrained
 from cast_train.teachers.prompts import Prompt
 
@@ -75,13 +76,96 @@ class MaskDecoderAdaptation(AdaptationSettings):
     dice: Weight = 1.0
 
 
+class DetectorTask(AdaptationTask):
+    """The losses of Grounding DINO on what it is asked for; its language model always predicts."""
+
+    settings: DetectorAdaptation
+
+    def __init__(self, detector: Any, processor: Any, prompts: Sequence[Prompt], settings: DetectorAdaptation) -> None:
+        super().__init__(detector, settings, {'model.backbone.': settings.backbone_factor})
+        self.text = detector.model.text_backbone.requires_grad_(False)
+        self._processor, self._prompts = processor, prompts
+
+    def batch_of(self, step: int, samples: Sequence[Sample], rng: np.random.Generator) -> Rows:
+        """Pictures of one size, as the detector takes them, and what the prompt of the step asks for in them."""
+        prompt, settings = self._prompts[step % len(self._prompts)], self.settings
+        views = [view_of(sample, settings, rng) for sample in samples]
+        size = {'shortest_edge': int(rng.choice(settings.short_sides_px)), 'longest_edge': settings.long_side_px}
+        pixels = self._processor([image for image, _, _ in views], size=size, return_tensors='pt')
+        inputs = {**pixels, **prompt_inputs(prompt, len(views), torch.device('cpu'))}
+        rows = []
+        for number, (_, masks, class_ids) in enumerate(views):
+            tokens = prompt.positive_map(class_ids)
+            asked = tokens.any(1)
+            boxes = box_convert(boxes_of(masks[asked]), 'xyxy', 'cxcywh') if asked.any() else torch.zeros(0, 4)
+            own = {name: tensor[number] for name, tensor in inputs.items()}
+            rows.append({**own, 'boxes': boxes, 'tokens': tokens[asked]})
+        return Rows(rows)
+
+    def forward(self, batch: Rows, step: int) -> dict[str, Tensor]:
+        """See ``Task``."""
+        torch.manual_seed(int(np.random.default_rng([self.settings.seed, step, 0]).integers(2**62)))
+        targets = [GroundedBoxes(row['boxes'], row['tokens']) for row in batch.rows]
+        names = batch.rows[0].keys() - {'boxes', 'tokens'}
+        inputs = {name: torch.stack([row[name] for row in batch.rows]) for name in names}
+        return grounding_loss(_levels(self.network, inputs), targets, self.settings.losses)
+
+
+class MaskDecoderTask(AdaptationTask):
+    """Weighted focal and Dice loss of the masks of a picture; one without instances teaches nothing."""
+
+    # The decoder repeats the features of a picture for each of its boxes.
+    at_once = False
+    settings: MaskDecoderAdaptation
+
+    def __init__(self, segmenter: Any, processor: Any, settings: MaskDecoderAdaptation) -> None:
+        segmenter.requires_grad_(False)
+        super().__init__(segmenter.mask_decoder.requires_grad_(True), settings)
+        self.segmenter, self._processor = segmenter, processor
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch what learns."""
+        self.segmenter.eval()
+        self.network.train(mode)
+        return self
+
+    def batch_of(self, step: int, samples: Sequence[Sample], rng: np.random.Generator) -> Rows:
+        """Of each picture what the segmenter is asked, and masks on the grid of its answers; nothing without any."""
+        return Rows([self._row(sample, rng) for sample in samples])
+
+    def forward(self, batch: Rows, step: int) -> dict[str, Tensor]:
+        """See ``Task``."""
+        (row,) = batch.rows
+        if not row:
+            return {'focal': torch.zeros(()), 'dice': torch.zeros(())}
+        inputs = {name: row[name] for name in ('pixel_values', 'input_boxes')}
+        logits = self.segmenter(**inputs, multimask_output=False).pred_masks[0, :, 0].float()
+        probabilities, wanted = logits.sigmoid(), row['masks']
+        overlap = (probabilities * wanted).sum((1, 2))
+        dice = 1 - (2 * overlap + 1) / (probabilities.sum((1, 2)) + wanted.sum((1, 2)) + 1)
+        focal = sigmoid_focal_loss(logits, wanted, reduction='mean')
+        return {'focal': self.settings.focal * focal, 'dice': self.settings.dice * dice.mean()}
+
+    def _row(self, sample: Sample, rng: np.random.Generator) -> dict[str, Tensor]:
+        image, masks, _ = view_of(sample, self.settings, rng)
+        if not len(masks):
+            return {}
+        masks = masks[np.sort(rng.permutation(len(masks))[: self.settings.boxes])]
+        pixels = self._processor([image], return_tensors='pt')['pixel_values']
+        boxes = boxes_of(masks)
+        sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+        noise = torch.from_numpy(rng.standard_normal(boxes.shape)).float().clamp(-2, 2)
+        boxes = (boxes + self.settings.jitter * sides * noise).clamp(0, 1)
+        wanted = F.adaptive_avg_pool2d(masks.float(), mask_grid(self.segmenter))
+        return {'pixel_values': pixels, 'input_boxes': box_prompts(boxes, pixels.shape[-2:])[None], 'masks': wanted}
+
+
 def adapt_detector(
     teacher: GroundedSam2Settings,
     classes: Sequence[ClassInfo],
     samples: Sequence[Sample],
     settings: DetectorAdaptation,
     folder: Path,
-    report: Report | None = None,
 ) -> GroundedSam2Settings:
     """Teach the detector of ``teacher`` the boxes of samples; its language model stays as it is.
 
@@ -91,7 +175,6 @@ def adapt_detector(
         samples: with true or pseudo-labels; those without instances labels are left out.
         settings: see there.
         folder: where the adapted detector is written; an older one there is replaced.
-        report: called with the number of each finished step and its terms.
 
     Returns:
         The teacher's settings with the adapted detector.
@@ -100,77 +183,29 @@ def adapt_detector(
         TeacherError: the pretrained one cannot be opened, or the adapted one not be written.
         TrainingError: nothing to learn from, or the loss is not finite.
     """
-    device = torch_device(teacher.device)
     detector, parts = open_detector(teacher.detector, teacher.local_files_only)
     prompts = prompts_for(classes, teacher.synonyms, detector, parts)
-    detector.to(device).train()
-    detector.model.text_backbone.requires_grad_(False).eval()
-    progress, origin = _run_of(folder, teacher.detector, teacher, settings, samples)
-    tuning = FineTuning(detector, {'model.backbone.': settings.backbone_factor}, settings, progress, origin, report)
-    for step, chosen, rng in tuning.steps(samples):
-        prompt = prompts[step % len(prompts)]
-        pictures, targets = [], []
-        for sample in chosen:
-            image, masks, class_ids = view_of(sample, settings, rng)
-            pictures.append(image)
-            targets.append(_grounded(masks, class_ids, prompt, device))
-        size = {'shortest_edge': int(rng.choice(settings.short_sides_px)), 'longest_edge': settings.long_side_px}
-        pixels = parts.image_processor(pictures, size=size, return_tensors='pt').to(device)
-        inputs = {**pixels, **prompt_inputs(prompt, len(pictures), device)}
-        terms = grounding_loss(_levels(detector, inputs, len(prompt.input_ids)), targets, settings.losses)
-        torch.stack(list(terms.values())).sum().backward()
-        tuning.update(step, {name: value.item() for name, value in terms.items()})
+    task = DetectorTask(detector, parts.image_processor, prompts, settings)
+    adapt(task, samples, folder, _origin(teacher.detector, teacher, settings, samples), teacher.device)
     save_pretrained(folder, detector, parts)
-    tuning.finish()
+    forget_checkpoints(folder)
     return teacher.model_copy(update={'detector': str(folder)})
 
 
 def adapt_mask_decoder(
-    teacher: GroundedSam2Settings,
-    samples: Sequence[Sample],
-    settings: MaskDecoderAdaptation,
-    folder: Path,
-    report: Report | None = None,
+    teacher: GroundedSam2Settings, samples: Sequence[Sample], settings: MaskDecoderAdaptation, folder: Path
 ) -> GroundedSam2Settings:
     """Teach the mask decoder of ``teacher`` the masks of samples, asked for with boxes; the encoders stay as they are.
 
     The adapted decoder answers a box with the mask that it learned for boxes, always: the pretrained one falls back to
-    another of its masks when that one is unstable, and those are not learned here.
-
-    Args:
-        teacher: the pretrained one.
-        samples: with true or pseudo-labels; those without instance labels are left out.
-        settings: see there.
-        folder: where the adapted segmenter is written; an older one there is replaced.
-        report: called with the number of each finished step and its terms.
-
-    Returns:
-        The teacher's settings with the adapted segmenter.
-
-    Raises:
-        TeacherError: the pretrained one cannot be opened, or the adapted one not be written.
-        TrainingError: nothing to learn from, or the loss is not finite.
+    another of its masks when that one is unstable, and those are not learned here. For the rest see ``adapt_detector``.
     """
-    device = torch_device(teacher.device)
     segmenter, parts = open_segmenter(teacher.segmenter, teacher.local_files_only)
-    segmenter.to(device).requires_grad_(False)
-    segmenter.mask_decoder.requires_grad_(True).train()
-    progress, origin = _run_of(folder, teacher.segmenter, teacher, settings, samples)
-    tuning = FineTuning(segmenter, {}, settings, progress, origin, report)
-    for step, chosen, rng in tuning.steps(samples):
-        sums = {'focal': 0.0, 'dice': 0.0}
-        for sample in chosen:
-            image, masks, _ = view_of(sample, settings, rng)
-            if not len(masks):
-                continue
-            masks = masks[np.sort(rng.permutation(len(masks))[: settings.boxes])]
-            terms = _mask_terms(segmenter, parts, image, masks, settings, rng)
-            (torch.stack(list(terms.values())).sum() / len(chosen)).backward()
-            sums = {name: value + terms[name].item() / len(chosen) for name, value in sums.items()}
-        tuning.update(step, sums)
+    task = MaskDecoderTask(segmenter, parts.image_processor, settings)
+    adapt(task, samples, folder, _origin(teacher.segmenter, teacher, settings, samples), teacher.device)
     segmenter.config.mask_decoder_config.dynamic_multimask_via_stability = False
     save_pretrained(folder, segmenter, parts)
-    tuning.finish()
+    forget_checkpoints(folder)
     return teacher.model_copy(update={'segmenter': str(folder)})
 
 
@@ -178,39 +213,26 @@ def is_missing(folder: Path) -> bool:
     """Whether an adapted network still has to be written to ``folder``; if not, what a kill left of its run goes."""
     if not folder.is_dir():
         return True
-    _progress_of(folder).unlink(missing_ok=True)
+    forget_checkpoints(folder)
     return False
 
 
-def _progress_of(folder: Path) -> Path:
-    return folder.with_name(f'{folder.name}.progress.pt')
-
-
-def _run_of(
-    folder: Path, source: str, teacher: GroundedSam2Settings, settings: AdaptationSettings, samples: Sequence[Sample]
-) -> tuple[Path, str]:
-    """Where an unfinished run keeps its checkpoint, and what decides its outcome."""
+def _origin(source: str, teacher: GroundedSam2Settings, settings: AdaptationSettings, samples: Sequence[Sample]) -> str:
+    """Digest of what decides the outcome of a run."""
     labels = hashlib.sha256()
     for sample in samples:
         labels.update(sample.name.encode())
         for array in (sample.instance_ids, sample.instance_labels):
             labels.update(b'' if array is None else np.ascontiguousarray(array).tobytes())
     pretrained = files_digest(locate(source, teacher.local_files_only))
-    learned = settings.model_dump(mode='json', exclude={'checkpoint_every'})
-    return _progress_of(folder), digest(pretrained, teacher.synonyms, learned, labels.hexdigest())
+    learned = settings.model_dump(mode='json', exclude={'checkpoint_every', 'log_every'})
+    return digest(pretrained, teacher.synonyms, learned, labels.hexdigest())
 
 
-def _grounded(masks: Tensor, class_ids: Tensor, prompt: Prompt, device: torch.device) -> GroundedBoxes:
-    """Targets among what the prompt asks for."""
-    tokens = prompt.positive_map(class_ids)
-    asked = tokens.any(1)
-    boxes = box_convert(boxes_of(masks[asked]), 'xyxy', 'cxcywh') if asked.any() else torch.zeros(0, 4)
-    return GroundedBoxes(boxes.to(device), tokens[asked].to(device))
-
-
-def _levels(detector: Any, inputs: dict[str, Tensor], tokens: int) -> list[tuple[Tensor, Tensor]]:
+def _levels(detector: Any, inputs: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Token logits and boxes of the encoder's best proposals, then of every decoder layer."""
     layers: list[tuple[Tensor, Tensor]] = []
+    tokens = inputs['input_ids'].shape[1]
 
     def keep(*_: Any, outputs_class: Tensor, outputs_coord: Tensor, **__: Any) -> tuple[None, None, None]:
         layers.extend(zip(outputs_class[..., :tokens].float(), outputs_coord.float(), strict=True))
@@ -225,27 +247,3 @@ def _levels(detector: Any, inputs: dict[str, Tensor], tokens: int) -> list[tuple
     best = logits.max(-1).values.topk(detector.config.num_queries, dim=1).indices[..., None]
     proposals = logits.gather(1, best.expand(-1, -1, tokens)), boxes.gather(1, best.expand(-1, -1, 4))
     return [proposals, *layers]
-
-
-def _mask_terms(
-    segmenter: Any,
-    parts: Any,
-    image: npt.NDArray[np.uint8],
-    masks: Tensor,
-    settings: MaskDecoderAdaptation,
-    rng: np.random.Generator,
-) -> dict[str, Tensor]:
-    """Weighted focal and Dice loss of the masks of one picture, judged on the grid of the segmenter's answers."""
-    pixels = parts.image_processor([image], return_tensors='pt')['pixel_values'].to(segmenter.device)
-    boxes = boxes_of(masks)
-    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    noise = torch.from_numpy(rng.standard_normal(boxes.shape)).float().clamp(-2, 2)
-    boxes = (boxes + settings.jitter * sides * noise).clamp(0, 1).to(segmenter.device)
-    prompts = box_prompts(boxes, pixels.shape[-2:])[None]
-    logits = segmenter(pixel_values=pixels, input_boxes=prompts, multimask_output=False).pred_masks[0, :, 0].float()
-    wanted = F.adaptive_avg_pool2d(masks.float(), mask_grid(segmenter)).to(logits.device)
-    probabilities = logits.sigmoid()
-    overlap = (probabilities * wanted).sum((1, 2))
-    dice = 1 - (2 * overlap + 1) / (probabilities.sum((1, 2)) + wanted.sum((1, 2)) + 1)
-    focal = sigmoid_focal_loss(logits, wanted, reduction='mean')
-    return {'focal': settings.focal * focal, 'dice': settings.dice * dice.mean()}

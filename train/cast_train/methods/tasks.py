@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
+from cast_train.engine.ema import MovingAverage
 from cast_train.engine.task import Task
 from cast_train.losses.objective import ContrastInputs, objective
 from cast_train.losses.pixel_contrast import PixelContrast, contrast_curves
@@ -50,10 +50,10 @@ class CastTask(Task):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Weighted terms of J for a batch."""
-        output = self.student(batch.images)
+        output = self.network(batch.images)
 
         def supervised(part: StudentOutput, targets: Sequence[Targets], /) -> dict[str, Tensor]:
-            return supervised_losses(part, targets, self._losses, self.student.thing_ids)
+            return supervised_losses(part, targets, self._losses, self.network.thing_ids)
 
         return objective(output, batch, supervised, self._semi, self._contrast_inputs(output, batch, step))
 
@@ -67,13 +67,13 @@ class CastTask(Task):
         assert batch.strong is not None
         level = self._contrast.level
         weak = self.head.weak(output.encoded[level])
-        strong = self.head.strong(encode_strong(self.student, batch.strong)[level])
+        strong = self.head.strong(encode_strong(self.network, batch.strong)[level])
         self._observed = {}
         if (step + 1) % OBSERVED_EVERY == 0:
             # By true labels alone: what a teacher says would judge the sampler by its own mistakes.
             unknown = [NOTHING_KNOWN] * (len(batch.targets) - batch.labelled)
             known = [*batch.targets[: batch.labelled], *unknown]
-            things = self.student.thing_ids
+            things = self.network.thing_ids
             curves = contrast_curves(weak, strong, output.levels[-1], known, things, self._contrast)
             found = curves._asdict().items()
             self._observed = {f'contrast_{name}': value for name, value in found if math.isfinite(value)}
@@ -95,14 +95,9 @@ class GuidedTask(Task):
 
     def __init__(self, student: Student, teacher: Student, losses: LossSection, settings: GuidedSection) -> None:
         super().__init__(student)
-        self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+        self._average = MovingAverage(teacher, settings.decay, warm_up=False)
+        self.teacher = self._average.network
         self._losses, self._settings = losses, settings
-
-    def train(self, mode: bool = True) -> GuidedTask:
-        """Switch the student; the teacher always predicts."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Supervised terms of the labelled rows, and weighted terms of the others against the teacher's labels."""
@@ -112,25 +107,20 @@ class GuidedTask(Task):
             height, width = batch.images.shape[-2:]
             pseudo = confident_queries(answer, (height, width), self._settings.score, self._settings.area)
         strong = batch.images if batch.strong is None else batch.strong
-        output = self.student(torch.cat([batch.images[:labelled], strong[labelled:]]))
-        things = self.student.thing_ids
+        output = self.network(torch.cat([batch.images[:labelled], strong[labelled:]]))
+        things = self.network.thing_ids
         terms = supervised_losses(output.rows(0, labelled), batch.targets[:labelled], self._losses, things)
         guided = supervised_losses(output.rows(labelled, len(strong)), pseudo, self._losses, things)
         weight = self._settings.stage.semi
         return {**terms, **{f'semi_{name}': weight * value for name, value in guided.items()}}
 
-    @torch.no_grad()
-    def after_step(self, step: int, average: Student) -> None:
+    def after_step(self, step: int) -> None:
         """Move the teacher: to the student when the burn-in ends, then by its moving average."""
         done = step + 1
-        if done < self._settings.burn_in:
-            return
-        share = 1.0 if done == self._settings.burn_in else 1 - self._settings.decay
-        for own, current in zip(self.teacher.state_dict().values(), self.student.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(current, share)
-            else:
-                own.copy_(current)
+        if done == self._settings.burn_in:
+            self.teacher.load_state_dict(self.network.state_dict())
+        elif done > self._settings.burn_in:
+            self._average.update(self.network)
 
 
 def confident_queries(answer: QueryPrediction, size: tuple[int, int], score: float, area: float) -> list[Targets]:

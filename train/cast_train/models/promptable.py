@@ -91,7 +91,7 @@ class PromptableMasks(nn.Module):
         """
         normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         fine, coarse = self.pyramid(self.backbone(normalised))
-        regions = [self.regions(one) for one in boxes]
+        regions = [self.regions(one.to(normalised)) for one in boxes]
         grid = self.size.grid
         crops = roi_align(normalised, regions, self.mask_side, 1.0, 1, aligned=True)
         pixels = self.pixels(crops.contiguous(memory_format=torch.channels_last))
