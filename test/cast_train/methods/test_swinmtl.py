@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from drawn_streets import FX_PX, WIDTH, draw_streets
+from drawn_streets import draw_streets
+from tiny_swinmtl import swinmtl_document
 
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.recipe_file import parse
@@ -20,8 +21,6 @@ from cast_train.methods.pipeline import run_swinmtl
 from cast_train.methods.stages import Stages
 from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, SwinMtlRecipe
 from cast_train.models import Student
-
-CRITIC = {'weight': 0.1}
 
 
 @pytest.fixture(scope='module')
@@ -33,36 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe_of(root: Path, **changes: Any) -> SwinMtlRecipe:
-    def parts(split: str) -> list[dict[str, str]]:
-        return [{'split': split, 'domain': 'day'}]
-
-    document = {
-        'method': 'swinmtl',
-        'name': 'tiny-swinmtl',
-        'version': '0.0.1',
-        'license': 'Apache-2.0',
-        'seed': 3,
-        'student': {'size': 'swinmtl-mini'},
-        'input': {'height': 64, 'width': 128},
-        'depth': {'cap_m': 80.0, 'focal_reference_px': FX_PX * 128 / WIDTH},
-        'data': {
-            'dataset': 'streets',
-            'root': str(root / 'streets'),
-            'train': parts('train'),
-            'validation': parts('val'),
-        },
-        'critic': CRITIC,
-        'stage': {
-            'height': 64,
-            'width': 128,
-            'labelled': 2,
-            'steps': 2,
-            'optimizer': {'schedule': 'rise_and_fall', 'layer_decay': 0.9, 'least_learning_rate': 1e-5},
-        },
-        'run': {'workers': 0, 'log_every': 1, 'checkpoint_every': 1},
-        **changes,
-    }
-    return parse(SwinMtlRecipe, document, 'tiny')
+    return parse(SwinMtlRecipe, swinmtl_document(root / 'streets', **changes), 'tiny')
 
 
 def swinmtl(root: Path, look: bool = False, **changes: Any) -> SwinMtl:
