@@ -20,10 +20,9 @@ from cast_train.data import Batch
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.fitting import start_student, supervised_stream
 from cast_train.losses import supervised_losses
-from cast_train.losses.adversarial import critic_maps, student_loss
-from cast_train.methods.adversarial_task import AdversarialTask
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, load_swinmtl_recipe
+from cast_train.methods.swinmtl.critic import AdversarialTask, critic_maps, student_loss
+from cast_train.methods.swinmtl.stages import LabelledPictures, SwinMtl, load_swinmtl_recipe
 
 RECIPE = Path('config/recipes/streets-swinmtl.yaml')
 BATCHES = 4

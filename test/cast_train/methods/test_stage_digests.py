@@ -31,12 +31,14 @@ from cast_train.data.streets import CLASSES
 from cast_train.data.time_blocks import BlockRules
 from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.recipe_file import parse
-from cast_train.methods import cast, famda, swinmtl
-from cast_train.methods.adapting import AdaptableGroundedSam2
-from cast_train.methods.cast_training import Pictures
-from cast_train.methods.famda_recipe import FamdaRecipe
-from cast_train.methods.recipe import CastRecipe
+from cast_train.methods.cast import stages as cast
+from cast_train.methods.cast.recipe import CastRecipe
+from cast_train.methods.cast.teachers import AdaptableGroundedSam2
+from cast_train.methods.cast.training import Pictures
+from cast_train.methods.famda import stages as famda
+from cast_train.methods.famda.recipe import FamdaRecipe
 from cast_train.methods.stages import Stage, Stages
+from cast_train.methods.swinmtl import stages as swinmtl
 from cast_train.models import Student
 
 

@@ -21,9 +21,10 @@ from pydantic import Field
 
 from cast_ros.files import replacing, write_text
 from cast_train.engine.recipe_file import load_document, parse
+from cast_train.engine.trained import LOG
 from cast_train.errors import RecipeError
 from cast_train.export.revision import git_revision
-from cast_train.methods.stages import LOG, Stage, StageBusyError, Stages
+from cast_train.methods.stages import Stage, StageBusyError, Stages
 from cast_train.methods.tables import method_of
 from cast_train.settings import Settings
 

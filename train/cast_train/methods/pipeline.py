@@ -10,16 +10,16 @@ from typing import Any
 
 from cast_ros.files import write_text
 from cast_train.engine.recipe import Recipe
+from cast_train.engine.trained import weights_in
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.cast import Cast
-from cast_train.methods.cast_training import Pictures
-from cast_train.methods.famda import Domains, Famda
-from cast_train.methods.famda_recipe import FamdaRecipe
-from cast_train.methods.recipe import CastRecipe
+from cast_train.methods.cast.recipe import CastRecipe
+from cast_train.methods.cast.stages import Cast
+from cast_train.methods.cast.training import Pictures
+from cast_train.methods.famda.recipe import FamdaRecipe
+from cast_train.methods.famda.stages import Domains, Famda
 from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file
-from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, SwinMtlRecipe
-from cast_train.methods.trained import weights_in
+from cast_train.methods.swinmtl.stages import LabelledPictures, SwinMtl, SwinMtlRecipe
 
 MANIFEST = 'manifest.json'
 

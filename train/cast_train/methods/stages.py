@@ -24,7 +24,6 @@ from cast_train.export.revision import git_revision
 
 DONE = 'stage.json'
 LOCK = 'working'
-LOG = 'log.jsonl'
 
 
 class StageBusyError(TrainingError):

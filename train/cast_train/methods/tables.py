@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from cast_train.engine.recipe_file import load_document, require_known
-from cast_train.methods import cast, cast_training, famda, swinmtl
-from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
-from cast_train.methods.recipe import CastRecipe, load_cast_recipe
+from cast_train.methods.cast import stages as cast
+from cast_train.methods.cast import training
+from cast_train.methods.cast.recipe import CastRecipe, load_cast_recipe
+from cast_train.methods.famda import stages as famda
+from cast_train.methods.famda.recipe import FamdaRecipe, load_famda_recipe
 from cast_train.methods.stages import Stage, Stages
+from cast_train.methods.swinmtl import stages as swinmtl
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def _famda_pictures(recipe: FamdaRecipe) -> str:
 
 METHODS: dict[str, TableMethod] = {
     'cast': TableMethod(
-        load_cast_recipe, lambda recipe: cast_training.Pictures(recipe.data), _cast_pictures, cast.Cast, cast.STAGES
+        load_cast_recipe, lambda recipe: training.Pictures(recipe.data), _cast_pictures, cast.Cast, cast.STAGES
     ),
     'famda': TableMethod(load_famda_recipe, famda.Domains, _famda_pictures, famda.Famda, famda.STAGES),
     'swinmtl': TableMethod(
