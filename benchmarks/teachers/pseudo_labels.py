@@ -24,9 +24,8 @@ from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.trained import load_student, weights_in
 from cast_train.export.revision import git_revision
 from cast_train.methods.ablation import load_table
+from cast_train.methods.famda import Domains, Famda, load_famda_recipe
 from cast_train.methods.famda.labels import TargetLabels
-from cast_train.methods.famda.recipe import load_famda_recipe
-from cast_train.methods.famda.stages import Domains, Famda
 from cast_train.methods.stages import Stages
 
 HERE = Path(__file__).parent

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_bags import TOPIC, write_labelled_bag
+from pydantic import create_model
 from rich.console import Console
 from tiny_cast import cast_document, draw_scenes
 from tiny_famda import draw_days_and_nights, famda_document
@@ -30,16 +31,20 @@ from cast_train.data.frames import Frames
 from cast_train.data.streets import CLASSES
 from cast_train.data.time_blocks import BlockRules
 from cast_train.engine.checkpoint import save_checkpoint
+from cast_train.engine.recipe import NamedPictures, RunSection, StudentSection
 from cast_train.engine.recipe_file import parse
-from cast_train.methods.cast import stages as cast
-from cast_train.methods.cast.recipe import CastRecipe
+from cast_train.methods import cast, famda, swinmtl
+from cast_train.methods.cast import CastRecipe
+from cast_train.methods.cast.recipe import CastData, PseudoLabelSection
 from cast_train.methods.cast.teachers import AdaptableGroundedSam2
-from cast_train.methods.cast.training import Pictures
-from cast_train.methods.famda import stages as famda
-from cast_train.methods.famda.recipe import FamdaRecipe
-from cast_train.methods.stages import Stage, Stages
-from cast_train.methods.swinmtl import stages as swinmtl
+from cast_train.methods.famda import FamdaRecipe
+from cast_train.methods.famda.recipe import DomainSection
+from cast_train.methods.method import Pictures
+from cast_train.methods.method_recipe import MethodRecipe
+from cast_train.methods.stages import Stages, StoredStage
+from cast_train.methods.swinmtl import SwinMtlRecipe
 from cast_train.models import Student
+from cast_train.settings import Settings
 
 
 class Watched(Stages):
@@ -49,7 +54,7 @@ class Watched(Stages):
         super().__init__(folder, lambda _: None, look=True)
         self.seen: dict[str, None] = {}
 
-    def once(self, name: str, inputs: dict[str, Any], work: Callable[[Path], dict[str, Any]]) -> Stage:
+    def once(self, name: str, inputs: dict[str, Any], work: Callable[[Path], dict[str, Any]]) -> StoredStage:
         stage = super().once(name, inputs, work)
         self.seen[f'{name}-{stage.digest[:8]}'] = None
         return stage
@@ -87,7 +92,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stages_of(root: Path, table: dict[str, Callable[[Any], Stage]], make: Callable[[Stages], Any]) -> str:
+def stages_of(root: Path, table: dict[str, Callable[[Any], StoredStage]], make: Callable[[Stages], Any]) -> str:
     """What all stages of a recipe that it has a section for are called, in the order in which they are asked for."""
     watched = Watched(root / 'store')
     method = make(watched)
@@ -101,23 +106,23 @@ def stages_of(root: Path, table: dict[str, Callable[[Any], Stage]], make: Callab
     return ' '.join(watched.seen)
 
 
-def of_cast(root: Path, **changes: Any) -> str:
+def of_cast(root: Path, kind: type[CastRecipe] = CastRecipe, **changes: Any) -> str:
     document = cast_document(root / 'scenes', root / 'one.pt')
-    recipe = parse(CastRecipe, {**document, **{key: _changed(document, key, changes[key]) for key in changes}}, 'tiny')
+    recipe = parse(kind, {**document, **{key: _changed(document, key, changes[key]) for key in changes}}, 'tiny')
     return stages_of(root, cast.STAGES, lambda stages: cast.Cast(recipe, stages, Pictures(recipe.data)))
 
 
-def of_famda(root: Path, **changes: Any) -> str:
+def of_famda(root: Path, kind: type[FamdaRecipe] = FamdaRecipe, **changes: Any) -> str:
     document = famda_document(root / 'days', root / 'teacher')
-    recipe = parse(FamdaRecipe, {**document, **{key: _changed(document, key, changes[key]) for key in changes}}, 'tiny')
+    recipe = parse(kind, {**document, **{key: _changed(document, key, changes[key]) for key in changes}}, 'tiny')
     return stages_of(root, famda.STAGES, lambda stages: famda.Famda(recipe, stages, famda.Domains(recipe)))
 
 
-def of_swinmtl(root: Path, **changes: Any) -> str:
+def of_swinmtl(root: Path, kind: type[SwinMtlRecipe] = SwinMtlRecipe, **changes: Any) -> str:
     document = swinmtl_document(root / 'days')
     changed = {**document, **{key: _changed(document, key, changes[key]) for key in changes}}
-    recipe = parse(swinmtl.SwinMtlRecipe, changed, 'tiny')
-    pictures = swinmtl.LabelledPictures(recipe.data)
+    recipe = parse(kind, changed, 'tiny')
+    pictures = Pictures(recipe.data)
     return stages_of(root, swinmtl.STAGES, lambda stages: swinmtl.SwinMtl(recipe, stages, pictures))
 
 
@@ -473,3 +478,60 @@ def test_a_digest_knows_the_content_of_pictures_and_files_but_not_where_they_lie
     redraw_one = next((tmp_path / 'moved' / 'days').rglob('*_leftImg8bit.jpg'))
     redraw_one.write_bytes(cv2.imencode('.png', np.zeros((128, 256, 3), np.uint8))[1].tobytes())
     assert of_famda(tmp_path / 'moved') != FAMDA_DIGESTS['plain']
+
+
+# No recipe trains them: what decides them is the teacher.
+UNTRAINED = ('teacher-pretrained', 'famda-segments', 'famda-depth')
+
+
+class OfCast(CastRecipe):
+    more: int = 0
+
+
+class OfFamda(FamdaRecipe):
+    more: int = 0
+
+
+class OfSwinMtl(SwinMtlRecipe):
+    more: int = 0
+
+
+@pytest.mark.parametrize(
+    ('of_method', 'kind'),
+    [(of_cast, OfCast), (of_famda, OfFamda), (of_swinmtl, OfSwinMtl)],
+    ids=lambda one: one.__name__,
+)
+def test_a_key_that_a_recipe_gains_decides_every_stage_that_trains(
+    root: Path, of_method: Callable[..., str], kind: type[MethodRecipe]
+) -> None:
+    before, after = (set(of_method(root, kind=kind, more=more).split()) for more in (0, 1))
+    assert before & after == {name for name in before if name.startswith(UNTRAINED)}
+
+
+@pytest.mark.parametrize('of_method', [of_cast, of_famda, of_swinmtl])
+def test_parts_of_a_batch_decide_what_is_learned_since_norms_see_one_at_a_time(
+    root: Path, of_method: Callable[..., str]
+) -> None:
+    whole, parts = (set(of_method(root, run={'accumulate': number}).split()) for number in (1, 2))
+    assert whole == set(of_method(root, run={}).split())
+    assert not {
+        name for name in whole & parts if not name.startswith(('teacher-pretrained', 'famda-segments', 'famda-depth'))
+    }
+
+
+@pytest.mark.parametrize(
+    'section', [StudentSection, RunSection, PseudoLabelSection, NamedPictures, CastData, DomainSection]
+)
+def test_a_key_that_a_section_gains_is_digested(section: type[Settings]) -> None:
+    """Sections that say themselves what of them decides say what does not, so that nothing is forgotten."""
+    more = create_model('More', __base__=section, more=(int, 0))
+    assert more.model_construct(more=1).digested()['more'] == 1
+
+
+@pytest.mark.parametrize('recipe', [CastRecipe, FamdaRecipe, SwinMtlRecipe])
+def test_what_a_recipe_leaves_out_of_its_digest_is_there(recipe: type[MethodRecipe]) -> None:
+    assert recipe.undecisive | recipe.by_stage <= set(recipe.model_fields)
+    assert not recipe.undecisive & recipe.by_stage
+    assert RunSection.undecisive <= set(RunSection.model_fields)
+    assert CastData.places <= set(CastData.model_fields)
+    assert DomainSection.places <= set(DomainSection.model_fields)

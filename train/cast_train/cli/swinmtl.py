@@ -19,6 +19,6 @@ def swinmtl(
 ) -> None:
     """Train a student as SwinMTL does, and export it; the same command goes on where it was stopped."""
     from cast_train.methods.pipeline import run_swinmtl
-    from cast_train.methods.swinmtl.stages import load_swinmtl_recipe
+    from cast_train.methods.swinmtl import load_swinmtl_recipe
 
     run_method(load_swinmtl_recipe(recipe, tuple(overrides or ())), run_swinmtl, out, store)

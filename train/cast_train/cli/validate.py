@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from cast_train.engine.recipe import Recipe
     from cast_train.engine.validation import Finding
-    from cast_train.methods.cast.recipe import CastRecipe
+    from cast_train.methods.cast import CastRecipe
     from cast_train.methods.encoder import EncoderRecipe
-    from cast_train.methods.famda.recipe import FamdaRecipe
-    from cast_train.methods.night.recipe import NightRecipe
-    from cast_train.methods.swinmtl.stages import SwinMtlRecipe
+    from cast_train.methods.famda import FamdaRecipe
+    from cast_train.methods.night import NightRecipe
+    from cast_train.methods.swinmtl import SwinMtlRecipe
     from cast_train.teachers.promptable import PromptableRecipe
 
 
@@ -29,12 +29,12 @@ def validate(
 ) -> None:
     """Check keys, data, weights and sizes of a recipe and try one step; prints what was found, exit 2 if it is bad."""
     from cast_train.engine.recipe import Recipe
-    from cast_train.methods.cast.recipe import CastRecipe
+    from cast_train.methods.cast import CastRecipe
     from cast_train.methods.encoder import EncoderRecipe
-    from cast_train.methods.famda.recipe import FamdaRecipe
-    from cast_train.methods.night.recipe import NightRecipe
+    from cast_train.methods.famda import FamdaRecipe
+    from cast_train.methods.night import NightRecipe
     from cast_train.methods.registry import open_recipe
-    from cast_train.methods.swinmtl.stages import SwinMtlRecipe
+    from cast_train.methods.swinmtl import SwinMtlRecipe
     from cast_train.teachers.promptable import PromptableRecipe
 
     parsed = open_recipe(recipe, tuple(overrides or ()))

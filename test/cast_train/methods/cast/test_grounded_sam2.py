@@ -14,10 +14,12 @@ import torch
 from tiny_cast import cast_document, draw_scenes
 
 from cast_ros.student import Student
-from cast_train.methods.cast.recipe import parse_cast_recipe
+from cast_train.methods.cast import parse_cast_recipe
 from cast_train.methods.cast.teachers import AdaptableGroundedSam2
-from cast_train.methods.cast.training import CastTraining, Pictures
+from cast_train.methods.cast.training import CastTraining
+from cast_train.methods.method import Pictures
 from cast_train.methods.pipeline import run_cast
+from cast_train.methods.stages import Stages
 
 pytest.importorskip('transformers', reason='the extra [foundation] is not installed')
 
@@ -51,7 +53,7 @@ def adapt(drawn: tuple[Path, Path, Path], folder: Path, seed: int, named: int | 
     streets, *networks = drawn
     teacher = teacher_document(*networks, **({} if named is None else {'seed': named}))
     recipe = parse_cast_recipe(cast_document(streets, Path(), teacher=teacher, seed=seed), 'tiny')
-    training = CastTraining(recipe, Pictures(recipe.data))
+    training = CastTraining(recipe, Stages(folder, print), Pictures(recipe.data))
     AdaptableGroundedSam2(training).adapt(None, training.samples(training.split.labelled), [], folder)
     return {part: (folder / part / 'model.safetensors').read_bytes() for part in ('detector', 'segmenter')}
 

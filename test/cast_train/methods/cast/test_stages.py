@@ -14,12 +14,11 @@ from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 from cast_ros.student import Student
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.errors import RecipeError, TeacherError
-from cast_train.methods.cast import task
-from cast_train.methods.cast.recipe import parse_cast_recipe
+from cast_train.methods.cast import parse_cast_recipe, task
 from cast_train.methods.cast.stages import PRETRAINING_SEED, STAGES, Cast
-from cast_train.methods.cast.training import Pictures
+from cast_train.methods.method import Pictures
 from cast_train.methods.pipeline import run_cast
-from cast_train.methods.stages import DONE, Stage, Stages, digest_of_samples
+from cast_train.methods.stages import DONE, Stages, StoredStage, digest_of_samples
 
 
 @pytest.fixture(scope='module')
@@ -226,7 +225,7 @@ def test_patience_is_refused_where_held_out_pictures_cannot_judge(tmp_path: Path
 
 
 def test_a_recipe_says_when_pseudo_labels_have_collapsed(streets: Path, initial: Path, tmp_path: Path) -> None:
-    def labelled(**limits: float) -> Stage:
+    def labelled(**limits: float) -> StoredStage:
         teacher = {'kind': 'network', 'size': 'nano', 'initial': str(initial), 'adapt': False}
         settings = {'score': 0.0, 'collapse': {'after': 1, 'most_one_class': 1.0, **limits}}
         recipe = tiny_cast(streets, initial, teacher=teacher, pseudo_labels=settings)

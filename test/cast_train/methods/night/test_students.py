@@ -24,7 +24,7 @@ from cast_train.data.time_blocks import BlockRules
 from cast_train.engine.fitting import fit
 from cast_train.engine.trained import load_student
 from cast_train.errors import DataError
-from cast_train.methods.night.recipe import load_night_recipe
+from cast_train.methods.night import load_night_recipe
 from cast_train.methods.night.run import Night, run_night
 
 QUIET = Console(quiet=True)

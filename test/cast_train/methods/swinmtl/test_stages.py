@@ -17,9 +17,10 @@ from tiny_swinmtl import swinmtl_document
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.recipe_file import parse
 from cast_train.errors import RecipeError
+from cast_train.methods.method import Pictures
 from cast_train.methods.pipeline import run_swinmtl
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl.stages import LabelledPictures, SwinMtl, SwinMtlRecipe
+from cast_train.methods.swinmtl import SwinMtl, SwinMtlRecipe
 from cast_train.models import Student
 
 
@@ -37,7 +38,7 @@ def recipe_of(root: Path, **changes: Any) -> SwinMtlRecipe:
 
 def swinmtl(root: Path, look: bool = False, **changes: Any) -> SwinMtl:
     recipe = recipe_of(root, **changes)
-    return SwinMtl(recipe, Stages(root / 'stages', lambda _: None, look), LabelledPictures(recipe.data))
+    return SwinMtl(recipe, Stages(root / 'stages', lambda _: None, look), Pictures(recipe.data))
 
 
 def test_only_figures_of_what_was_taught_are_reported(root: Path) -> None:

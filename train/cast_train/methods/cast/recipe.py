@@ -20,7 +20,9 @@ from cast_train.teachers.report import CollapseRule
 
 
 class CastData(NamedPictures):
-    """Where the pictures are and which of them have labels."""
+    """Where the pictures are and which of them have labels, of which every stage knows its own."""
+
+    places: ClassVar = NamedPictures.places | {'labels'}
 
     labels: LabelChoice = LabelChoice(fraction=0.1, held_out=0.15)
 
@@ -132,6 +134,8 @@ class StageSections(Settings):
 class CastRecipe(MethodRecipe):
     """The whole recipe."""
 
+    by_stage: ClassVar = MethodRecipe.by_stage | {'teacher', 'data', 'stages'}
+
     method: Literal['cast']
     teacher: Annotated[CompositeSection | NetworkSection | GroundedSection, Field(discriminator='kind')]
     data: CastData
@@ -156,7 +160,7 @@ class CastRecipe(MethodRecipe):
                 )
         return self
 
-    def of_stage(self, stage: StageSection, size: str) -> Recipe:
+    def of_stage(self, stage: StageSection, size: str | None = None) -> Recipe:
         """The plain recipe of one stage of the student or of the teacher's detector."""
         return self.plain(stage, self.data, size)
 

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 
 from cast_train.data import Sample
 from cast_train.engine.checkpoint import LAST
-from cast_train.engine.fitting import take_over
 from cast_train.engine.trained import load_student
 from cast_train.errors import RecipeError
 from cast_train.methods.cast.recipe import CompositeSection, GroundedSection, NetworkSection
-from cast_train.methods.cast.training import CAST_STRONG, CastTraining
+from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stages import digest_of_file
 from cast_train.teachers import Teacher
@@ -57,13 +56,10 @@ class AdaptableNetwork:
 
     def inputs(self) -> dict[str, Any]:
         """See ``AdaptableTeacher``."""
-        recipe = self._training.recipe
-        settings = self.section.model_dump(mode='json', exclude={'adapt', 'initial', 'masks'})
         return {
-            'teacher': settings,
+            'teacher': self.section.model_dump(mode='json', exclude={'adapt', 'initial', 'masks'}),
             'initial': digest_of_file(self.section.initial),
-            'input': recipe.input.model_dump(mode='json'),
-            'depth': recipe.depth.model_dump(mode='json'),
+            **self._training.recipe.model_dump(mode='json', include={'input', 'depth'}),
             'data': self._training.pictures.digest,
         }
 
@@ -74,9 +70,8 @@ class AdaptableNetwork:
         training = self._training
         if stage is None:
             raise RecipeError(f'{training.recipe.name}: a {self.section.kind} teacher needs its sections under stages')
-        network = training.fresh(self.section.size)
-        take_over(network, self.section.initial)
-        training.run(training.task(network, stage), stage, self.section.size, labelled, others, folder, CAST_STRONG)
+        task = training.task(self._network(None), stage)
+        training.learn(task, stage, labelled, others, folder, size=self.section.size)
 
     def open(self, folder: Path | None) -> SizedTeacher:
         """See ``AdaptableTeacher``."""
@@ -85,9 +80,7 @@ class AdaptableNetwork:
     def _network(self, folder: Path | None) -> Any:
         if folder is not None:
             return load_student(folder / LAST, self._training.recipe.data.root)[0].network
-        network = self._training.fresh(self.section.size)
-        take_over(network, self.section.initial)
-        return network
+        return self._training.started(self.section.initial, self.section.size)
 
 
 class AdaptableComposite(AdaptableNetwork):

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the networks of a CAST recipe are made and trained: the student, and teachers that are networks of ours."""
+"""How the networks of a CAST recipe are trained: the student, and teachers that are networks of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from cast_train.data import Sample, Source, StrongViews, read_samples, split_labels, subset_of
-from cast_train.data.registry import common_classes
-from cast_train.engine.contract import build_contract
-from cast_train.engine.evaluate import evaluate, headline
+from cast_train.data import Sample, Source, StrongViews, split_labels, subset_of
+from cast_train.engine.evaluate import Predictor, evaluate, headline
 from cast_train.engine.task import Task
-from cast_train.methods.cast.recipe import CastData, CastRecipe
-from cast_train.methods.cast.task import CastTask, GuidedTask
+from cast_train.methods.cast.recipe import CastRecipe
+from cast_train.methods.cast.task import CastTask
+from cast_train.methods.method import Method, Pictures, score
 from cast_train.methods.method_recipe import StageSection
-from cast_train.methods.stage_training import train_stage
-from cast_train.methods.stages import digest_of, digest_of_samples
+from cast_train.methods.stages import Stages
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 
@@ -26,80 +22,55 @@ from cast_train.models.graph import TorchStudent
 CAST_STRONG = StrongViews(jitter=1.0, blur=1.0)
 
 
-class Pictures:
-    """The pictures that a recipe names, read once.
+class CastTraining(Method[CastRecipe]):
+    """Pictures, their split and the contract of a recipe at one seed, and what trains with them; see ``Method``."""
 
-    Raises:
-        DataError: the data set is not as expected.
-    """
-
-    def __init__(self, data: CastData) -> None:
-        opened = [data.open(part) for part in data.train]
-        judged = [data.open(part) for part in data.validation]
-        self.train = read_samples(opened, data.in_memory)
-        self.validation = read_samples(judged, data.in_memory)
-        self.names = [name for dataset in opened for name in dataset.names]
-        self.classes = common_classes([dataset.classes for dataset in (*opened, *judged)])
-        self.scenes = [scene for dataset in opened for scene in dataset.scenes]
-        self.digest = digest_of_samples(chain(self.train, self.validation))
-        if data.class_map is not None:
-            # Two maps may give the same numbers to classes of other names, or of which others are things.
-            self.digest = digest_of({'samples': self.digest, 'class_map': data.class_map})
-
-
-class CastTraining:
-    """Pictures, their split and the contract of a recipe at one seed, and what trains with them.
-
-    Args:
-        recipe: see ``methods.cast.recipe``.
-        pictures: of ``recipe.data``.
-    """
-
-    def __init__(self, recipe: CastRecipe, pictures: Pictures) -> None:
-        self.recipe, self.pictures = recipe, pictures
+    def __init__(self, recipe: CastRecipe, stages: Stages, pictures: Pictures) -> None:
+        super().__init__(recipe, stages, pictures, recipe.of_stage(recipe.stages.distillation, recipe.student.size))
+        self.pictures = pictures
         self.split = split_labels(pictures.names, pictures.scenes, recipe.data.labels, recipe.data.dataset)
-        plain = recipe.of_stage(recipe.stages.distillation, recipe.student.size)
-        self.contract = build_contract(plain, pictures.classes)
 
     def samples(self, indices: Sequence[int]) -> Sequence[Sample]:
         """Training pictures with their true labels."""
         return subset_of(self.pictures.train, indices)
 
-    def fresh(self, size: str) -> Student:
-        """A network with the first weights that the recipe's seed gives."""
-        torch.manual_seed(self.recipe.seed)
-        section = self.recipe.student
-        own = size == section.size
-        weights = section.backbone_weights if own else None
-        return Student(
-            section.architecture if own else size, len(self.pictures.classes), self.contract.thing_ids, weights
-        )
+    def inputs(self, stage: StageSection | None, **own: Any) -> dict[str, Any]:
+        """See ``Method``; what a stage does without decides nothing of it."""
+        recipe = self.recipe
+        contrast = recipe.contrast.model_dump(mode='json') if stage is not None and stage.contrast else None
+        pseudo = recipe.pseudo_labels.digested() if stage is None or stage.unlabelled else None
+        return super().inputs(stage, **{'contrast': contrast, 'pseudo_labels': pseudo, **own})
 
     def task(self, network: Student, stage: StageSection) -> CastTask:
         """The unified objective with the weights of a stage."""
         contrast = self.recipe.contrast if stage.contrast else None
         return CastTask(network, self.recipe.losses, stage.semi, contrast, stage.steps)
 
-    def run(
+    def learn(
         self,
         task: Task,
         stage: StageSection,
-        size: str,
         labelled: Sequence[Sample],
         others: Sequence[Sample],
         folder: Path,
-        strong: StrongViews,
+        strong: StrongViews | None = None,
+        size: str | None = None,
     ) -> None:
-        """Train in a folder, going on with what is there; without other pictures all of a batch is labelled."""
+        """Train a student, or a network of another size, going on with what is in a folder.
+
+        Without other pictures all of a batch is labelled. What the contrast needs of strong views is made anyway.
+        """
         mixed = stage.unlabelled > 0 and bool(others)
         sources = [Source(labelled, stage.labelled if mixed else stage.labelled + stage.unlabelled)]
         if mixed:
             sources.append(Source(others, stage.unlabelled))
-        views = strong if stage.contrast or isinstance(task, GuidedTask) else None
+        if strong is None and stage.contrast:
+            strong = CAST_STRONG
+        self.train(task, stage, self.recipe.of_stage(stage, size), sources, folder, strong, self._on_held_out)
 
-        def judge(student: Student) -> dict[str, float]:
-            held_out = self.samples(self.split.held_out)
-            return headline(evaluate(TorchStudent(student, self.contract), held_out))
+    def figures(self, predictor: Predictor) -> dict[str, float]:
+        """Those by the validation pictures."""
+        return score(predictor, self.pictures)
 
-        note = f'{len(labelled)} labelled and {len(others)} other pictures'
-        train_stage(task, stage, self.recipe.of_stage(stage, size), self.contract, sources, folder, views, judge, note)
+    def _on_held_out(self, student: Student) -> dict[str, float]:
+        return headline(evaluate(TorchStudent(student, self.contract), self.samples(self.split.held_out)))

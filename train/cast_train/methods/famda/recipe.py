@@ -23,6 +23,8 @@ class DomainSection(NamedPictures):
         name: what tables call it, for example ``day``.
     """
 
+    places: ClassVar = NamedPictures.places | {'name'}
+
     name: Annotated[str, Field(pattern=r'^[a-z][a-z0-9]*$')]
 
 
@@ -143,6 +145,11 @@ class FamdaRecipe(MethodRecipe):
     """
 
     added: ClassVar = ('target_labels_every',)
+    # The teachers are in the stages that they label in, and these in the adaptation, to which baselines have to hold.
+    of_adaptation: ClassVar = frozenset({'relative_depth', 'target_labels_every', 'strong', 'adaptation'})
+    by_stage: ClassVar = (
+        MethodRecipe.by_stage | of_adaptation | {'source', 'target', 'segments', 'depth_teacher', 'stages'}
+    )
 
     method: Literal['famda']
     source: DomainSection
@@ -175,9 +182,9 @@ class FamdaRecipe(MethodRecipe):
             raise ValueError('adaptation.sky_from_depth needs a depth_teacher that says where the sky is')
         return self
 
-    def of_stage(self, stage: StageSection) -> Recipe:
-        """The plain recipe of one stage; its data are the target's."""
-        return self.plain(stage, self.target)
+    def of_stage(self, stage: StageSection, learned_from: str | None = None) -> Recipe:
+        """The plain recipe of one stage; its data are the target's, and ``learned_from`` names all."""
+        return self.plain(stage, self.target).model_copy(update={'learned_from': learned_from})
 
     def learned_from(self) -> str:
         """What an adapted student has seen, for its provenance: its licences are those of all of this."""

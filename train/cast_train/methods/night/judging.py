@@ -16,10 +16,12 @@ from torch import Tensor
 from cast_ros.offline.evaluation.compare import Comparison, Scores
 from cast_ros.offline.metrics import SemanticMetrics
 from cast_ros.student import Prediction
-from cast_train.data import Sample, Targets, ViewRules, make_targets, make_view
+from cast_train.data import Sample, Targets, View, make_targets, make_view
 from cast_train.engine.evaluate import Predictor, ground_truth_of, headline
+from cast_train.engine.trained import load_student, weights_in
+from cast_train.methods.famda import Famda
 from cast_train.methods.famda.labels import TargetLabels
-from cast_train.models import Student
+from cast_train.methods.stages import StoredStage
 
 # Edges of mean grey values, 0…255.
 LUMINANCE_EDGES = (0, 30, 60, 90, 120, 256)
@@ -53,6 +55,11 @@ class Judgement:
     def figures(self) -> dict[str, float]:
         """As tables show them."""
         return headline(self.scores)
+
+
+# The student before and after, on both domains: by WHEN and the name of the domain.
+Judged = dict[tuple[str, str], Judgement]
+WHEN = ('before', 'after')
 
 
 def judge(student: Predictor, samples: Sequence[Sample]) -> Judgement:
@@ -128,39 +135,40 @@ class PseudoLabelFigures:
 
 
 @torch.no_grad()
-def judge_pseudo_labels(
-    teacher: Student,
-    raw_labels: TargetLabels,
-    refined_labels: TargetLabels,
-    samples: Sequence[Sample],
-    truths: Sequence[Sample],
-    rules: ViewRules,
-    class_names: Sequence[str],
-) -> PseudoLabelFigures:
-    """Make the pseudo-labels of whole pictures with and without masks, and compare them with labels if there are any.
+def judge_pseudo_labels(famda: Famda, stage: StoredStage) -> PseudoLabelFigures:
+    """Make the pseudo-labels of the target's pictures, and compare them with its labels if there are any.
+
+    Whole pictures, with and without what corrects the map.
 
     Args:
-        teacher: in evaluation mode.
-        raw_labels: makes labels of what it says alone.
-        refined_labels: makes those that the student gets.
-        samples: of the target, with what teachers say.
-        truths: the same pictures with their labels, if they have some.
-        rules: of the views; without augmentation.
-        class_names: in the order of their ids.
+        famda: whose target it is.
+        stage: whose student labels.
     """
+    recipe, view = famda.recipe, famda.recipe.stages.adaptation
+    depth, class_names = recipe.depth, famda.contract.class_names
+    teacher = load_student(weights_in(stage.folder), recipe.target.root)[0].network.eval()
+    plain = recipe.adaptation.model_copy(update={'refinement': None})
+    raw_labels = TargetLabels(teacher, plain, (), depth.cap_m, None, None)
+    refined_labels = TargetLabels(teacher, recipe.adaptation, famda.protected, depth.cap_m, famda.sky_id, None)
+    samples, truths = famda.unlabelled_target(famda.segments(), famda.depth()), famda.domains.target.train
+    thing_ids = famda.contract.thing_ids
+    things = torch.tensor(thing_ids)
+
+    def seen(sample: Sample) -> View:
+        return make_view(sample, view.height, view.width, depth.focal_reference_px, depth.cap_m, None, [0])
+
     metrics = {'raw': SemanticMetrics(class_names), 'refined': SemanticMetrics(class_names)}
-    things = torch.tensor(rules.thing_ids)
     sure, instances, right, judged, compared = 0.0, 0, 0, 0, 0
     for sample, truth in zip(samples, truths, strict=True):
-        view = make_view(sample, rules.height, rules.width, rules.focal_reference_px, rules.cap_m, None, [0])
-        given = replace(make_targets(view, rules.thing_ids), masks=None, labels=None, semantic=None)
-        answer = teacher(view.image[None])
+        shown = seen(sample)
+        given = replace(make_targets(shown, thing_ids), masks=None, labels=None, semantic=None)
+        answer = teacher(shown.image[None])
         (refined,), share = refined_labels.of(answer, [given])
         (raw,), _ = raw_labels.of(answer, [given])
         sure += share
         found, labels = _things_of(refined, things)
         instances += len(labels)
-        true_view = make_view(truth, rules.height, rules.width, rules.focal_reference_px, rules.cap_m, None, [0])
+        true_view = seen(truth)
         if true_view.semantic is None:
             continue
         compared += 1
@@ -169,7 +177,7 @@ def judge_pseudo_labels(
             metrics[name].update(answer_map.numpy().astype(np.uint8), true_view.semantic.numpy())
         if true_view.instance_ids is not None:
             judged += len(labels)
-            right += _right(found, labels, *_things_of(make_targets(true_view, rules.thing_ids), things))
+            right += _right(found, labels, *_things_of(make_targets(true_view, thing_ids), things))
     count = max(len(samples), 1)
     if not compared:
         return PseudoLabelFigures(sure / count, instances / count)

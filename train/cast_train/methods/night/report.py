@@ -18,7 +18,7 @@ from cast_ros.images import encode_jpeg
 from cast_ros.overlay import draw_overlay
 from cast_ros.student import Prediction, StudentContract
 from cast_train.errors import TrainingError
-from cast_train.methods.night.judging import JudgedPicture, Judgement
+from cast_train.methods.night.judging import WHEN, Judged, JudgedPicture
 from cast_train.methods.night.recipe import SOURCE, TARGET
 
 TITLES = {'ap': 'AP', 'ap50': 'AP50', 'miou': 'mIoU', 'abs_rel': 'AbsRel', 'rmse': 'RMSE', 'delta1': 'δ < 1.25'}
@@ -26,8 +26,6 @@ PER_CENT = ('ap', 'ap50', 'miou', 'delta1')
 SMALLER_IS_BETTER = ('abs_rel', 'rmse')
 SHOWN_PICTURES, PICTURE_WIDTH_PX, JPEG_QUALITY = 3, 480, 80
 SHOWN_SCORE = 0.3
-
-Judged = dict[tuple[str, str], Judgement]
 
 
 def write_report(path: Path, document: dict[str, Any], judged: Judged, contract: StudentContract) -> None:
@@ -97,7 +95,7 @@ def _card(name: str, document: dict[str, Any]) -> dict[str, Any]:
     figures = document['figures'][name]
     rows = []
     for metric, title in TITLES.items():
-        before, after = (figures[when].get(metric) for when in ('before', 'after'))
+        before, after = (figures[when].get(metric) for when in WHEN)
         if before is None and after is None:
             continue
         change = None if before is None or after is None else after - before
@@ -134,7 +132,7 @@ def _class_rows(judged: Judged, contract: StudentContract) -> list[dict[str, Any
     for entry in contract.classes:
         cells = []
         for name in (SOURCE, TARGET):
-            before, after = (figures(name, when, entry.name) for when in ('before', 'after'))
+            before, after = (figures(name, when, entry.name) for when in WHEN)
             cells += [
                 _change(metric, *pair)
                 for metric, pair in zip(('miou', 'ap'), zip(before, after, strict=True), strict=True)

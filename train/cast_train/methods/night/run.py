@@ -19,42 +19,27 @@ from rich.console import Console
 from cast_ros.files import write_text
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student import StudentContract
-from cast_train.data import LazySamples, Sample, ViewRules
+from cast_train.data import LazySamples, Sample
 from cast_train.data.bag_import import import_bag
 from cast_train.data.frames import Frames
 from cast_train.data.frames_manifest import MANIFEST as FRAMES
 from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.evaluate import Predictor
 from cast_train.engine.recipe import StudentSection
-from cast_train.engine.trained import contract_of, load_student, weights_in
+from cast_train.engine.trained import load_student, weights_in
 from cast_train.errors import DataError, TrainingError
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.famda.labels import TargetLabels
-from cast_train.methods.famda.stages import Domains, Famda
-from cast_train.methods.night.judging import (
-    Judgement,
-    PseudoLabelFigures,
-    judge,
-    judge_pseudo_labels,
-    losing_classes,
-)
+from cast_train.methods.famda import Domains, Famda
+from cast_train.methods.night.judging import WHEN, Judged, judge, judge_pseudo_labels, losing_classes
 from cast_train.methods.night.recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
 from cast_train.methods.night.report import losing_text, write_report
-from cast_train.methods.stages import Stage, Stages, digest_of_file
+from cast_train.methods.stages import Stages, digest_of_file
 
 METRICS, REPORT, START = 'metrics.json', 'report.html', 'start.pt'
 # The figures that the gate looks at, and tables show first.
 GATED = ('ap', 'miou')
-
-
-class Start(NamedTuple):
-    """The student as it was given: how it predicts, what it is made of, and in that a checkpoint to learn on from."""
-
-    predictor: Predictor
-    contract: StudentContract
-    section: StudentSection
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,40 +91,50 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
         console.print(text, markup=False, highlight=False)
 
     folder.mkdir(parents=True, exist_ok=True)
-    contract = contract_of(student)
-    roots = {
-        name: _frames(path, folder / name, name, recipe.imports, contract, console)
+    given = Given.open(student)
+    day, night = (
+        _frames(path, folder / name, name, recipe.imports, given.predictor.contract, console)
         for name, path in ((SOURCE, source), (TARGET, target))
-    }
-    learned = _labelled(source, roots[SOURCE], 'train', say)
-    _labelled(source, roots[SOURCE], 'val', say)
-    start = _start(student, learned, folder)
-    settings = recipe.famda(start.section, start.contract, roots[SOURCE], roots[TARGET])
-    domains = Domains(settings)
-    famda = Famda(settings, Stages(folder / 'stages', say), domains)
+    )
+    learned = _labelled(source, day, 'train', say)
+    _labelled(source, day, 'val', say)
+    settings = recipe.famda(given.start(learned, folder), given.predictor.contract, day, night)
+    famda = Famda(settings, Stages(folder / 'stages', say), Domains(settings))
     adapted = famda.adapted()
     model = folder / f'{recipe.name}.onnx'
     method = {'method': 'FAMDA, reconstructed', 'source': source.name, 'target': target.name, 'start': student.name}
     now = settings.of_stage(settings.stages.adaptation)
     say(export_run(weights_in(adapted.folder), model, provenance=method, now=now).summary)
-    judged = _judged(start, model, domains)
-    pseudo = pseudo_label_figures(famda, adapted)
-    losses = lost_points(judged['before', SOURCE].figures, judged['after', SOURCE].figures)
-    passed = passes(losses, recipe.gate)
-    losing = {
-        name: losing_classes(judged['before', name], judged['after', name], recipe.gate.miou)
-        for name in (SOURCE, TARGET)
+    judged = _judged(given.predictor, model, famda.domains)
+    gate = _gate(judged, recipe.gate)
+    document = {
+        'name': recipe.name,
+        'figures': {name: {when: judged[when, name].figures for when in WHEN} for name in (SOURCE, TARGET)},
+        'pictures': {name: len(judged['after', name].pictures) for name in (SOURCE, TARGET)},
+        'pseudo_labels': judge_pseudo_labels(famda, adapted).as_document(),
+        'gate': gate,
+        'student': {'file': model.name, 'sha256': digest_of_file(model)},
+        'start': {'file': student.name, 'sha256': digest_of_file(student) if student.is_file() else None},
+        'git_revision': git_revision(),
+        'recipe': settings.model_dump(mode='json'),
     }
-    gate = {
-        'allowed_points': recipe.gate.model_dump(),
+    write_text(folder / METRICS, json.dumps(document, indent=1))
+    write_report(folder / REPORT, document, judged, given.predictor.contract)
+    return Night(model, folder / REPORT, gate['lost_points'], gate['passed'], gate['losing_classes'])
+
+
+def _gate(judged: Judged, allowed: GateSection) -> dict[str, Any]:
+    """Whether the new student may take the place of the old one, and what speaks against it."""
+    losses = lost_points(judged['before', SOURCE].figures, judged['after', SOURCE].figures)
+    losing = {
+        name: losing_classes(judged['before', name], judged['after', name], allowed.miou) for name in (SOURCE, TARGET)
+    }
+    return {
+        'allowed_points': allowed.model_dump(),
         'lost_points': losses,
-        'passed': passed,
+        'passed': passes(losses, allowed),
         'losing_classes': losing,
     }
-    document = _document(recipe, settings.model_dump(mode='json'), judged, pseudo, gate, model, student)
-    write_text(folder / METRICS, json.dumps(document, indent=1))
-    write_report(folder / REPORT, document, judged, start.contract)
-    return Night(model, folder / REPORT, losses, passed, losing)
 
 
 def lost_points(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -152,19 +147,45 @@ def passes(losses: dict[str, float], gate: GateSection) -> bool:
     return bool(losses) and all(loss <= getattr(gate, name) for name, loss in losses.items())
 
 
-def pseudo_label_figures(famda: Famda, stage: Stage) -> PseudoLabelFigures:
-    """What the target's labels are worth when the student of ``stage`` gives them; truth judges where there is some."""
-    recipe, contract = famda.recipe, famda.contract
-    network = load_student(weights_in(stage.folder), recipe.target.root)[0].network.eval()
-    plain = recipe.adaptation.model_copy(update={'refinement': None})
-    cap_m = recipe.depth.cap_m
-    raw = TargetLabels(network, plain, (), cap_m, None, None)
-    refined = TargetLabels(network, recipe.adaptation, famda.protected, cap_m, famda.sky_id, None)
-    view = recipe.stages.adaptation
-    rules = ViewRules(view.height, view.width, recipe.depth.focal_reference_px, cap_m, contract.thing_ids, None)
-    samples = famda.unlabelled_target(famda.segments(), famda.depth())
-    truths = famda.domains.target.train
-    return judge_pseudo_labels(network, raw, refined, samples, truths, rules, contract.class_names)
+class Given(NamedTuple):
+    """The student as it was given: a file, and how it predicts; of a run or checkpoint also what it is made of."""
+
+    student: Path
+    predictor: Predictor
+    section: StudentSection | None
+
+    @classmethod
+    def open(cls, student: Path) -> Given:
+        """Open an exported student, a run folder or a checkpoint.
+
+        Raises:
+            StudentError, TrainingError: it is none of these.
+        """
+        if student.suffix == '.onnx':
+            return cls(student, RuntimeStudent.load(student), None)
+        found, recipe, _ = load_student(student)
+        weights = weights_in(student) if student.is_dir() else student
+        section = recipe.student.model_copy(update={'initial': weights, 'backbone_weights': None})
+        return cls(student, found, section)
+
+    def start(self, pictures: Sequence[Sample], folder: Path) -> StudentSection:
+        """What it is made of, and in that a checkpoint to learn on from; an exported one is recovered into ``folder``.
+
+        Raises:
+            TrainingError, ExportError: it cannot be recovered.
+        """
+        if self.section is not None:
+            return self.section
+        checkpoint = folder / f'{digest_of_file(self.student)[:12]}-{START}'
+        network, contract = recover_student(self.student, pictures[:CALIBRATION_PICTURES])
+        if not isinstance(network.size, str):
+            raise TrainingError(
+                f'{self.student}: is of no size that a recipe can name; start from the checkpoint of its run'
+            )
+        if not checkpoint.is_file():
+            made_of = {'recovered_from': self.student.name, 'contract': contract.model_dump(mode='json')}
+            save_checkpoint({'recipe': made_of, 'ema': network.state_dict()}, checkpoint)
+        return StudentSection(size=network.size, initial=checkpoint)
 
 
 def _frames(
@@ -211,53 +232,11 @@ def _labelled(recording: Path, root: Path, split: str, say: Callable[[str], None
     return LazySamples([frames], frames.labelled)
 
 
-def _start(student: Path, pictures: Sequence[Sample], folder: Path) -> Start:
-    if student.suffix != '.onnx':
-        found, recipe, _ = load_student(student)
-        weights = weights_in(student) if student.is_dir() else student
-        section = recipe.student.model_copy(update={'initial': weights, 'backbone_weights': None})
-        return Start(found, found.contract, section)
-    exported = RuntimeStudent.load(student)
-    checkpoint = folder / f'{digest_of_file(student)[:12]}-{START}'
-    network, contract = recover_student(student, pictures[:CALIBRATION_PICTURES])
-    if not isinstance(network.size, str):
-        raise TrainingError(f'{student}: is of no size that a recipe can name; start from the checkpoint of its run')
-    if not checkpoint.is_file():
-        made_of = {'recovered_from': student.name, 'contract': contract.model_dump(mode='json')}
-        save_checkpoint({'recipe': made_of, 'ema': network.state_dict()}, checkpoint)
-    return Start(exported, contract, StudentSection(size=network.size, initial=checkpoint))
-
-
-def _judged(start: Start, model: Path, domains: Domains) -> dict[tuple[str, str], Judgement]:
+def _judged(before: Predictor, model: Path, domains: Domains) -> Judged:
     """The student before and after, on both domains."""
     with RuntimeStudent.load(model) as after:
-        students: dict[str, Predictor] = {'before': start.predictor, 'after': after}
         return {
-            (when, name): judge(predictor, domain.validation)
-            for when, predictor in students.items()
-            for name, domain in ((SOURCE, domains.source), (TARGET, domains.target))
+            (when, name): judge(predictor, pictures.validation)
+            for when, predictor in zip(WHEN, (before, after), strict=True)
+            for name, pictures in ((SOURCE, domains.source), (TARGET, domains.target))
         }
-
-
-def _document(
-    recipe: NightRecipe,
-    settings: dict[str, Any],
-    judged: dict[tuple[str, str], Judgement],
-    pseudo: PseudoLabelFigures,
-    gate: dict[str, Any],
-    model: Path,
-    student: Path,
-) -> dict[str, Any]:
-    return {
-        'name': recipe.name,
-        'figures': {
-            name: {when: judged[when, name].figures for when in ('before', 'after')} for name in (SOURCE, TARGET)
-        },
-        'pictures': {name: len(judged['after', name].pictures) for name in (SOURCE, TARGET)},
-        'pseudo_labels': pseudo.as_document(),
-        'gate': gate,
-        'student': {'file': model.name, 'sha256': digest_of_file(model)},
-        'start': {'file': student.name, 'sha256': digest_of_file(student) if student.is_file() else None},
-        'git_revision': git_revision(),
-        'recipe': settings,
-    }
