@@ -28,7 +28,7 @@ from cast_train.methods.method import Pictures, asked_for
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stages import Stages, StoredStage
 from cast_train.models import Student
-from cast_train.teachers.labelling import LabelRun, PseudoSamples
+from cast_train.teachers.labelling import LabelRun, pseudo_labelled
 from cast_train.teachers.teacher import TeacherAsStudent
 
 PRETRAINED = 'teacher-pretrained'
@@ -180,7 +180,7 @@ class Cast(CastTraining):
         if pseudo is None:
             return []
         fingerprint, settings = pseudo.result['fingerprint'], self.recipe.pseudo_labels
-        found = PseudoSamples(self.samples(indices), pseudo.folder, fingerprint, settings)
+        found = pseudo_labelled(self.samples(indices), pseudo.folder, fingerprint, settings)
         return list(found) if self.recipe.data.in_memory else found
 
 

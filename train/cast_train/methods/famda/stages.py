@@ -25,7 +25,7 @@ from cast_train.engine.trained import weights_in
 from cast_train.errors import DataError, RecipeError
 from cast_train.methods.famda.rare_classes import rare_class_chances
 from cast_train.methods.famda.recipe import FamdaRecipe, TeacherSection
-from cast_train.methods.famda.target import TargetPictures, measure_norms_in
+from cast_train.methods.famda.target import measure_norms_in, unlabelled
 from cast_train.methods.famda.task import FamdaTask
 from cast_train.methods.method import Method, Pictures, asked_for, digest_of_pictures, score
 from cast_train.methods.method_recipe import StageSection
@@ -152,7 +152,7 @@ class Famda(Method[FamdaRecipe]):
         """The target's training pictures with what teachers say, and without any label of their own."""
         asked = [stage for stage in (segments, depth) if stage is not None]
         caches = [LabelCache(stage.folder, stage.result['fingerprint']) for stage in asked]
-        pictures = TargetPictures(self.domains.target.train, caches)
+        pictures = unlabelled(self.domains.target.train, caches)
         return list(pictures) if self.recipe.target.in_memory else pictures
 
     def _labelled(self, name: str, section: TeacherSection | None, kinds: dict[str, Kind]) -> StoredStage | None:

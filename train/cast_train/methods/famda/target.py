@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial, reduce
 from pathlib import Path
-from typing import overload
 
 import torch
 from torch import Tensor, nn
 
 from cast_ros.student import InputGeometry, InputSpec
-from cast_train.data import Batch, Sample
+from cast_train.data import Batch, Changed, Sample
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.trained import load_student, weights_in
 from cast_train.teachers.cache import LabelCache
@@ -20,7 +20,7 @@ from cast_train.teachers.labelling import read_label
 from cast_train.teachers.network import to_batch
 
 
-class TargetPictures(Sequence[Sample]):
+def unlabelled(samples: Sequence[Sample], caches: Sequence[LabelCache]) -> Sequence[Sample]:
     """Samples without their labels, with a teacher's segments, depth or disparity, put together when asked for.
 
     Args:
@@ -30,33 +30,12 @@ class TargetPictures(Sequence[Sample]):
     Raises:
         TeacherError: on access: a teacher's answer is missing or damaged.
     """
+    return Changed(samples, partial(_unlabelled, tuple(caches)))
 
-    def __init__(self, samples: Sequence[Sample], caches: Sequence[LabelCache]) -> None:
-        self._samples, self._caches = samples, tuple(caches)
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> TargetPictures: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | TargetPictures:
-        if isinstance(index, slice):
-            return TargetPictures(self._samples[index], self._caches)
-        sample = replace(
-            self._samples[index],
-            instance_ids=None,
-            instance_labels=None,
-            instance_is_crowd=None,
-            semantic=None,
-            depth_m=None,
-        )
-        for cache in self._caches:
-            sample = _with_answer(sample, cache)
-        return sample
+def _unlabelled(caches: tuple[LabelCache, ...], sample: Sample) -> Sample:
+    bare = Sample(sample.name, sample.image, fx_px=sample.fx_px, domain=sample.domain)
+    return reduce(_with_answer, caches, bare)
 
 
 def _with_answer(sample: Sample, cache: LabelCache) -> Sample:
