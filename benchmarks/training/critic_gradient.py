@@ -23,7 +23,8 @@ from cast_train.losses import supervised_losses
 from cast_train.methods.method import Pictures
 from cast_train.methods.stages import Stages
 from cast_train.methods.swinmtl import SwinMtl, load_swinmtl_recipe
-from cast_train.methods.swinmtl.critic import AdversarialTask, critic_maps, student_loss
+from cast_train.methods.swinmtl.critic import critic_maps, student_loss
+from cast_train.methods.swinmtl.task import AdversarialTask
 
 RECIPE = Path('config/recipes/streets-swinmtl.yaml')
 BATCHES = 4

@@ -162,7 +162,7 @@ class OptimizerSection(Settings):
 
 
 class RunSection(Settings):
-    """How a run proceeds; beyond rounding, nothing but ``accumulate`` changes what is learned.
+    """How a run proceeds; beyond rounding, only ``accumulate`` changes what is learned.
 
     Attributes:
         log_every: steps between reports.
@@ -172,8 +172,8 @@ class RunSection(Settings):
         threads: of each process that computes.
         precision: of the network: bf16 keeps weights, averages and losses in float32; float64 is for finding out what
             is rounding and what is not.
-        accumulate: a batch is computed in so many parts, for less memory; batch norm then sees one part at a time, so
-            that it decides what is learned.
+        accumulate: a batch is computed in so many parts, for less memory. The losses are those of the whole batch; but
+            batch norm sees one part at a time, so that a network which has any learns something else.
         nonfinite_limit: so many steps in a row without a finite loss and gradient end the run.
     """
 

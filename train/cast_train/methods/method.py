@@ -91,7 +91,7 @@ class Read(Protocol):
         """Of all of them, with what decides what they mean."""
 
 
-class Method(Generic[MethodRecipeT]):
+class MethodRun(Generic[MethodRecipeT]):
     """One recipe at one seed.
 
     Args:

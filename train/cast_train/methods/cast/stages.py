@@ -37,7 +37,7 @@ GUIDED_STRONG = StrongViews()
 
 
 class Cast(CastTraining):
-    """One recipe at one seed; see ``Method``."""
+    """One recipe at one seed; see ``MethodRun``."""
 
     def __init__(self, recipe: CastRecipe, stages: Stages, pictures: Pictures) -> None:
         super().__init__(recipe, stages, pictures)

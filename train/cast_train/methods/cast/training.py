@@ -12,7 +12,7 @@ from cast_train.engine.evaluate import Predictor, evaluate, headline
 from cast_train.engine.task import Task
 from cast_train.methods.cast.recipe import CastRecipe
 from cast_train.methods.cast.task import CastTask
-from cast_train.methods.method import Method, Pictures, score
+from cast_train.methods.method import MethodRun, Pictures, score
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stages import Stages
 from cast_train.models import Student
@@ -22,8 +22,8 @@ from cast_train.models.graph import TorchStudent
 CAST_STRONG = StrongViews(jitter=1.0, blur=1.0)
 
 
-class CastTraining(Method[CastRecipe]):
-    """Pictures, their split and the contract of a recipe at one seed, and what trains with them; see ``Method``."""
+class CastTraining(MethodRun[CastRecipe]):
+    """Pictures, their split and the contract of a recipe at one seed, and what trains with them; see ``MethodRun``."""
 
     def __init__(self, recipe: CastRecipe, stages: Stages, pictures: Pictures) -> None:
         super().__init__(recipe, stages, pictures, recipe.of_stage(recipe.stages.distillation, recipe.student.size))
@@ -35,7 +35,7 @@ class CastTraining(Method[CastRecipe]):
         return subset_of(self.pictures.train, indices)
 
     def inputs(self, stage: StageSection | None, **own: Any) -> dict[str, Any]:
-        """See ``Method``; what a stage does without decides nothing of it."""
+        """See ``MethodRun``; what a stage does without decides nothing of it."""
         recipe = self.recipe
         contrast = recipe.contrast.model_dump(mode='json') if stage is not None and stage.contrast else None
         pseudo = recipe.pseudo_labels.digested() if stage is None or stage.unlabelled else None

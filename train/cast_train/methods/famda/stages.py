@@ -27,7 +27,7 @@ from cast_train.methods.famda.rare_classes import rare_class_chances
 from cast_train.methods.famda.recipe import FamdaRecipe, TeacherSection
 from cast_train.methods.famda.target import measure_norms_in, unlabelled
 from cast_train.methods.famda.task import FamdaTask
-from cast_train.methods.method import Method, Pictures, asked_for, digest_of_pictures, score
+from cast_train.methods.method import MethodRun, Pictures, asked_for, digest_of_pictures, score
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stages import Stages, StoredStage, digest_of
 from cast_train.models import Student
@@ -67,8 +67,8 @@ class Domains:
             self.digest = digest_of({'samples': self.digest, 'fx_px': fx_px})
 
 
-class Famda(Method[FamdaRecipe]):
-    """One recipe at one seed; see ``Method``.
+class Famda(MethodRun[FamdaRecipe]):
+    """One recipe at one seed; see ``MethodRun``.
 
     Raises:
         RecipeError: a protected class, or the sky that depth is to find, does not exist.

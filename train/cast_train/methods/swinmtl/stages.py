@@ -18,17 +18,17 @@ from typing import Any
 from cast_train.data import Source
 from cast_train.engine.evaluate import Predictor
 from cast_train.engine.task import SupervisedTask, Task
-from cast_train.methods.method import Method, Pictures, score
+from cast_train.methods.method import MethodRun, Pictures, score
 from cast_train.methods.stages import Stages, StoredStage, digest_of_samples
-from cast_train.methods.swinmtl.critic import AdversarialTask
 from cast_train.methods.swinmtl.cutmix import cut_mix
 from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
+from cast_train.methods.swinmtl.task import AdversarialTask
 
 DEPTH_FIGURES = ('abs_rel', 'rmse', 'delta1')
 
 
-class SwinMtl(Method[SwinMtlRecipe]):
-    """One recipe at one seed; see ``Method``."""
+class SwinMtl(MethodRun[SwinMtlRecipe]):
+    """One recipe at one seed; see ``MethodRun``."""
 
     def __init__(self, recipe: SwinMtlRecipe, stages: Stages, pictures: Pictures) -> None:
         super().__init__(recipe, stages, pictures, recipe.of_student)

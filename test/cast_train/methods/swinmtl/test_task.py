@@ -22,14 +22,8 @@ from cast_train.engine.loop import train
 from cast_train.engine.parallel import start_fabric
 from cast_train.engine.recipe import RunSection
 from cast_train.engine.step import backward
-from cast_train.methods.swinmtl.critic import (
-    AdversarialSection,
-    AdversarialTask,
-    Critic,
-    critic_maps,
-    gradient_norms,
-    student_loss,
-)
+from cast_train.methods.swinmtl.critic import AdversarialSection, Critic, critic_maps, gradient_norms, student_loss
+from cast_train.methods.swinmtl.task import AdversarialTask
 
 NARROW = (8, 8, 8, 8)
 
