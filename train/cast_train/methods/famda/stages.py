@@ -33,7 +33,7 @@ from cast_train.methods.stages import Stages, StoredStage, digest_of
 from cast_train.models import Student
 from cast_train.teachers.cache import LabelCache
 from cast_train.teachers.labelling import LabelRun
-from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, Kind, open_teacher
+from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, Kinds, open_teacher
 from cast_train.teachers.report import CollapseRule
 
 
@@ -155,7 +155,7 @@ class Famda(MethodRun[FamdaRecipe]):
         pictures = unlabelled(self.domains.target.train, caches)
         return list(pictures) if self.recipe.target.in_memory else pictures
 
-    def _labelled(self, name: str, section: TeacherSection | None, kinds: dict[str, Kind]) -> StoredStage | None:
+    def _labelled(self, name: str, section: TeacherSection | None, kinds: Kinds) -> StoredStage | None:
         if section is None:
             return None
         teacher = open_teacher(section.kind, section.settings, self.domains.classes, kinds)
