@@ -21,9 +21,9 @@ from cast_ros.files import write_text
 from cast_ros.offline.metrics import DepthMetrics, SemanticMetrics
 from cast_train.data import Sample, open_dataset
 from cast_train.export.revision import git_revision
-from cast_train.methods.famda_recipe import DomainSection, load_famda_recipe
+from cast_train.methods.famda.labels import majority_vote
+from cast_train.methods.famda.recipe import DomainSection, load_famda_recipe
 from cast_train.teachers import Teacher
-from cast_train.teachers.majority import majority_vote
 from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, open_teacher
 
 HERE = Path(__file__).parent

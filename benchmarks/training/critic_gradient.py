@@ -20,10 +20,11 @@ from cast_train.data import Batch
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.fitting import start_student, supervised_stream
 from cast_train.losses import supervised_losses
-from cast_train.losses.adversarial import critic_maps, student_loss
-from cast_train.methods.adversarial_task import AdversarialTask
+from cast_train.methods.method import Pictures
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, load_swinmtl_recipe
+from cast_train.methods.swinmtl import SwinMtl, load_swinmtl_recipe
+from cast_train.methods.swinmtl.critic import critic_maps, student_loss
+from cast_train.methods.swinmtl.task import AdversarialTask
 
 RECIPE = Path('config/recipes/streets-swinmtl.yaml')
 BATCHES = 4
@@ -36,7 +37,7 @@ def main() -> None:
     store = parser.parse_args().store
     recipe = load_swinmtl_recipe(RECIPE)
     assert recipe.critic is not None
-    swinmtl = SwinMtl(recipe, Stages(store, print), LabelledPictures(recipe.data))
+    swinmtl = SwinMtl(recipe, Stages(store, print), Pictures(recipe.data))
     state = load_checkpoint(swinmtl.student().folder / LAST)
     network = start_student(recipe.student, swinmtl.contract, recipe.seed)
     network.load_state_dict(state['network'])

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from speed import write_results
 
+from cast_train.engine.trained import LOG
 from cast_train.export.speed import machine_in_words
-from cast_train.methods.stages import LOG, Stages
+from cast_train.methods.stages import Stages
 from cast_train.methods.tables import method_of
 
 RECIPES = Path(__file__).parent.parent.parent / 'config' / 'recipes'

@@ -21,8 +21,8 @@ from tiny_recipe import recipe_document
 
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.norms import share_norms
+from cast_train.methods.cast.projection import encode_strong
 from cast_train.models import Student
-from cast_train.models.projection import encode_strong
 
 LAUNCH = 'from cast_train.cli import main; main()'
 

@@ -22,10 +22,11 @@ from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.data.camvid import CLASSES
 from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import fit
+from cast_train.engine.trained import load_student
 from cast_train.errors import ExportError, TrainingError
-from cast_train.export.checkpoint import load_student, provenance_of
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import Parity, check_parity, errors_of
+from cast_train.export.run import provenance_of
 from cast_train.export.statistics import measure_statistics
 from cast_train.models import Student
 from cast_train.models.graph import StudentGraph, TorchStudent, mask_quality

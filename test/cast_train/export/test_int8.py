@@ -16,10 +16,10 @@ from tiny_student import tiny_student
 from cast_ros.student import Student
 from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.engine.fitting import fit
+from cast_train.engine.trained import load_student
 from cast_train.errors import ExportError
 from cast_train.export import int8_judgement
 from cast_train.export.calibration_pictures import CalibrationPictures, pictures_of_samples
-from cast_train.export.checkpoint import load_student
 from cast_train.export.int8 import export_int8, int8_beside
 from cast_train.export.int8_judgement import Judgement, Labelled
 from cast_train.export.onnx import export_onnx

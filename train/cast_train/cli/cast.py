@@ -18,7 +18,7 @@ def cast(
     overrides: SetOption = None,
 ) -> None:
     """Run CAST from the pretrained teacher to an exported student; the same command goes on where it was stopped."""
+    from cast_train.methods.cast import load_cast_recipe
     from cast_train.methods.pipeline import run_cast
-    from cast_train.methods.recipe import load_cast_recipe
 
     run_method(load_cast_recipe(recipe, tuple(overrides or ())), run_cast, out, store)

@@ -31,7 +31,7 @@ def evaluate(
     from cast_train.data import load_samples, open_dataset
     from cast_train.engine.evaluate import evaluate as run_evaluate
     from cast_train.engine.evaluate import headline, require_classes
-    from cast_train.export.checkpoint import load_student
+    from cast_train.engine.trained import load_student
 
     pictures = open_dataset(dataset, root, split, domain, class_map)
     predictor: Predictor = RuntimeStudent.load(student) if student.suffix == '.onnx' else load_student(student)[0]

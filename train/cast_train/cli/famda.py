@@ -18,7 +18,7 @@ def famda(
     overrides: SetOption = None,
 ) -> None:
     """Adapt a student to pictures without labels, and export it; the same command goes on where it was stopped."""
-    from cast_train.methods.famda_recipe import load_famda_recipe
+    from cast_train.methods.famda import load_famda_recipe
     from cast_train.methods.pipeline import run_famda
 
     run_method(load_famda_recipe(recipe, tuple(overrides or ())), run_famda, out, store)

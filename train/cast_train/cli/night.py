@@ -27,8 +27,7 @@ def night(
     require_one_process('night')
     from rich.console import Console
 
-    from cast_train.methods.night import run_night
-    from cast_train.methods.night_recipe import load_night_recipe
+    from cast_train.methods.night import load_night_recipe, run_night
 
     parsed = load_night_recipe(recipe, tuple(overrides or ()))
     found = run_night(parsed, source, target, student, out, Console(stderr=True))

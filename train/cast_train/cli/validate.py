@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from cast_train.engine.recipe import Recipe
     from cast_train.engine.validation import Finding
+    from cast_train.methods.cast import CastRecipe
     from cast_train.methods.encoder import EncoderRecipe
-    from cast_train.methods.famda_recipe import FamdaRecipe
-    from cast_train.methods.night_recipe import NightRecipe
-    from cast_train.methods.recipe import CastRecipe
+    from cast_train.methods.famda import FamdaRecipe
+    from cast_train.methods.night import NightRecipe
     from cast_train.methods.swinmtl import SwinMtlRecipe
     from cast_train.teachers.promptable import PromptableRecipe
 
@@ -29,10 +29,10 @@ def validate(
 ) -> None:
     """Check keys, data, weights and sizes of a recipe and try one step; prints what was found, exit 2 if it is bad."""
     from cast_train.engine.recipe import Recipe
+    from cast_train.methods.cast import CastRecipe
     from cast_train.methods.encoder import EncoderRecipe
-    from cast_train.methods.famda_recipe import FamdaRecipe
-    from cast_train.methods.night_recipe import NightRecipe
-    from cast_train.methods.recipe import CastRecipe
+    from cast_train.methods.famda import FamdaRecipe
+    from cast_train.methods.night import NightRecipe
     from cast_train.methods.registry import open_recipe
     from cast_train.methods.swinmtl import SwinMtlRecipe
     from cast_train.teachers.promptable import PromptableRecipe

@@ -87,6 +87,8 @@ class NamedPictures(Settings):
     """
 
     added: ClassVar = ('class_map',)
+    # Where pictures lie and how they are read. Whatever else there is decides what they mean.
+    places: ClassVar = frozenset({'dataset', 'root', 'train', 'validation', 'in_memory'})
 
     dataset: str
     root: Path
@@ -94,6 +96,10 @@ class NamedPictures(Settings):
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
     in_memory: bool = True
+
+    def digested(self) -> dict[str, Any]:
+        """What decides what the pictures mean, beside their content; nothing if their data set says it all."""
+        return self.model_dump(mode='json', exclude=set(self.places))
 
     @property
     def in_words(self) -> str:
@@ -179,6 +185,18 @@ class RunSection(Settings):
         nonfinite_limit: so many steps in a row without a finite loss and gradient end the run.
     """
 
+    undecisive: ClassVar = frozenset(
+        {
+            'log_every',
+            'checkpoint_every',
+            'evaluate_every',
+            'workers',
+            'threads',
+            'precision',
+            'nonfinite_limit',
+        }
+    )
+
     log_every: Positive = 20
     checkpoint_every: Positive = 100
     evaluate_every: Positive = 500
@@ -187,6 +205,10 @@ class RunSection(Settings):
     precision: Literal['float32', 'bf16', 'float64'] = 'float32'
     accumulate: Positive = 1
     nonfinite_limit: Positive = 5
+
+    def digested(self) -> dict[str, Any]:
+        """What decides what is learned, where it is set: all but what ``undecisive`` names."""
+        return self.model_dump(mode='json', exclude=set(self.undecisive), exclude_defaults=True)
 
 
 class Plan(Settings):

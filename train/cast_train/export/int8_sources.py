@@ -10,8 +10,8 @@ from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import load_samples, open_dataset
 from cast_train.engine.evaluate import require_classes
 from cast_train.engine.fitting import read_parts
+from cast_train.engine.trained import load_student
 from cast_train.export.calibration_pictures import CalibrationPictures, pictures_of_path, pictures_of_samples
-from cast_train.export.checkpoint import load_student
 from cast_train.export.int8_judgement import Labelled
 
 

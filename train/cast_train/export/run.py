@@ -5,18 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+import onnx
+import torch
 
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import read_parts
 from cast_train.engine.recipe import Recipe
+from cast_train.engine.trained import load_student
 from cast_train.export.card import write_card
-from cast_train.export.checkpoint import load_student, provenance_of
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import Parity, check_parity
+from cast_train.export.revision import git_revision
 from cast_train.export.statistics import measure_statistics
 
 # Pictures that the input statistics are taken from.
@@ -93,3 +98,17 @@ def export_run(
         unchecked.unlink(missing_ok=True)
     card = write_card(out, run if run.is_dir() else run.parent, recipe, contract, scores, parity)
     return Exported(out, card, parity, metrics)
+
+
+def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
+    """Where a student comes from: recipe, data, revision, seed, versions and steps."""
+    return {
+        'recipe': recipe.name,
+        'data': recipe.learned_from or recipe.data.in_words,
+        'seed': recipe.seed,
+        'steps': state['step'],
+        'git_revision': git_revision(),
+        'trained': datetime.fromtimestamp(state['saved'], timezone.utc).isoformat(timespec='seconds'),
+        'torch': torch.__version__,
+        'onnx': onnx.__version__,
+    }

@@ -21,9 +21,10 @@ from pydantic import Field
 
 from cast_ros.files import replacing, write_text
 from cast_train.engine.recipe_file import load_document, parse
+from cast_train.engine.trained import LOG
 from cast_train.errors import RecipeError
 from cast_train.export.revision import git_revision
-from cast_train.methods.stages import LOG, Stage, StageBusyError, Stages
+from cast_train.methods.stages import StageBusyError, Stages, StoredStage
 from cast_train.methods.tables import method_of
 from cast_train.settings import Settings
 
@@ -142,7 +143,7 @@ def ablate(
     method = method_of(table.recipe)
     pictures: dict[str, Any] = {}
 
-    def stage_of(cell: Cell, stages: Stages) -> Stage:
+    def stage_of(cell: Cell, stages: Stages) -> StoredStage:
         key = method.identity(cell.recipe)
         if key not in pictures:
             pictures[key] = method.read(cell.recipe)
@@ -167,7 +168,7 @@ def ablate(
             time.sleep(WAIT_S)
 
 
-def _results(stages: Sequence[Stage], out: Path) -> dict[int, Result]:
+def _results(stages: Sequence[StoredStage], out: Path) -> dict[int, Result]:
     """What is known of stages, by their place: from the store, or from the tables that lie in ``out``."""
     recorded = _recorded(out)
     found = {}
@@ -289,7 +290,7 @@ def _spread(values: list[float] | None, factor: float) -> str:
     return mean if len(values) == 1 else f'{mean} ± {factor * statistics.stdev(values):.{digits}f}'
 
 
-def _keep_log(stage: Stage, folder: Path) -> None:
+def _keep_log(stage: StoredStage, folder: Path) -> None:
     """Copy the log of a row's run, under the name that the table gives it."""
     log, kept = stage.folder / LOG, folder / f'{stage.key}.jsonl'
     if log.is_file() and not kept.is_file():

@@ -10,16 +10,14 @@ from typing import Any
 
 from cast_ros.files import write_text
 from cast_train.engine.recipe import Recipe
+from cast_train.engine.trained import weights_in
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.cast import Cast
-from cast_train.methods.cast_training import Pictures
-from cast_train.methods.famda import Domains, Famda
-from cast_train.methods.famda_recipe import FamdaRecipe
-from cast_train.methods.recipe import CastRecipe
-from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file
-from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, SwinMtlRecipe
-from cast_train.methods.trained import weights_in
+from cast_train.methods.cast import Cast, CastRecipe
+from cast_train.methods.famda import Domains, Famda, FamdaRecipe
+from cast_train.methods.method import Pictures
+from cast_train.methods.stages import Stages, StoredStage, digest_of, digest_of_file
+from cast_train.methods.swinmtl import SwinMtl, SwinMtlRecipe
 
 MANIFEST = 'manifest.json'
 
@@ -81,7 +79,7 @@ def run_swinmtl(recipe: SwinMtlRecipe, folder: Path, store: Path, say: Callable[
 
     Arguments and errors as for ``run_cast``.
     """
-    pictures = LabelledPictures(recipe.data)
+    pictures = Pictures(recipe.data)
     swinmtl = SwinMtl(recipe, Stages(store, say), pictures)
     method = {
         'method': 'SwinMTL',
@@ -97,7 +95,7 @@ def _finish(
     recipe: CastRecipe | FamdaRecipe | SwinMtlRecipe,
     now: Recipe,
     stages: Stages,
-    last: Stage,
+    last: StoredStage,
     folder: Path,
     method: dict[str, str],
     data: dict[str, Any],
@@ -119,7 +117,7 @@ def _finish(
     return student
 
 
-def _entry(stage: Stage) -> dict[str, Any]:
+def _entry(stage: StoredStage) -> dict[str, Any]:
     weights = weights_in(stage.folder)
     return {
         'name': stage.name,

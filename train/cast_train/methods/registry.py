@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cast_train.engine.recipe import Recipe, load_recipe
 from cast_train.engine.recipe_file import load_document, require_known
+from cast_train.methods.cast import CastRecipe, load_cast_recipe
 from cast_train.methods.encoder import EncoderRecipe, load_encoder_recipe
-from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
-from cast_train.methods.night_recipe import NightRecipe, load_night_recipe
-from cast_train.methods.recipe import CastRecipe, load_cast_recipe
+from cast_train.methods.famda import FamdaRecipe, load_famda_recipe
+from cast_train.methods.night import NightRecipe, load_night_recipe
 from cast_train.methods.swinmtl import SwinMtlRecipe, load_swinmtl_recipe
 from cast_train.teachers.promptable import PromptableRecipe, load_promptable_recipe
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cast_train.engine.recipe_file import load_document, require_known
-from cast_train.methods import cast, cast_training, famda, swinmtl
-from cast_train.methods.famda_recipe import FamdaRecipe, load_famda_recipe
-from cast_train.methods.recipe import CastRecipe, load_cast_recipe
-from cast_train.methods.stages import Stage, Stages
+from cast_train.methods import cast, famda, swinmtl
+from cast_train.methods.cast import CastRecipe, load_cast_recipe
+from cast_train.methods.famda import FamdaRecipe, load_famda_recipe
+from cast_train.methods.method import Pictures
+from cast_train.methods.stages import Stages, StoredStage
+from cast_train.methods.swinmtl import load_swinmtl_recipe
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class TableMethod:
     read: Callable[[Any], Any]
     identity: Callable[[Any], str]
     make: Callable[[Any, Stages, Any], Any]
-    stages: Mapping[str, Callable[[Any], Stage]]
+    stages: Mapping[str, Callable[[Any], StoredStage]]
 
 
 def _cast_pictures(recipe: CastRecipe) -> str:
@@ -43,13 +45,11 @@ def _famda_pictures(recipe: FamdaRecipe) -> str:
 
 
 METHODS: dict[str, TableMethod] = {
-    'cast': TableMethod(
-        load_cast_recipe, lambda recipe: cast_training.Pictures(recipe.data), _cast_pictures, cast.Cast, cast.STAGES
-    ),
+    'cast': TableMethod(load_cast_recipe, lambda recipe: Pictures(recipe.data), _cast_pictures, cast.Cast, cast.STAGES),
     'famda': TableMethod(load_famda_recipe, famda.Domains, _famda_pictures, famda.Famda, famda.STAGES),
     'swinmtl': TableMethod(
-        swinmtl.load_swinmtl_recipe,
-        lambda recipe: swinmtl.LabelledPictures(recipe.data),
+        load_swinmtl_recipe,
+        lambda recipe: Pictures(recipe.data),
         lambda recipe: recipe.data.model_dump_json(),
         swinmtl.SwinMtl,
         swinmtl.STAGES,
