@@ -16,8 +16,8 @@ from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.errors import RecipeError, TeacherError
 from cast_train.methods import tasks
 from cast_train.methods.cast import PRETRAINING_SEED, STAGES, Cast
+from cast_train.methods.cast_method import STAGED
 from cast_train.methods.cast_training import Pictures
-from cast_train.methods.pipeline import run_cast
 from cast_train.methods.recipe import parse_cast_recipe
 from cast_train.methods.stages import DONE, Stage, Stages, digest_of_samples
 
@@ -37,7 +37,7 @@ def initial(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='module')
 def finished(streets: Path, initial: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('cast')
-    run_cast(tiny_cast(streets, initial), folder, folder / 'stages', print)
+    STAGED.student(tiny_cast(streets, initial), folder, folder / 'stages', print)
     return folder
 
 
@@ -52,7 +52,7 @@ def test_a_corrected_licence_and_version_are_exported_by_the_same_command(
     streets: Path, initial: Path, finished: Path, tmp_path: Path
 ) -> None:
     recipe = tiny_cast(streets, initial, version='0.0.2', license='CC-BY-NC-4.0')
-    student = run_cast(recipe, tmp_path, finished / 'stages', print)
+    student = STAGED.student(recipe, tmp_path, finished / 'stages', print)
     contract = Student.load(student).contract
     assert (contract.version, contract.license) == ('0.0.2', 'CC-BY-NC-4.0')
     card = student.with_suffix('.md').read_text()

@@ -18,12 +18,13 @@ from cast_ros.student import InputSpec
 from cast_ros.student.geometry import InputGeometry
 from cast_train.data.streets import CLASSES
 from cast_train.engine.checkpoint import load_checkpoint
+from cast_train.engine.recipe_file import load
 from cast_train.errors import RecipeError, TeacherError, TrainingError
 from cast_train.models import QueryPrediction
 from cast_train.models.promptable import PromptableMasks, PromptableSize
 from cast_train.teachers.composite import CompositeTeacher, detect, within
 from cast_train.teachers.network import NetworkTeacher, Seen, count_parameters_m
-from cast_train.teachers.promptable import fit_promptable, load_promptable_recipe, open_promptable
+from cast_train.teachers.promptable import PromptableRecipe, fit_promptable, open_promptable
 from cast_train.teachers.registry import TEACHERS, open_teacher
 
 PERSON, CAR, TRUCK = 8, 9, 10
@@ -142,7 +143,7 @@ def recipe_file(root: Path, steps: int, **changes: Any) -> Path:
 
 def test_the_mask_network_is_trained_resumed_exactly_and_opened(tmp_path: Path) -> None:
     draw_streets(tmp_path, 'train', 'day', frames=2)
-    recipe = load_promptable_recipe(recipe_file(tmp_path, 4))
+    recipe = load(PromptableRecipe, recipe_file(tmp_path, 4))
     said: list[str] = []
     result = fit_promptable(recipe, tmp_path / 'straight', resume=False, say=said.append)
     assert 0 <= result['iou'] <= 1
@@ -167,16 +168,16 @@ def test_the_mask_network_is_trained_resumed_exactly_and_opened(tmp_path: Path) 
     log = [json.loads(line) for line in (tmp_path / 'straight' / 'log.jsonl').read_text().splitlines()]
     assert log[-1]['validation'].keys() == {'iou', 'iou_jittered'}
 
-    changed = load_promptable_recipe(recipe_file(tmp_path, 4), ('seed=2',))
+    changed = load(PromptableRecipe, recipe_file(tmp_path, 4), ('seed=2',))
     with pytest.raises(TrainingError, match='another recipe'):
         fit_promptable(changed, tmp_path / 'straight', resume=True, say=said.append)
 
 
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="did you mean 'boxes'"):
-        load_promptable_recipe(recipe_file(tmp_path, 1, boxs={'jitter': 0.1}))
+        load(PromptableRecipe, recipe_file(tmp_path, 1, boxs={'jitter': 0.1}))
     with pytest.raises(RecipeError, match=r'network\.backbone'):
-        load_promptable_recipe(recipe_file(tmp_path, 1, network={'backbone': 'resnet50'}))
+        load(PromptableRecipe, recipe_file(tmp_path, 1, network={'backbone': 'resnet50'}))
 
 
 def test_the_registry_opens_by_name_and_says_what_is_wrong(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set as ``open_dataset`` takes it, without the split; the root may be unknown until a split is asked for."""
+    """A data set as ``open_dataset`` takes it, without the split; the root may be unknown until one is opened."""
 
     name: str
     root: Path | None

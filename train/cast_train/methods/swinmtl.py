@@ -24,7 +24,6 @@ from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import start_student
 from cast_train.engine.recipe import NamedPictures, Recipe
-from cast_train.engine.recipe_file import load_document, parse, require_known
 from cast_train.engine.task import SupervisedTask, Task
 from cast_train.export.checkpoint import load_student
 from cast_train.losses import LossSection
@@ -34,7 +33,6 @@ from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_
 from cast_train.methods.stage_training import train_stage
 from cast_train.methods.stages import Stage, Stages, digest_of_file, digest_of_samples
 from cast_train.methods.trained import millions, seconds_in, weights_in
-from cast_train.models import SIZES
 from cast_train.models.graph import TorchStudent
 
 TaskName = Literal['segmentation', 'depth']
@@ -82,17 +80,6 @@ class SwinMtlRecipe(MethodRecipe):
     def of_student(self) -> Recipe:
         """As supervised training would have it; what the checkpoints carry."""
         return self.plain(self.stage, self.data, losses=self.taught)
-
-
-def load_swinmtl_recipe(path: Path, overrides: tuple[str, ...] = ()) -> SwinMtlRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
-    """
-    recipe = parse(SwinMtlRecipe, load_document(path, overrides), str(path))
-    require_known(str(path), 'student.size', recipe.student.size, SIZES)
-    return recipe
 
 
 class LabelledPictures:
