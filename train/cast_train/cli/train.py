@@ -92,11 +92,11 @@ def _run(
     Raises:
         CastError: the recipe is wrong, or what it names is missing; for more, see the runners of the methods.
     """
-    from cast_train.methods.registry import open_recipe, require_roots
+    from cast_train.methods.registry import PLAIN, open_recipe, require_roots
 
     if verb != 'run':
         typer.echo(f'cast-train {verb} is now cast-train run; the old name goes with release 0.3', err=True)
-    method, recipe = open_recipe(asked, tuple(overrides or ()))
+    method, recipe = open_recipe(asked, tuple(overrides or ()), 'masks' if verb == 'fit-masks' else PLAIN)
     if method.run is None:
         raise TrainingError(f'{asked}: method {recipe.method} has a verb of its own: cast-train {recipe.method} --help')
     if not method.shares_work:

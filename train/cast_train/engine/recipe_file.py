@@ -42,7 +42,7 @@ def find_recipe(asked: Path) -> Path:
         return known[name]
     near = difflib.get_close_matches(name, known, 1, 0.5)
     hint = f'did you mean {near[0]!r}?' if near else 'cast-train recipes lists them'
-    folders = ', '.join(str(share / RECIPES) for share in share_folders())
+    folders = ', '.join(dict.fromkeys(str(share / RECIPES) for share in share_folders()))
     raise RecipeError(f'{asked}: cannot be read: there is no such file, and no such recipe in {folders}; {hint}')
 
 

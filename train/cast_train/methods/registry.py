@@ -16,7 +16,7 @@ from cast_train.errors import DataError, RecipeError
 if TYPE_CHECKING:
     from cast_train.methods.pipeline import Method, Staged
 
-# Of a recipe that names none, as recipes did before there were methods.
+# Of a recipe that names no method, as none did before there were several.
 PLAIN = 'supervised'
 
 # Each module has a METHOD.
@@ -31,15 +31,15 @@ METHODS = {
 }
 
 
-def open_recipe(asked: Path, overrides: tuple[str, ...] = ()) -> tuple[Method, Any]:
-    """Read a recipe of any method, by path or name, and return it behind its method.
+def open_recipe(asked: Path, overrides: tuple[str, ...] = (), unnamed: str = PLAIN) -> tuple[Method, Any]:
+    """Read a recipe of any method, by path or name, and return it behind its method: ``unnamed`` if it names none.
 
     Raises:
         RecipeError: unreadable, of an unknown method, or wrong for its method.
     """
     path = find_recipe(asked)
     document = load_document(path, overrides)
-    name = str(document.get('method', PLAIN))
+    name = str(document.get('method', unnamed))
     require_known(str(path), 'method', name, METHODS)
     method: Method = import_module(METHODS[name]).METHOD
     return method, parse(method.recipe, document, str(path), path.parent)
