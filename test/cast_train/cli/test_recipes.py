@@ -9,9 +9,17 @@ import pytest
 from train_verb import cast_train
 
 COLUMNS = 80
+MARKER = 'share/ament_index/resource_index/packages/cast_ros'
 
 
-def test_every_shipped_recipe_is_listed_with_what_it_is(project_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_shipped_recipe_is_listed_with_what_it_is(
+    project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A sourced workspace that holds this source tree: it is looked in before whatever is installed here.
+    (tmp_path / MARKER).parent.mkdir(parents=True)
+    (tmp_path / MARKER).touch()
+    (tmp_path / 'share' / 'cast_ros').symlink_to(project_root)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
     assert cast_train('recipes') == 0
     lines = capsys.readouterr().out.splitlines()
     names = {path.stem for path in (project_root / 'config' / 'recipes').rglob('*.yaml')}

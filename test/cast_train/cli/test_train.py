@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,8 +188,6 @@ def test_an_unknown_name_is_refused_with_the_nearest_one_and_where_was_looked(
 
 
 def test_a_mistake_before_the_keys_needs_no_torch(project_root: Path) -> None:
-    import subprocess
-    import sys
 
     command = (
         'import sys; from cast_train.cli import main\ntry: main()\nfinally: sys.exit(3 * ("torch" in sys.modules))'

