@@ -104,7 +104,7 @@ def test_finished_stages_of_a_store_are_not_done_again(write: Write, capsys: pyt
 
 def test_a_store_is_refused_where_there_are_no_stages(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert cast_train('run', write('tiny'), '--store', 'store') == 2
-    assert '--store keeps finished stages, and a recipe of method supervised has none' in capsys.readouterr().err
+    assert '--store is for finished stages, and a recipe of method supervised has none' in capsys.readouterr().err
 
 
 def test_a_mask_network_is_run_and_its_recipe_of_before_needs_no_method(

@@ -23,7 +23,7 @@ def build_app() -> typer.Typer:
     from cast_train.cli.recipes import recipes
     from cast_train.cli.statistics import statistics
     from cast_train.cli.streets import app as streets
-    from cast_train.cli.train import old_names, run
+    from cast_train.cli.train import OLD_VERBS, old_verb, run
     from cast_train.cli.validate import validate
 
     app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -42,8 +42,8 @@ def build_app() -> typer.Typer:
         statistics,
     ):
         app.command()(verb)
-    for name, old in old_names().items():
-        app.command(name, hidden=True)(old)
+    for name in OLD_VERBS:
+        app.command(name, hidden=True)(old_verb(name))
     app.add_typer(streets, name='streets')
     return app
 

@@ -25,6 +25,10 @@ ResumeOption = Annotated[
     bool, typer.Option('--resume', help='Go on with the run that OUT holds; without, such a folder is refused.')
 ]
 
+OLD_VERBS = ('fit', 'cast', 'famda', 'swinmtl', 'fit-masks', 'fit-encoder')
+# They had no flag: the same command went on.
+ALWAYS_RESUMED = ('cast', 'famda', 'swinmtl')
+
 
 def run(
     recipe: RecipeArgument,
@@ -40,48 +44,28 @@ def run(
     _run('run', recipe, out, store, overrides, resume)
 
 
-def old_names() -> dict[str, Callable[..., None]]:
-    """The verbs that `run` has taken the place of, each with its options of then."""
-    return {
-        **{name: _old_fit(name) for name in ('fit', 'fit-masks')},
-        **{name: _old_method(name) for name in ('cast', 'famda', 'swinmtl')},
-        'fit-encoder': _old_fit_encoder,
-    }
+def old_verb(name: str) -> Callable[..., None]:
+    """A verb that `run` has taken the place of, with the options that it had."""
 
-
-def _old_fit(name: str) -> Callable[..., None]:
     def verb(
-        recipe: RecipeArgument, out: OutOption = None, overrides: SetOption = None, resume: ResumeOption = False
+        recipe: RecipeArgument,
+        out: OutOption = None,
+        run: OutOption = None,
+        store: StoreOption = None,
+        overrides: SetOption = None,
+        resume: ResumeOption = False,
     ) -> None:
         """Old name of `run`."""
-        _run(name, recipe, out, None, overrides, resume)
+        typer.echo(f'cast-train {name} is now cast-train run; the old name goes with release 0.3', err=True)
+        if name != 'fit-encoder':
+            _run(name, recipe, out, store, overrides, resume or name in ALWAYS_RESUMED)
+            return
+        (made,) = _run(name, recipe, run, store, overrides, resume).glob('*.safetensors')
+        file = out or Path('weights') / made.name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, file)
 
     return verb
-
-
-def _old_method(name: str) -> Callable[..., None]:
-    def verb(
-        recipe: RecipeArgument, out: OutOption = None, store: StoreOption = None, overrides: SetOption = None
-    ) -> None:
-        """Old name of `run --resume`."""
-        _run(name, recipe, out, store, overrides, True)
-
-    return verb
-
-
-def _old_fit_encoder(
-    recipe: RecipeArgument,
-    out: Annotated[Path | None, typer.Option(help='The safetensors file; weights/NAME by default.')] = None,
-    run: OutOption = None,
-    overrides: SetOption = None,
-    resume: ResumeOption = False,
-) -> None:
-    """Old name of `run`, which leaves the file in its folder."""
-    folder = _run('fit-encoder', recipe, run, None, overrides, resume)
-    (made,) = folder.glob('*.safetensors')
-    file = out or Path('weights') / made.name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(made, file)
 
 
 def _run(
@@ -94,20 +78,14 @@ def _run(
     """
     from cast_train.methods.registry import PLAIN, open_recipe, require_roots
 
-    if verb != 'run':
-        typer.echo(f'cast-train {verb} is now cast-train run; the old name goes with release 0.3', err=True)
     method, recipe = open_recipe(asked, tuple(overrides or ()), 'masks' if verb == 'fit-masks' else PLAIN)
     if method.run is None:
         raise TrainingError(f'{asked}: method {recipe.method} has a verb of its own: cast-train {recipe.method} --help')
     if not method.shares_work:
         require_one_process(verb)
     require_roots(recipe)
-    from cast_train.methods.pipeline import Place, Staged  # slow, so not before the recipe is known to be good
-
-    if store is not None and not isinstance(method.run, Staged):
-        raise TrainingError(f'--store keeps finished stages, and a recipe of method {recipe.method} has none; leave it')
     folder = out or Path('runs') / recipe.name
-    typer.echo(method.run(recipe, Place(folder, store, resume, typer.echo)))
+    typer.echo(method.run(recipe, folder, store, resume, typer.echo))
     return folder
 
 

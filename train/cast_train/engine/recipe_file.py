@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,16 +110,6 @@ def find_file(path: Path, beside: Path) -> Path:
     if not path.parts or path.is_absolute() or path.exists():
         return path
     return next((folder / path for folder in (beside, *share_folders()) if (folder / path).exists()), path)
-
-
-def require_known(source: str, key: str, value: str, known: Collection[str]) -> None:
-    """Refuse a name that a closed table does not hold.
-
-    Raises:
-        RecipeError: with all that it holds.
-    """
-    if value not in known:
-        raise RecipeError(f'{source}: {key} is {value!r}; known are {", ".join(sorted(known))}')
 
 
 def _apply(document: dict[str, Any], override: str) -> None:

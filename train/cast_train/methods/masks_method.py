@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-from cast_train.engine.validation import Finding, check_data
-from cast_train.methods.pipeline import Method, Place, figures
+from cast_train.engine.validation import check_data
+from cast_train.methods.pipeline import Method, in_one_go, in_words
 from cast_train.teachers.promptable import PromptableRecipe, fit_promptable
 
-
-def _check(recipe: PromptableRecipe) -> list[Finding]:
-    return check_data(recipe.data)[1]
-
-
-def _run(recipe: PromptableRecipe, place: Place) -> str:
-    return figures(fit_promptable(recipe, place.folder, place.resume, place.say))
-
-
-METHOD = Method(PromptableRecipe, _check, _run)
+METHOD = Method(
+    PromptableRecipe,
+    check=lambda recipe: check_data(recipe.data)[1],
+    run=in_one_go(lambda recipe, folder, resume, say: in_words(fit_promptable(recipe, folder, resume, say))),
+)

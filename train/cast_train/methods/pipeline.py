@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cast_ros.files import write_text
 from cast_train.engine.recipe import Recipe
@@ -22,20 +22,22 @@ from cast_train.settings import Settings
 MANIFEST = 'manifest.json'
 
 
-class Place(NamedTuple):
-    """Where and how a recipe is run.
+Say = Callable[[str], None]
 
-    Attributes:
-        folder: gets everything that is made.
-        store: of finished stages, which several runs may share; None is ``folder``/stages.
-        resume: go on with the run that ``folder`` holds; without, such a folder is refused.
-        say: told what happens.
-    """
 
-    folder: Path
-    store: Path | None
-    resume: bool
-    say: Callable[[str], None]
+class Run(Protocol):
+    """Does all that a recipe says."""
+
+    def __call__(self, recipe: Any, folder: Path, store: Path | None, resume: bool, say: Say) -> str:
+        """Return what to tell the user.
+
+        Args:
+            recipe: of the method's kind.
+            folder: gets everything that is made.
+            store: of finished stages, which several runs may share; None is ``folder``/stages.
+            resume: go on with the run that ``folder`` holds; without, such a folder is refused.
+            say: told what happens.
+        """
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ class Method:
     Attributes:
         recipe: its kind of recipe.
         check: opens what the recipe names and says what it found; raises ``CastError`` for what would stop a run.
-        run: does all of it and returns what to tell the user; ``Staged`` if its stages can be rows of a table, None if
-            it has a verb of its own because a recipe alone does not say enough.
+        run: does all of it. A ``Staged`` has stages that can be rows of a table; None has a verb of its own, because a
+            recipe alone does not say enough.
         shares_work: whether the processes of torchrun may work on it together.
     """
 
     recipe: type[Settings]
     check: Callable[[Any], list[Finding]]
-    run: Callable[[Any, Place], str] | None
+    run: Run | None
     shares_work: bool = False
 
 
@@ -92,7 +94,7 @@ class Staged:
     last: str
     tell: Callable[[Any], Told]
 
-    def __call__(self, recipe: Any, place: Place) -> str:
+    def __call__(self, recipe: Any, folder: Path, store: Path | None, resume: bool, say: Say) -> str:
         """Run every stage that is not in the store yet, export the student, and say where it is.
 
         Raises:
@@ -102,15 +104,15 @@ class Staged:
             TeacherError: a teacher cannot be loaded, or its labels collapsed.
             StageBusyError: another process works in the same store on the same stage.
         """
-        own = place.folder / 'stages'
-        if not place.resume and (own.exists() or (place.folder / MANIFEST).exists()):
+        own = folder / 'stages'
+        if not resume and (own.exists() or (folder / MANIFEST).exists()):
             raise TrainingError(
-                f'{place.folder}: this folder already holds a run; go on with --resume, or choose another --out'
+                f'{folder}: this folder already holds a run; go on with --resume, or choose another --out'
             )
-        student = self.student(recipe, place.folder, place.store or own, place.say)
-        return f'{student}: look at it with `cast inspect {student}`; what made it stands in {place.folder / MANIFEST}'
+        student = self.student(recipe, folder, store or own, say)
+        return f'{student}: look at it with `cast inspect {student}`; what made it stands in {folder / MANIFEST}'
 
-    def student(self, recipe: Any, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
+    def student(self, recipe: Any, folder: Path, store: Path, say: Say) -> Path:
         """The ONNX file of the last stage's student, with its card and a manifest of what went in beside it."""
         made = self.make(recipe, Stages(store, say), self.read(recipe))
         told = self.tell(made)
@@ -132,9 +134,20 @@ class Staged:
         return student
 
 
-def figures(result: dict[str, float]) -> str:
+def in_one_go(work: Callable[[Any, Path, bool, Say], str]) -> Run:
+    """The run of a method without stages."""
+
+    def run(recipe: Any, folder: Path, store: Path | None, resume: bool, say: Say) -> str:
+        if store is not None:
+            raise TrainingError(f'--store is for finished stages, and a recipe of method {recipe.method} has none')
+        return work(recipe, folder, resume, say)
+
+    return run
+
+
+def in_words(figures: dict[str, float]) -> str:
     """A line of figures."""
-    return '  '.join(f'{name} {value:.4f}' for name, value in result.items())
+    return '  '.join(f'{name} {value:.4f}' for name, value in figures.items())
 
 
 def _entry(stage: Stage) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cast_train.engine.recipe_file import find_recipe, load_document, parse, require_known
+from cast_train.engine.recipe_file import find_recipe, load_document, parse
 from cast_train.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def open_recipe(asked: Path, overrides: tuple[str, ...] = (), unnamed: str = PLA
     path = find_recipe(asked)
     document = load_document(path, overrides)
     name = str(document.get('method', unnamed))
-    require_known(str(path), 'method', name, METHODS)
+    if name not in METHODS:
+        raise RecipeError(f'{path}: method is {name!r}; known are {", ".join(sorted(METHODS))}')
     method: Method = import_module(METHODS[name]).METHOD
     return method, parse(method.recipe, document, str(path), path.parent)
 
