@@ -62,7 +62,7 @@ def test_a_root_that_is_not_there_is_asked_for_by_its_key(key: str, project_root
 @pytest.fixture
 def tiny_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Adds test/fixtures/tiny_method.py to the registry, by one line; returns a recipe of it."""
-    monkeypatch.setitem(registry.METHODS, 'tiny', 'tiny_method')
+    monkeypatch.setitem(registry.METHODS, 'tiny', ('tiny_method:TinyRecipe', 'tiny_method:METHOD'))
     draw_streets(tmp_path / 'streets', 'train', 'day', frames=2)
     document = recipe_document(tmp_path / 'streets', steps=2, method='tiny')
     del document['phases'], document['optimizer']

@@ -42,4 +42,4 @@ STAGED = Staged(
     last='refinement',
     tell=_tell,
 )
-METHOD = Method(CastRecipe, _check, STAGED)
+METHOD = Method(_check, STAGED)

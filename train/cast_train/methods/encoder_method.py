@@ -20,4 +20,4 @@ def _run(recipe: EncoderRecipe, folder: Path, resume: bool, _: Say) -> str:
     return f'{file}: use it with --set student.backbone_weights={file}'
 
 
-METHOD = Method(EncoderRecipe, _check, in_one_go(_run))
+METHOD = Method(_check, in_one_go(_run))

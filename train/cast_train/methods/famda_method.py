@@ -61,4 +61,4 @@ STAGED = Staged(
     last='adapted',
     tell=_tell,
 )
-METHOD = Method(FamdaRecipe, _check, STAGED)
+METHOD = Method(_check, STAGED)

@@ -21,4 +21,4 @@ def _check(recipe: NightRecipe) -> list[Finding]:
     ]
 
 
-METHOD = Method(NightRecipe, _check, None)
+METHOD = Method(_check, run=None)

@@ -17,7 +17,6 @@ from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file
 from cast_train.methods.trained import weights_in
-from cast_train.settings import Settings
 
 MANIFEST = 'manifest.json'
 
@@ -45,14 +44,12 @@ class Method:
     """A method, as its wing offers it to ``methods.registry``.
 
     Attributes:
-        recipe: its kind of recipe.
         check: opens what the recipe names and says what it found; raises ``CastError`` for what would stop a run.
         run: does all of it. A ``Staged`` has stages that can be rows of a table; None has a verb of its own, because a
             recipe alone does not say enough.
         shares_work: whether the processes of torchrun may work on it together.
     """
 
-    recipe: type[Settings]
     check: Callable[[Any], list[Finding]]
     run: Run | None
     shares_work: bool = False

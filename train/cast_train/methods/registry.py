@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The methods that a recipe may name: a closed table, and all that `run`, `validate` and `ablate` know of methods.
 
-A method's module is imported when one of its recipes is opened: nobody waits for the libraries of the others.
+What a line names is imported when it is needed: a mistake in a recipe is answered without the libraries that train.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from cast_train.engine.recipe_file import find_recipe, load_document, parse
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 # Of a recipe that names no method, as none did before there were several.
 PLAIN = 'supervised'
 
-# Each module has a METHOD.
+# Its kind of recipe, and what it gives (``methods.pipeline.Method``).
 METHODS = {
-    'supervised': 'cast_train.methods.supervised',
-    'cast': 'cast_train.methods.cast_method',
-    'famda': 'cast_train.methods.famda_method',
-    'night': 'cast_train.methods.night_method',
-    'swinmtl': 'cast_train.methods.swinmtl_method',
-    'masks': 'cast_train.methods.masks_method',
-    'encoder': 'cast_train.methods.encoder_method',
+    'supervised': ('cast_train.engine.recipe:Recipe', 'cast_train.methods.supervised:METHOD'),
+    'cast': ('cast_train.methods.recipe:CastRecipe', 'cast_train.methods.cast_method:METHOD'),
+    'famda': ('cast_train.methods.famda_recipe:FamdaRecipe', 'cast_train.methods.famda_method:METHOD'),
+    'night': ('cast_train.methods.night_recipe:NightRecipe', 'cast_train.methods.night_method:METHOD'),
+    'swinmtl': ('cast_train.methods.swinmtl:SwinMtlRecipe', 'cast_train.methods.swinmtl_method:METHOD'),
+    'masks': ('cast_train.teachers.promptable:PromptableRecipe', 'cast_train.methods.masks_method:METHOD'),
+    'encoder': ('cast_train.methods.encoder:EncoderRecipe', 'cast_train.methods.encoder_method:METHOD'),
 }
 
 
@@ -42,8 +42,9 @@ def open_recipe(asked: Path, overrides: tuple[str, ...] = (), unnamed: str = PLA
     name = str(document.get('method', unnamed))
     if name not in METHODS:
         raise RecipeError(f'{path}: method is {name!r}; known are {", ".join(sorted(METHODS))}')
-    method: Method = import_module(METHODS[name]).METHOD
-    return method, parse(method.recipe, document, str(path), path.parent)
+    kind, method = METHODS[name]
+    recipe = parse(resolve_name(kind), document, str(path), path.parent)
+    return resolve_name(method), recipe
 
 
 def staged(asked: Path, overrides: tuple[str, ...] = ()) -> tuple[Staged, Any]:

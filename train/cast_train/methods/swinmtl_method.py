@@ -35,4 +35,4 @@ STAGED = Staged(
     last='student',
     tell=_tell,
 )
-METHOD = Method(SwinMtlRecipe, _check, STAGED)
+METHOD = Method(_check, STAGED)
