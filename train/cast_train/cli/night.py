@@ -10,6 +10,7 @@ import typer
 
 from cast_ros.package_files import DEFAULT_MODEL, model_path
 from cast_train.cli.train import SetOption, require_one_process
+from cast_train.errors import RecipeError
 
 GATE_FAILED = 3
 
@@ -32,11 +33,13 @@ def night(
     require_one_process('night')
     from rich.console import Console
 
-    from cast_train.engine.recipe_file import find_recipe, load
-    from cast_train.methods.night import run_night
-    from cast_train.methods.night_recipe import NightRecipe
+    from cast_train.methods.registry import open_recipe
 
-    parsed = load(NightRecipe, find_recipe(recipe), overrides or ())
+    _, parsed = open_recipe(recipe, tuple(overrides or ()))
+    if parsed.method != 'night':
+        raise RecipeError(f'{recipe}: is a recipe of method {parsed.method}; start it with cast-train run')
+    from cast_train.methods.night import run_night
+
     start = Path(student) if student and Path(student).exists() else model_path(student)
     found = run_night(parsed, source, target, start, out, Console(stderr=True))
     typer.echo(f'{found.student}: {found.summary}')
