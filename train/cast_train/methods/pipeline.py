@@ -20,7 +20,6 @@ from cast_train.methods.trained import weights_in
 
 MANIFEST = 'manifest.json'
 
-
 Say = Callable[[str], None]
 
 
