@@ -10,7 +10,8 @@ from setuptools import find_packages, setup
 
 PACKAGE = 'cast_ros'
 HERE = Path(__file__).resolve().parent
-SHARED_FOLDERS = ('launch', 'config', 'models')
+# The last one: what recipes start from, at the place that they name below the share folder as well.
+SHARED_FOLDERS = ('launch', 'config', 'models', 'benchmarks/accuracy/start')
 # Of everything that judges, records or repairs beside the robot. apsw, lz4, mcap and zstandard read what is left of a
 # damaged bag, which rosbags refuses; jinja2 and plotly make the page of `cast replay`.
 OFFLINE = (

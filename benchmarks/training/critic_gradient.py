@@ -19,11 +19,13 @@ from torch import Tensor
 from cast_train.data import Batch
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.fitting import start_student, supervised_stream
+from cast_train.engine.recipe_file import load
 from cast_train.losses import supervised_losses
 from cast_train.methods.method import Pictures
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl import SwinMtl, load_swinmtl_recipe
 from cast_train.methods.swinmtl.critic import critic_maps, student_loss
+from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
+from cast_train.methods.swinmtl.stages import SwinMtl
 from cast_train.methods.swinmtl.task import AdversarialTask
 
 RECIPE = Path('config/recipes/streets-swinmtl.yaml')
@@ -35,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--store', type=Path, default=Path('runs/stages'), help='where the stages of the table are')
     store = parser.parse_args().store
-    recipe = load_swinmtl_recipe(RECIPE)
+    recipe = load(SwinMtlRecipe, RECIPE)
     assert recipe.critic is not None
     swinmtl = SwinMtl(recipe, Stages(store, print), Pictures(recipe.data))
     state = load_checkpoint(swinmtl.student().folder / LAST)

@@ -69,3 +69,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
     error = capsys.readouterr().err
     assert str(nowhere) in error
     assert error.count('\n') == 1
+
+
+def test_a_recipe_of_another_method_is_refused_by_name(
+    project_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = project_root / 'config' / 'recipes' / 'streets-night.yaml'
+    assert run_night('--source', tmp_path, '--target', tmp_path, '--out', tmp_path / 'run', '--recipe', recipe) == 2
+    assert 'streets-night.yaml: is a recipe of method famda; start it with cast-train run' in capsys.readouterr().err
+
+
+def test_an_unknown_student_is_refused_with_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(tmp_path / 'recipe.yaml', None)
+    command = ('--source', tmp_path, '--target', tmp_path, '--out', tmp_path / 'run', '--recipe', recipe)
+    assert run_night(*command, '--student', 'streets-smal') == 2
+    assert "no student 'streets-smal' in" in capsys.readouterr().err

@@ -34,15 +34,13 @@ from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.recipe import NamedPictures, RunSection, StudentSection
 from cast_train.engine.recipe_file import parse
 from cast_train.methods import cast, famda, swinmtl
-from cast_train.methods.cast import CastRecipe
-from cast_train.methods.cast.recipe import CastData, PseudoLabelSection
+from cast_train.methods.cast.recipe import CastData, CastRecipe, PseudoLabelSection
 from cast_train.methods.cast.teachers import AdaptableGroundedSam2
-from cast_train.methods.famda import FamdaRecipe
-from cast_train.methods.famda.recipe import DomainSection
+from cast_train.methods.famda.recipe import DomainSection, FamdaRecipe
 from cast_train.methods.method import Pictures
 from cast_train.methods.method_recipe import MethodRecipe
 from cast_train.methods.stages import Stages, StoredStage
-from cast_train.methods.swinmtl import SwinMtlRecipe
+from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
 from cast_train.models import Student
 from cast_train.settings import Settings
 

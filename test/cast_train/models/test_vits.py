@@ -17,7 +17,8 @@ from cast_ros.student import ClassInfo, DepthSpec, InputSpec, StudentContract
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample
 from cast_train.engine.optimizer import make_optimizer
-from cast_train.engine.recipe import OptimizerSection, load_recipe
+from cast_train.engine.recipe import OptimizerSection, Recipe
+from cast_train.engine.recipe_file import load
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
@@ -253,7 +254,7 @@ def test_embeddings_norms_and_scales_of_the_transformer_do_not_decay(tiny: Stude
 
 
 def test_its_recipe_is_valid_and_names_this_size(project_root: Path) -> None:
-    recipe = load_recipe(project_root / 'config' / 'recipes' / 'cityscapes-vits.yaml')
+    recipe = load(Recipe, project_root / 'config' / 'recipes' / 'cityscapes-vits.yaml')
     assert recipe.student.size == 'vits'
     assert recipe.data.dataset == 'cityscapes'
     assert recipe.total_steps == 90_000

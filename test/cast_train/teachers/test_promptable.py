@@ -23,14 +23,15 @@ from cast_train.data import open_dataset
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.parallel import start_fabric
 from cast_train.engine.recipe import Plan, RunSection, Stretch
+from cast_train.engine.recipe_file import load
 from cast_train.engine.step import backward
 from cast_train.engine.task import Rows
 from cast_train.errors import RecipeError, TrainingError
 from cast_train.models.promptable import PromptableMasks, PromptableSize
 from cast_train.teachers.promptable import (
+    PromptableRecipe,
     PromptableTask,
     fit_promptable,
-    load_promptable_recipe,
     measure_iou,
     open_promptable,
 )
@@ -74,7 +75,7 @@ def task() -> PromptableTask:
 
 
 def test_it_learns_what_the_loop_of_its_own_learned(streets: Path) -> None:
-    result = fit_promptable(load_promptable_recipe(masks_recipe(streets, 4)), streets / 'run', resume=False)
+    result = fit_promptable(load(PromptableRecipe, masks_recipe(streets, 4)), streets / 'run', resume=False)
     assert result == pytest.approx({'iou': 0.4948, 'iou_jittered': 0.5030}, abs=2e-3)
     steps = log_of(streets / 'run')[:4]
     assert [step['mask'] for step in steps] == pytest.approx([0.74399, 0.73347, 0.72134, 0.72703], abs=2e-3)
@@ -109,7 +110,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_its_exit_code(streets: Path
     assert '--resume' in said
     done = load_checkpoint(run / 'last.pt')['step']
     assert 1 <= done < steps
-    parsed = load_promptable_recipe(recipe)
+    parsed = load(PromptableRecipe, recipe)
     with pytest.raises(TrainingError, match='--resume'):
         fit_promptable(parsed, run, resume=False)
     fit_promptable(parsed, run, resume=True)
@@ -119,13 +120,13 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_its_exit_code(streets: Path
 
 def test_a_run_of_another_recipe_is_refused_and_the_averaged_weights_are_opened(streets: Path) -> None:
     run = streets / 'run'
-    fit_promptable(load_promptable_recipe(masks_recipe(streets, 3)), run, resume=False)
+    fit_promptable(load(PromptableRecipe, masks_recipe(streets, 3)), run, resume=False)
     network, spec = open_promptable(run)
     assert (spec.height, spec.width) == (64, 128)
     weights = load_checkpoint(run / 'last.pt')['ema']
     assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
     assert log_of(run)[-1]['validation'].keys() == {'iou', 'iou_jittered'}
-    changed = load_promptable_recipe(masks_recipe(streets, 3), ('seed=2',))
+    changed = load(PromptableRecipe, masks_recipe(streets, 3), ('seed=2',))
     with pytest.raises(TrainingError, match='other values of seed'):
         fit_promptable(changed, run, resume=True)
 
@@ -133,7 +134,7 @@ def test_a_run_of_another_recipe_is_refused_and_the_averaged_weights_are_opened(
 def test_a_run_of_an_earlier_version_is_opened_but_not_gone_on_with(streets: Path) -> None:
     network, spec = open_promptable(STARTS / 'streets-promptable.pt')
     assert (spec.height, spec.width, network.size.backbone) == (256, 512, 'efficientnet_lite0')
-    run, recipe = streets / 'run', load_promptable_recipe(masks_recipe(streets, 2))
+    run, recipe = streets / 'run', load(PromptableRecipe, masks_recipe(streets, 2))
     fit_promptable(recipe, run, resume=False)
     state = load_checkpoint(run / 'last.pt')
     save_checkpoint({key: state[key] for key in FORMER_KEYS}, run / 'last.pt')
@@ -171,7 +172,7 @@ def test_a_batch_without_any_box_teaches_nothing() -> None:
 def test_the_losses_and_the_judgement_are_the_same_on_another_device(streets: Path) -> None:
     dataset = open_dataset('streets', streets, 'train', 'day')
     samples, things = [dataset[0]], tuple(entry.id for entry in dataset.classes if entry.is_thing)
-    recipe = load_promptable_recipe(masks_recipe(streets, 1))
+    recipe = load(PromptableRecipe, masks_recipe(streets, 1))
     expected = task()(views(2, 1), 0)
     judged = measure_iou(task().network.eval(), recipe.spec, samples, things, 0.1)
     with second_device() as device:
@@ -188,13 +189,13 @@ def test_the_losses_and_the_judgement_are_the_same_on_another_device(streets: Pa
 @pytest.mark.parametrize('precision', ['bf16', 'float64'])
 def test_other_precisions_learn_alike(streets: Path, precision: str) -> None:
     run = {'log_every': 1, 'precision': precision}
-    fit_promptable(load_promptable_recipe(masks_recipe(streets, 2, run=run)), streets / 'run', resume=False)
+    fit_promptable(load(PromptableRecipe, masks_recipe(streets, 2, run=run)), streets / 'run', resume=False)
     steps = log_of(streets / 'run')[:2]
     assert [step['mask'] for step in steps] == pytest.approx([0.74399, 0.73347], rel=0.02)
 
 
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="did you mean 'boxes'"):
-        load_promptable_recipe(masks_recipe(tmp_path, 1, boxs={'jitter': 0.1}))
+        load(PromptableRecipe, masks_recipe(tmp_path, 1, boxs={'jitter': 0.1}))
     with pytest.raises(RecipeError, match=r'network\.backbone'):
-        load_promptable_recipe(masks_recipe(tmp_path, 1, network={'backbone': 'resnet50'}))
+        load(PromptableRecipe, masks_recipe(tmp_path, 1, network={'backbone': 'resnet50'}))

@@ -10,10 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny
 
 from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, open_dataset
-from cast_train.engine.recipe_file import load_document, parse, require_known
+from cast_train.engine.recipe_file import parse
 from cast_train.losses import LossSection
 from cast_train.models import SIZES, DepthForm, StudentSize
-from cast_train.settings import Positive, Settings, Share, Side, Weight
+from cast_train.settings import Positive, Settings, Share, Side, Weight, one_of
 
 Name = Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
 
@@ -37,7 +37,7 @@ class StudentSection(Settings):
 
     added: ClassVar = ('depth_form', 'widths')
 
-    size: str
+    size: Annotated[str, one_of(SIZES)]
     backbone_weights: Path | None = None
     initial: Path | None = None
     depth_form: DepthForm | None = None
@@ -90,9 +90,9 @@ class NamedPictures(Settings):
     # Where pictures lie and how they are read. Whatever else there is decides what they mean.
     places: ClassVar = frozenset({'dataset', 'root', 'train', 'validation', 'in_memory'})
 
-    dataset: str
+    dataset: Annotated[str, one_of(DATASETS)]
     root: Path
-    class_map: str | None = None
+    class_map: Annotated[str, one_of(CLASS_MAPS)] | None = None
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
     in_memory: bool = True
@@ -267,20 +267,6 @@ class Recipe(StudentRecipe):
         return self.plan.total_steps
 
 
-def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides; values are YAML too.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
-    """
-    return parse_recipe(load_document(path, overrides), str(path))
-
-
 def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
     """Check a recipe that is already a mapping; ``source`` names it in errors."""
-    recipe = parse(Recipe, document, source)
-    require_known(source, 'student.size', recipe.student.size, SIZES)
-    require_known(source, 'data.dataset', recipe.data.dataset, DATASETS)
-    if recipe.data.class_map is not None:
-        require_known(source, 'data.class_map', recipe.data.class_map, CLASS_MAPS)
-    return recipe
+    return parse(Recipe, document, source)

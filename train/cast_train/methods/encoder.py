@@ -19,14 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cast_train.data import Augmentation, Batch, Source, ViewRules, batches, load_samples
-from cast_train.data.registry import DATASETS
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import DataSection, Phase, Plan
-from cast_train.engine.recipe_file import load_document, parse, require_known
 from cast_train.engine.task import Task
 from cast_train.models import SIZES, Student
 from cast_train.models.backbones import BACKBONES, make_backbone
-from cast_train.settings import Settings
+from cast_train.settings import Settings, one_of
 
 LEVELS = (1, 2, 3)  # strides 8, 16 and 32
 # Views carry no depth, so that any number will do.
@@ -36,7 +34,7 @@ ANY_PX = 1.0
 class GuideSection(Settings):
     """The pretrained backbone whose features are learned, and its weights."""
 
-    backbone: str
+    backbone: Annotated[str, one_of(BACKBONES)]
     weights: Path
 
 
@@ -44,7 +42,7 @@ class EncoderRecipe(Plan):
     """How an encoder is pretrained; sections as in a recipe of ``cast-train fit``."""
 
     method: Literal['encoder']
-    size: str
+    size: Annotated[str, one_of(SIZES)]
     guide: GuideSection
     data: DataSection
     augmentation: Augmentation = Augmentation()
@@ -79,19 +77,6 @@ class EncoderTask(Task):
         for level, projection, standard in zip(LEVELS, self.projections, self.standards, strict=True):
             terms[f'stride_{4 * 2**level}'] = F.mse_loss(projection(seen[level]), standard(wanted[level]))
         return terms
-
-
-def load_encoder_recipe(path: Path, overrides: tuple[str, ...] = ()) -> EncoderRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key, or a value out of range.
-    """
-    recipe = parse(EncoderRecipe, load_document(path, overrides), str(path))
-    require_known(str(path), 'size', recipe.size, SIZES)
-    require_known(str(path), 'guide.backbone', recipe.guide.backbone, BACKBONES)
-    require_known(str(path), 'data.dataset', recipe.data.dataset, DATASETS)
-    return recipe
 
 
 def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -14,15 +14,14 @@ from pydantic import Field
 from torch import Tensor
 
 from cast_ros.student import InputSpec
-from cast_train.data import DATASETS, Augmentation, Sample, load_samples
+from cast_train.data import Augmentation, Sample, load_samples
 from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import DataSection, InputSection, Part, Phase, Plan
-from cast_train.engine.recipe_file import load_document, parse, require_known
+from cast_train.engine.recipe_file import parse
 from cast_train.engine.task import Rows, Task
 from cast_train.errors import RecipeError, TeacherError, TrainingError
-from cast_train.models.backbones import BACKBONES
 from cast_train.models.promptable import (
     PromptableMasks,
     PromptableSize,
@@ -67,23 +66,6 @@ class PromptableRecipe(Plan):
         return InputSpec(**self.input.model_dump())
 
 
-def load_promptable_recipe(path: Path, overrides: tuple[str, ...] = ()) -> PromptableRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key, or a value out of range.
-    """
-    return parse_promptable_recipe(load_document(path, overrides), str(path))
-
-
-def parse_promptable_recipe(document: dict[str, Any], source: str) -> PromptableRecipe:
-    """Check a recipe that is already a mapping; ``source`` names it in errors."""
-    recipe = parse(PromptableRecipe, document, source)
-    require_known(source, 'data.dataset', recipe.data.dataset, DATASETS)
-    require_known(source, 'network.backbone', recipe.network.backbone, BACKBONES)
-    return recipe
-
-
 def open_promptable(path: Path) -> tuple[PromptableMasks, InputSpec]:
     """Return the averaged weights of a run of ``cast-train fit-masks``, and the size of its input.
 
@@ -96,7 +78,7 @@ def open_promptable(path: Path) -> tuple[PromptableMasks, InputSpec]:
         raise TeacherError(f'{file}: no such file; train the mask network with cast-train fit-masks, or name its run')
     state = load_checkpoint(file)
     try:
-        recipe = parse_promptable_recipe(state['recipe'], str(file))
+        recipe = parse(PromptableRecipe, state['recipe'], str(file))
         network = PromptableMasks(recipe.network)
         network.load_state_dict(state['ema'])
     except (RecipeError, RuntimeError) as error:

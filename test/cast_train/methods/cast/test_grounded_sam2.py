@@ -14,11 +14,11 @@ import torch
 from tiny_cast import cast_document, draw_scenes
 
 from cast_ros.student import Student
-from cast_train.methods.cast import parse_cast_recipe
+from cast_train.methods.cast.method import STAGED
+from cast_train.methods.cast.recipe import parse_cast_recipe
 from cast_train.methods.cast.teachers import AdaptableGroundedSam2
 from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method import Pictures
-from cast_train.methods.pipeline import run_cast
 from cast_train.methods.stages import Stages
 
 pytest.importorskip('transformers', reason='the extra [foundation] is not installed')
@@ -92,7 +92,7 @@ def test_label_cache_distil_export_without_network(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(socket, 'create_connection', _refuse)
     teacher = teacher_document(detector, segmenter)
     recipe = parse_cast_recipe(cast_document(tmp_path / 'streets', Path(), teacher=teacher), 'tiny')
-    student = run_cast(recipe, tmp_path / 'run', tmp_path / 'stages', print)
+    student = STAGED.student(recipe, tmp_path / 'run', tmp_path / 'stages', print)
 
     assert Student.load(student).contract.provenance['teacher'] == 'grounded_sam2'
     stages = json.loads((tmp_path / 'run' / 'manifest.json').read_text())['stages']

@@ -41,7 +41,7 @@ def test_ten_kills_in_any_stage_change_nothing(tmp_path: Path) -> None:
     recipe = tmp_path / 'recipe.yaml'
     recipe.write_text(yaml.safe_dump(cast_document(tmp_path / 'streets', initial)))
     calm, killed = tmp_path / 'calm', tmp_path / 'killed'
-    command = ['cast', str(recipe), '--out']
+    command = ['run', str(recipe), '--resume', '--out']
     run_with_kills([*command, str(calm)], seed=11, kills=0, longest_s=0)
     longest_s = max(1.0, 0.3 * seconds_between(calm))
     run_with_kills([*command, str(killed)], seed=11, kills=KILLS, longest_s=longest_s)

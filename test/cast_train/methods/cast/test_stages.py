@@ -14,10 +14,11 @@ from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 from cast_ros.student import Student
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.errors import RecipeError, TeacherError
-from cast_train.methods.cast import parse_cast_recipe, task
+from cast_train.methods.cast import task
+from cast_train.methods.cast.method import STAGED
+from cast_train.methods.cast.recipe import parse_cast_recipe
 from cast_train.methods.cast.stages import PRETRAINING_SEED, STAGES, Cast
 from cast_train.methods.method import Pictures
-from cast_train.methods.pipeline import run_cast
 from cast_train.methods.stages import DONE, Stages, StoredStage, digest_of_samples
 
 
@@ -36,7 +37,7 @@ def initial(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='module')
 def finished(streets: Path, initial: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('cast')
-    run_cast(tiny_cast(streets, initial), folder, folder / 'stages', print)
+    STAGED.student(tiny_cast(streets, initial), folder, folder / 'stages', print)
     return folder
 
 
@@ -51,7 +52,7 @@ def test_a_corrected_licence_and_version_are_exported_by_the_same_command(
     streets: Path, initial: Path, finished: Path, tmp_path: Path
 ) -> None:
     recipe = tiny_cast(streets, initial, version='0.0.2', license='CC-BY-NC-4.0')
-    student = run_cast(recipe, tmp_path, finished / 'stages', print)
+    student = STAGED.student(recipe, tmp_path, finished / 'stages', print)
     contract = Student.load(student).contract
     assert (contract.version, contract.license) == ('0.0.2', 'CC-BY-NC-4.0')
     card = student.with_suffix('.md').read_text()

@@ -18,8 +18,8 @@ from tiny_run import untrained_run
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import LazySamples, Sample
 from cast_train.errors import DataError, RecipeError, TeacherError
-from cast_train.methods.famda import STAGES, Domains, Famda
-from cast_train.methods.pipeline import run_famda
+from cast_train.methods.famda.method import STAGED
+from cast_train.methods.famda.stages import STAGES, Domains, Famda
 from cast_train.methods.stages import Stages
 
 
@@ -185,7 +185,7 @@ def test_domains_of_classes_alone_adapt_too(tmp_path: Path) -> None:
 
 def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp_path: Path) -> None:
     recipe = tiny_famda(root / 'streets', root / 'teacher')
-    student = run_famda(recipe, tmp_path / 'run', root / 'stages', lambda _: None)
+    student = STAGED.student(recipe, tmp_path / 'run', root / 'stages', lambda _: None)
     contract = RuntimeStudent.load(student).contract
     assert contract.provenance['method'] == 'FAMDA, reconstructed'
     assert contract.provenance['target'] == 'night'
@@ -196,7 +196,7 @@ def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp
     assert [stage['name'] for stage in manifest['stages']] == ['famda-source', 'famda-segments', 'famda-depth', 'famda']
     assert '# tiny-famda 0.0.1' in student.with_suffix('.md').read_text()
     corrected = recipe.model_copy(update={'version': '0.0.2', 'license': 'CC-BY-NC-4.0'})
-    run_famda(corrected, tmp_path / 'run', root / 'stages', lambda _: None)
+    STAGED.student(corrected, tmp_path / 'run', root / 'stages', lambda _: None)
     assert 'licence CC-BY-NC-4.0' in student.with_suffix('.md').read_text()
     assert RuntimeStudent.load(student).contract.version == '0.0.2'
 

@@ -19,11 +19,12 @@ from cast_ros.offline.evaluation.compare import Scores
 from cast_ros.offline.metrics import SemanticMetrics
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
+from cast_train.engine.recipe_file import load
 from cast_train.engine.trained import load_student
 from cast_train.errors import DataError, RecipeError
 from cast_train.export.onnx import export_onnx
 from cast_train.methods.night.judging import Judgement, losing_classes, luminance_of
-from cast_train.methods.night.recipe import GateSection, load_night_recipe
+from cast_train.methods.night.recipe import GateSection, NightRecipe
 from cast_train.methods.night.report import losing_text
 from cast_train.methods.night.run import Night, lost_points, passes, run_night
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='module')
 def done(folder: Path) -> Night:
-    recipe = load_night_recipe(folder / 'recipe.yaml')
+    recipe = load(NightRecipe, folder / 'recipe.yaml')
     return run_night(recipe, folder / 'day.mcap', folder / 'night.mcap', folder / 'student', folder / 'run', QUIET)
 
 
@@ -72,7 +73,7 @@ def test_the_report_is_one_file_without_scripts_or_links(folder: Path, done: Nig
 
 def test_the_same_command_again_works_on_nothing(folder: Path, done: Night) -> None:
     stages = {path: path.stat().st_mtime for path in (folder / 'run' / 'stages').rglob('last.pt')}
-    recipe = load_night_recipe(folder / 'recipe.yaml')
+    recipe = load(NightRecipe, folder / 'recipe.yaml')
     run_night(recipe, folder / 'day.mcap', folder / 'night.mcap', folder / 'student', folder / 'run', QUIET)
     assert {path: path.stat().st_mtime for path in stages} == stages
 
@@ -80,7 +81,7 @@ def test_the_same_command_again_works_on_nothing(folder: Path, done: Night) -> N
 def test_an_exported_student_and_a_night_without_truth(folder: Path, tmp_path: Path) -> None:
     day, night = write_recordings(tmp_path, night_has_truth=False)
     student = lived_in(folder / 'student', tmp_path)
-    recipe = load_night_recipe(write_recipe(tmp_path / 'recipe.yaml', None))
+    recipe = load(NightRecipe, write_recipe(tmp_path / 'recipe.yaml', None))
     found = run_night(recipe, day, night, student, tmp_path / 'run', QUIET)
     document = json.loads((tmp_path / 'run' / 'metrics.json').read_text())
     assert document['figures']['night'] == {'before': {}, 'after': {}}
@@ -153,7 +154,7 @@ def test_classes_that_pay_for_a_better_mean_are_named() -> None:
 
 
 def test_what_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:
-    recipe = load_night_recipe(folder / 'recipe.yaml')
+    recipe = load(NightRecipe, folder / 'recipe.yaml')
     day, night, student = folder / 'day.mcap', folder / 'night.mcap', folder / 'student'
     with pytest.raises(DataError, match=r'nowhere: no such bag or folder of frames'):
         run_night(recipe, tmp_path / 'nowhere', night, student, tmp_path / 'a', QUIET)
@@ -164,7 +165,7 @@ def test_what_cannot_be_used_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'night\.mcap: has no labels to learn from'):
         run_night(recipe, unlabelled, night, student, tmp_path / 'c', QUIET)
     with pytest.raises(RecipeError, match=r"stages\.adaption: unknown key; did you mean 'adaptation'"):
-        load_night_recipe(folder / 'recipe.yaml', ('stages.adaption.steps=2',))
+        load(NightRecipe, folder / 'recipe.yaml', ('stages.adaption.steps=2',))
     assert day.is_file()
 
 

@@ -22,9 +22,10 @@ from cast_train.data.bag_plan import ImportSettings
 from cast_train.data.streets import CLASSES
 from cast_train.data.time_blocks import BlockRules
 from cast_train.engine.fitting import fit
+from cast_train.engine.recipe_file import load
 from cast_train.engine.trained import load_student
 from cast_train.errors import DataError
-from cast_train.methods.night import load_night_recipe
+from cast_train.methods.night.recipe import NightRecipe
 from cast_train.methods.night.run import Night, run_night
 
 QUIET = Console(quiet=True)
@@ -47,7 +48,7 @@ def student_of(streets: Path, folder: Path, **changes: Any) -> Path:
 
 
 def adapted(folder: Path, day: Path, night: Path, student: Path) -> Night:
-    recipe = load_night_recipe(write_recipe(folder / 'recipe.yaml', None))
+    recipe = load(NightRecipe, write_recipe(folder / 'recipe.yaml', None))
     return run_night(recipe, day, night, student, folder / 'run', QUIET)
 
 
@@ -92,7 +93,7 @@ def test_a_student_of_another_make_keeps_its_weights(streets: Path, tmp_path: Pa
         name: {**SIZE, 'labelled': 2, 'unlabelled': count, 'steps': 1, 'optimizer': {'learning_rate': 1e-12}}
         for name, count in (('source', 0), ('adaptation', 2))
     }
-    recipe = load_night_recipe(write_recipe(tmp_path / 'recipe.yaml', None, stages=still))
+    recipe = load(NightRecipe, write_recipe(tmp_path / 'recipe.yaml', None, stages=still))
     run_night(recipe, day, night, student, tmp_path / 'run', QUIET)
     depth = json.loads((tmp_path / 'run' / 'metrics.json').read_text())['figures']['day']
     assert depth['after']['abs_rel'] == pytest.approx(depth['before']['abs_rel'], rel=0.05)
@@ -102,8 +103,9 @@ def test_frames_without_labels_are_left_out_by_day(streets: Path, tmp_path: Path
     day = write_labelled_bag(tmp_path / 'gaps.mcap', FRAMES, unlabelled=[0, 5, 11, 17])
     night = write_recordings(tmp_path)[1]
     student = student_of(streets, tmp_path)
-    recipe = load_night_recipe(
-        write_recipe(tmp_path / 'recipe.yaml', None, adaptation={'decay': 0.9, 'rare_classes': {'temperature': 0.5}})
+    recipe = load(
+        NightRecipe,
+        write_recipe(tmp_path / 'recipe.yaml', None, adaptation={'decay': 0.9, 'rare_classes': {'temperature': 0.5}}),
     )
     console = Console(record=True, quiet=False, width=200, file=(tmp_path / 'said.txt').open('w'))
     run_night(recipe, day, night, student, tmp_path / 'run', console)

@@ -18,9 +18,10 @@ from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.recipe_file import parse
 from cast_train.errors import RecipeError
 from cast_train.methods.method import Pictures
-from cast_train.methods.pipeline import run_swinmtl
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl import SwinMtl, SwinMtlRecipe
+from cast_train.methods.swinmtl.method import STAGED
+from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
+from cast_train.methods.swinmtl.stages import SwinMtl
 from cast_train.models import Student
 
 
@@ -98,7 +99,7 @@ def test_what_cannot_be_is_refused(root: Path, changes: dict[str, Any], message:
 
 
 def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp_path: Path) -> None:
-    student = run_swinmtl(recipe_of(root), tmp_path / 'run', root / 'stages', lambda _: None)
+    student = STAGED.student(recipe_of(root), tmp_path / 'run', root / 'stages', lambda _: None)
     with RuntimeStudent.load(student) as exported:
         assert exported.contract.outputs == ('semantic', 'depth')
         assert exported.contract.provenance['method'] == 'SwinMTL'
@@ -111,11 +112,11 @@ def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp
 def test_a_corrected_licence_and_moved_data_are_what_the_same_command_exports(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / 'streets', tmp_path / 'first' / 'streets')
     run, store = tmp_path / 'run', tmp_path / 'stages'
-    run_swinmtl(recipe_of(tmp_path / 'first'), run, store, lambda _: None)
+    STAGED.student(recipe_of(tmp_path / 'first'), run, store, lambda _: None)
     log = next(store.glob('*/log.jsonl')).read_bytes()
     (tmp_path / 'first').rename(tmp_path / 'moved')
     corrected = recipe_of(tmp_path / 'moved', version='0.0.2', license='CC-BY-NC-4.0')
-    student = run_swinmtl(corrected, run, store, lambda _: None)
+    student = STAGED.student(corrected, run, store, lambda _: None)
     with RuntimeStudent.load(student) as exported:
         assert (exported.contract.version, exported.contract.license) == ('0.0.2', 'CC-BY-NC-4.0')
     assert 'licence CC-BY-NC-4.0' in student.with_suffix('.md').read_text()

@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 
 from cast_train.data.splits import LabelChoice
 from cast_train.engine.recipe import NamedPictures, Recipe
-from cast_train.engine.recipe_file import load_document, parse
+from cast_train.engine.recipe_file import parse
 from cast_train.methods.cast.pixel_contrast import PixelContrast
 from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.models import SIZES
-from cast_train.settings import Positive, Settings, Share, Weight
+from cast_train.settings import Positive, Settings, Share, Weight, one_of
 from cast_train.teachers import PseudoLabelSettings
 from cast_train.teachers.report import CollapseRule
 
@@ -31,7 +31,7 @@ class NetworkSection(Settings):
     """A network of ours, adapted as a whole: its size, and the checkpoint that it starts from."""
 
     kind: Literal['network']
-    size: str
+    size: Annotated[str, one_of(SIZES)]
     initial: Path
     adapt: bool = True
 
@@ -40,7 +40,7 @@ class CompositeSection(Settings):
     """A detector of ours that is adapted, and a promptable mask network that stays frozen (``teachers.composite``)."""
 
     kind: Literal['composite']
-    size: str
+    size: Annotated[str, one_of(SIZES)]
     initial: Path
     masks: Path
     adapt: bool = True
@@ -145,7 +145,7 @@ class CastRecipe(MethodRecipe):
 
     @model_validator(mode='after')
     def _student_has_queries(self) -> CastRecipe:
-        if self.student.size in SIZES and not SIZES[self.student.size].has_queries:
+        if not SIZES[self.student.size].has_queries:
             raise ValueError(f'student.size {self.student.size!r} answers no instances; CAST distils them')
         return self
 
@@ -163,15 +163,6 @@ class CastRecipe(MethodRecipe):
     def of_stage(self, stage: StageSection, size: str | None = None) -> Recipe:
         """The plain recipe of one stage of the student or of the teacher's detector."""
         return self.plain(stage, self.data, size)
-
-
-def load_cast_recipe(path: Path, overrides: tuple[str, ...] = ()) -> CastRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
-    """
-    return parse_cast_recipe(load_document(path, overrides), str(path))
 
 
 def parse_cast_recipe(document: dict[str, Any], source: str) -> CastRecipe:

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from cast_train.data import StrongViews
 from cast_train.engine.recipe import NamedPictures, Recipe
-from cast_train.engine.recipe_file import load_document, parse
 from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight
@@ -170,7 +168,7 @@ class FamdaRecipe(MethodRecipe):
 
     @model_validator(mode='after')
     def _student_has_queries(self) -> FamdaRecipe:
-        if self.student.size in SIZES and not SIZES[self.student.size].has_queries:
+        if not SIZES[self.student.size].has_queries:
             raise ValueError(
                 f'student.size {self.student.size!r} answers no instances, and FAMDA adapts by its queries'
             )
@@ -193,12 +191,3 @@ class FamdaRecipe(MethodRecipe):
         teachers = [section.kind for section in (self.segments, self.depth_teacher) if section is not None]
         told = f', teachers {" and ".join(teachers)}' if teachers else ''
         return f'{self.source.in_words} with labels, {self.target.in_words} with {labels}{told}'
-
-
-def load_famda_recipe(path: Path, overrides: tuple[str, ...] = ()) -> FamdaRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
-    """
-    return parse(FamdaRecipe, load_document(path, overrides), str(path))

@@ -19,8 +19,8 @@ from cast_ros.student import Prediction
 from cast_train.data import Sample, Targets, View, make_targets, make_view
 from cast_train.engine.evaluate import Predictor, ground_truth_of, headline
 from cast_train.engine.trained import load_student, weights_in
-from cast_train.methods.famda import Famda
 from cast_train.methods.famda.labels import TargetLabels
+from cast_train.methods.famda.stages import Famda
 from cast_train.methods.stages import StoredStage
 
 # Edges of mean grey values, 0…255.

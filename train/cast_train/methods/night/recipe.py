@@ -15,7 +15,6 @@ from cast_train.data.bag_plan import ImportSettings
 from cast_train.data.frame_selection import SelectionRules
 from cast_train.data.time_blocks import BlockRules
 from cast_train.engine.recipe import DepthSection, InputSection, Part, RunSection, StudentSection
-from cast_train.engine.recipe_file import load_document, parse
 from cast_train.errors import RecipeError
 from cast_train.losses import LossSection
 from cast_train.methods.famda.recipe import AdaptationSection, DomainSection, FamdaRecipe, FamdaStages, TeacherSection
@@ -126,12 +125,3 @@ class NightRecipe(Settings):
             stages=FamdaStages(source=at_size(self.stages.source), adaptation=at_size(self.stages.adaptation)),
             **shared,
         )
-
-
-def load_night_recipe(path: Path, overrides: tuple[str, ...] = ()) -> NightRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
-    """
-    return parse(NightRecipe, load_document(path, overrides), str(path))

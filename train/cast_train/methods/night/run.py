@@ -31,7 +31,7 @@ from cast_train.errors import DataError, TrainingError
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.famda import Domains, Famda
+from cast_train.methods.famda.stages import Domains, Famda
 from cast_train.methods.night.judging import WHEN, Judged, judge, judge_pseudo_labels, losing_classes
 from cast_train.methods.night.recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
 from cast_train.methods.night.report import losing_text, write_report

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from cast_train.engine.recipe import NamedPictures, Recipe
-from cast_train.engine.recipe_file import load_document, parse, require_known
 from cast_train.losses import LossSection
 from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.methods.swinmtl.critic import AdversarialSection
-from cast_train.models import SIZES
 
 TaskName = Literal['segmentation', 'depth']
 # Weights of ``LossSection`` that teach each task.
@@ -62,14 +59,3 @@ class SwinMtlRecipe(MethodRecipe):
     def of_student(self) -> Recipe:
         """As supervised training would have it; what the checkpoints carry."""
         return self.plain(self.stage, self.data, losses=self.taught)
-
-
-def load_swinmtl_recipe(path: Path, overrides: tuple[str, ...] = ()) -> SwinMtlRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
-    """
-    recipe = parse(SwinMtlRecipe, load_document(path, overrides), str(path))
-    require_known(str(path), 'student.size', recipe.student.size, SIZES)
-    return recipe
