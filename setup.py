@@ -57,7 +57,7 @@ setup(
     package_dir={'cast_train': 'train/cast_train'},
     package_data={
         PACKAGE: ['py.typed', 'offline/templates/*', 'offline/replay/templates/*'],
-        'cast_train': ['py.typed', 'methods/night/*.j2'],
+        'cast_train': ['py.typed', 'methods/night/templates/*'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),

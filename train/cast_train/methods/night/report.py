@@ -11,10 +11,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cast_ros.files import write_text
 from cast_ros.images import encode_jpeg
+from cast_ros.offline.pages import page_template_environment
 from cast_ros.overlay import draw_overlay
 from cast_ros.student import Prediction, StudentContract
 from cast_train.errors import TrainingError
@@ -40,24 +40,22 @@ def write_report(path: Path, document: dict[str, Any], judged: Judged, contract:
     Raises:
         TrainingError: the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader('cast_train.methods.night', ''),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    text = environment.get_template('night.html.j2').render(
-        name=document['name'],
-        gate=document['gate'],
-        gate_text=_gate_text(document['gate']),
-        losing=losing_text(document['gate']['losing_classes']),
-        cards=[_card(name, document) for name in (SOURCE, TARGET)],
-        classes=_class_rows(judged, contract),
-        bins=_bins(judged),
-        pseudo=document['pseudo_labels'],
-        pseudo_rows=_pseudo_rows(document['pseudo_labels']),
-        galleries=_galleries(judged, contract),
-        provenance=_provenance(document),
+    text = (
+        page_template_environment('cast_train.methods.night')
+        .get_template('night.html.j2')
+        .render(
+            name=document['name'],
+            gate=document['gate'],
+            gate_text=_gate_text(document['gate']),
+            losing=losing_text(document['gate']['losing_classes']),
+            cards=[_card(name, document) for name in (SOURCE, TARGET)],
+            classes=_class_rows(judged, contract),
+            bins=_bins(judged),
+            pseudo=document['pseudo_labels'],
+            pseudo_rows=_pseudo_rows(document['pseudo_labels']),
+            galleries=_galleries(judged, contract),
+            provenance=_provenance(document),
+        )
     )
     try:
         write_text(path, text)
