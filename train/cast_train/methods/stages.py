@@ -134,6 +134,11 @@ def key_of(name: str, digest: str) -> str:
     return f'{name}-{digest[:12]}'
 
 
+def digest_of_stage(stage: StoredStage | None) -> str | None:
+    """What a stage tells the ones that build on it; None where there is no such stage."""
+    return None if stage is None else stage.digest
+
+
 def digest_of(document: Any) -> str:
     """Return the SHA-256 of a JSON value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

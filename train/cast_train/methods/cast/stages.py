@@ -26,7 +26,7 @@ from cast_train.methods.cast.teachers import TEACHERS
 from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method import Pictures, asked_for
 from cast_train.methods.method_recipe import StageSection
-from cast_train.methods.stages import Stages, StoredStage
+from cast_train.methods.stages import Stages, StoredStage, digest_of_stage
 from cast_train.models import Student
 from cast_train.teachers.labelling import LabelRun, pseudo_labelled
 from cast_train.teachers.teacher import TeacherAsStudent
@@ -130,7 +130,7 @@ class Cast(CastTraining):
 
     def _adapted(self, name: str, stage: StageSection | None, pseudo: StoredStage | None) -> StoredStage:
         """Adapt the pretrained teacher; ``pseudo`` holds labels for the pictures without."""
-        labels = {'labelled': self.every_label, 'pseudo': _digest(pseudo)}
+        labels = {'labelled': self.every_label, 'pseudo': digest_of_stage(pseudo)}
         inputs = {**self.teacher.inputs(), **self.inputs(stage, **labels)}
 
         def work(folder: Path) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class Cast(CastTraining):
         initial = self.recipe.student.initial
         if start is None and initial is None and self.recipe.stages.student_pretraining is not None:
             start = self.student_pretrained()
-        given = {'labelled': list(labelled), 'pseudo': _digest(pseudo), 'start': _digest(start)}
+        given = {'labelled': list(labelled), 'pseudo': digest_of_stage(pseudo), 'start': digest_of_stage(start)}
 
         def work(folder: Path) -> dict[str, Any]:
             student = self.started(initial if start is None else weights_in(start.folder))
@@ -182,10 +182,6 @@ class Cast(CastTraining):
         fingerprint, settings = pseudo.result['fingerprint'], self.recipe.pseudo_labels
         found = pseudo_labelled(self.samples(indices), pseudo.folder, fingerprint, settings)
         return list(found) if self.recipe.data.in_memory else found
-
-
-def _digest(stage: StoredStage | None) -> str | None:
-    return None if stage is None else stage.digest
 
 
 STAGES: dict[str, Callable[[Cast], StoredStage]] = {

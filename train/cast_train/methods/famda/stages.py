@@ -29,7 +29,7 @@ from cast_train.methods.famda.target import measure_norms_in, unlabelled
 from cast_train.methods.famda.task import FamdaTask
 from cast_train.methods.method import MethodRun, Pictures, asked_for, digest_of_pictures, score
 from cast_train.methods.method_recipe import StageSection
-from cast_train.methods.stages import Stages, StoredStage, digest_of
+from cast_train.methods.stages import Stages, StoredStage, digest_of, digest_of_stage
 from cast_train.models import Student
 from cast_train.teachers.cache import LabelCache
 from cast_train.teachers.labelling import LabelRun
@@ -110,8 +110,8 @@ class Famda(MethodRun[FamdaRecipe]):
         inputs = self.student_inputs(
             stage,
             start=start.digest,
-            segments=None if segments is None else segments.digest,
-            depth_teacher=None if depth is None else depth.digest,
+            segments=digest_of_stage(segments),
+            depth_teacher=digest_of_stage(depth),
             **recipe.model_dump(mode='json', include=set(recipe.of_adaptation)),
         )
 
@@ -181,8 +181,7 @@ class Famda(MethodRun[FamdaRecipe]):
     ) -> StoredStage:
         """Learn labels: of the source, and for the oracle ``stage.unlabelled`` pictures a step of the target's."""
         recipe = self.recipe
-        before = None if start is None else start.digest
-        inputs = self.student_inputs(stage, start=before, target_labels=others is not None)
+        inputs = self.student_inputs(stage, start=digest_of_stage(start), target_labels=others is not None)
 
         def work(folder: Path) -> dict[str, Any]:
             sources, learned_from = [Source(self.domains.source.train, stage.labelled)], recipe.source.in_words
