@@ -51,7 +51,6 @@ def test_an_array_becomes_the_same_message(real: Any, encoding: str) -> None:
     [
         *itertools.product(PICTURES, ('passthrough', *PICTURES)),
         *((encoding, 'passthrough') for encoding in NUMBERS),
-        *(('8UC1', 'mono8'), ('8UC3', 'bgr8'), ('8UC4', 'bgra8'), ('16UC1', 'mono16')),
     ],
 )
 def test_a_message_becomes_the_same_array(real: Any, encoding: str, desired: str) -> None:
