@@ -35,6 +35,8 @@ from cast_ros.offline.bags.storage import (
 from cast_ros.offline.bags.unpacking import is_packed, readable_file, unpacked
 
 COUNTS_DIFFER = 'counts-differ'
+# Of the profile at the beginning of an MCAP file.
+_LENGTH_BYTES = 4
 # The kinds of damage that only a reader who asks for salvage goes on with.
 _SERIOUS = ('truncated', 'no-metadata')
 
@@ -160,9 +162,7 @@ class BagContents:
             self._parts.append((file, self._part(file)))
         self._counts: Counter[PartTopic] = Counter()
         for _, part in self._parts:
-            # Not `update` alone: that would drop no topic, but neither sum nor keep the zeros of the first file.
-            for topic, count in part.counts.items():
-                self._counts[topic] += count
+            self._counts.update(part.counts)
         self._refuse_other_serializations()
         self._damages = [
             entry if entry.file != self._path else _with_count(entry, sum(self._counts.values()))
@@ -206,7 +206,7 @@ class BagContents:
             if name not in named:
                 reason = f'{METADATA} does not name {file.name} of {file.stat().st_size} bytes, which is not read'
                 self._damages.append(Damage(self._path, reason, 0, COUNTS_DIFFER))
-        return [by_name[name] for name in named if name in by_name]
+        return [by_name[name] for name in dict.fromkeys(named) if name in by_name]
 
     def _note_orphans(self, files: Collection[Path]) -> None:
         """Logs of a database that is gone."""
@@ -220,23 +220,23 @@ class BagContents:
 
     def _part(self, file: Path) -> StoragePart:
         """A storage file by its index if that can be believed, else from its beginning."""
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='cast-bag-')))
-        plain, problem = readable_file(file, folder)
+        plain, problem = readable_file(file, self._private_folder)
         try:
             part, scanned = _indexed(plain), ''
         except BagError as error:
             part = _scanned(plain)
-            scanned = part.problem or _line(error)
-            if _is_whole_without_profile(plain, part):
-                scanned = ''
+            scanned = part.problem or ('' if isinstance(error, _NoIndexError) else _line(error))
         self._stack.callback(part.close)
         total = sum(part.counts.values())
         if reason := '; '.join(entry for entry in (problem, scanned) if entry):
             self._damages.append(Damage(file, reason, total))
-        if part.strays:
+        if part.strays and not scanned:
             reason = f'{part.strays} messages are of no topic that the storage declares'
             self._damages.append(Damage(file, reason, total, COUNTS_DIFFER))
         return part
+
+    def _private_folder(self) -> Path:
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='cast-bag-')))
 
     def _refuse_other_serializations(self) -> None:
         found = {(topic.name, topic.serialization) for topic in self._counts}
@@ -269,13 +269,25 @@ class BagContents:
         return found
 
 
+class _NoIndexError(BagError):
+    """Nothing is wrong with a file, but it has to be read to know what is in it."""
+
+
 class _IndexedMcap:
     """A whole `.mcap` file, read by rosbags."""
 
     def __init__(self, path: Path) -> None:
         self.problem = ''
+        with path.open('rb') as file:
+            head = file.read(len(MCAP_MAGIC) + RECORD_PREFIX.size + _LENGTH_BYTES)
+        if len(head) > len(MCAP_MAGIC) and not any(head[-_LENGTH_BYTES:]):
+            # As of many tools. Of another world are files that name another one.
+            raise _NoIndexError('the file does not say that it is of ROS 2')
         self._reader = McapReader(path)
         self._reader.open()
+        if self._reader.metadata.message_count and not any(entry.msgcount for entry in self._reader.connections):
+            self._reader.close()
+            raise _NoIndexError('the index has no counts, which a writer may leave out')
         self._topics = {connection.id: _topic_of(connection) for connection in self._reader.connections}
         self.counts: Counter[PartTopic] = Counter(dict.fromkeys(self._topics.values(), 0))
         for connection in self._reader.connections:
@@ -314,6 +326,8 @@ def _indexed(file: Path) -> StoragePart:
         from cast_ros.offline.bags.db3 import IndexedDb3
 
         return IndexedDb3(file)
+    except _NoIndexError:
+        raise
     except Exception as error:  # of parsers and storages: a dozen unrelated types
         raise BagError(_line(error)) from error
 
@@ -327,15 +341,6 @@ def _scanned(file: Path) -> StoragePart:
     from cast_ros.offline.bags.db3 import Db3Scan
 
     return Db3Scan(file)
-
-
-def _is_whole_without_profile(file: Path, part: StoragePart) -> bool:
-    """Whether an MCAP file was only refused since it does not call itself one of ROS 2, as those of many tools."""
-    if file.suffix != '.mcap' or part.problem:
-        return False
-    with file.open('rb') as content:
-        head = content.read(len(MCAP_MAGIC) + RECORD_PREFIX.size + 4)
-    return len(head) > len(MCAP_MAGIC) and head[-4:] == bytes(4)
 
 
 def _with_count(damage: Damage, count: int) -> Damage:

@@ -17,7 +17,7 @@ from cast_ros.offline.bags.contents import BagContents
 from cast_ros.offline.bags.definitions import TopicDefinition, can_interpret, definitions_of, knows, own_store
 from cast_ros.offline.bags.message_types import typestore
 from cast_ros.offline.bags.metadata import METADATA
-from cast_ros.offline.bags.storage import Damage, chunk_compression, storage_files, storage_of
+from cast_ros.offline.bags.storage import Damage, PartTopic, chunk_compression, storage_files, storage_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -65,6 +65,8 @@ class BagReader:
         self.path = Path(path)
         self._salvage = salvage
         self._contents: BagContents | None = None
+        self._topics: list[PartTopic] = []
+        self._definitions: dict[str, TopicDefinition] = {}
         self._stores: dict[str, list[Typestore]] = {}
         self._is_defined: dict[str, bool] = {}
         if not self.path.exists():
@@ -133,7 +135,9 @@ class BagReader:
 
     def definitions(self) -> dict[str, TopicDefinition]:
         """Every topic as it was declared, by name; what `BagWriter.declare` takes."""
-        return definitions_of(self._topics)
+        if not self._definitions:
+            self._definitions = definitions_of(self._topics)
+        return self._definitions
 
     def knows(self, msgtype: str) -> bool:
         """Whether messages of this type can be decoded."""

@@ -7,6 +7,8 @@ The files of the bag itself are never written to.
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -21,12 +23,12 @@ _PAGE_SIZE, _SALT, _FRAME_SALT = slice(8, 12), slice(16, 24), slice(8, 16)
 _ZSTD_START = b'\x28\xb5\x2f\xfd'
 
 
-def readable_file(file: Path, folder: Path) -> tuple[Path, str]:
+def readable_file(file: Path, private_folder: Callable[[], Path]) -> tuple[Path, str]:
     """A storage file as it can be read.
 
     Args:
         file: of the bag.
-        folder: empty, for a private copy.
+        private_folder: makes an empty one, where a copy is needed.
 
     Returns:
         The file itself, or the copy; and what could not be unpacked or taken over, '' if nothing.
@@ -34,17 +36,17 @@ def readable_file(file: Path, folder: Path) -> tuple[Path, str]:
     Raises:
         BagError: there is no room for the copy.
     """
-    copy = folder / plain_name(file.name)
+    is_packed_file, beside = file.name.endswith(PACKED_SUFFIX), side_files(file)
+    if not is_packed_file and not beside:
+        return file, ''
     try:
-        if file.name.endswith(PACKED_SUFFIX):
+        copy = private_folder() / plain_name(file.name)
+        if is_packed_file:
             return copy, _unpack(file, copy)
-        beside = side_files(file)
-        if not beside:
-            return file, ''
         for entry in (file, *beside):
-            shutil.copyfile(entry, folder / entry.name)
+            shutil.copyfile(entry, copy.with_name(entry.name))
     except OSError as error:
-        raise BagError(f'{file} needs a copy of its own in {folder.parent} to be read: {error}') from error
+        raise BagError(f'{file} cannot be copied to {tempfile.gettempdir()} (TMPDIR) to be read: {error}') from error
     return _with_side_files(file, copy, beside)
 
 

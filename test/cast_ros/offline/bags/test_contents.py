@@ -176,6 +176,24 @@ def test_an_index_that_promises_more_than_there_is_is_told(tmp_path: Path) -> No
     assert damage.reason == "messages on '/note': the index of the storage 9, reading gave 5"
 
 
+def test_an_index_without_counts_is_no_index_without_messages(tmp_path: Path) -> None:
+    """The specification of MCAP lets writers leave the counts of channels out."""
+    path = tmp_path / 'drive.mcap'
+    writer = McapWriter(str(path))
+    writer.start(profile='ros2')
+    schema = writer.register_schema('std_msgs/msg/String', 'ros2msg', b'string data')
+    channel = writer.register_channel('/note', 'cdr', schema)
+    for number in range(5):
+        data = bytes(typestore().serialize_cdr(text(str(number)), 'std_msgs/msg/String'))
+        writer.add_message(channel, number, data, number)
+    writer._Writer__statistics.channel_message_counts.clear()  # type: ignore[attr-defined]
+    writer.finish()
+    with BagReader(path) as reader:
+        assert reader.topics()['/note'].message_count == 5
+        assert [entry.message.data for entry in reader.messages()] == list('01234')
+        assert reader.damages == ()
+
+
 def test_rows_of_no_topic_are_told(tmp_path: Path) -> None:
     bag = calibrated_bag(tmp_path / 'drive.db3')
     with closing(sqlite3.connect(bag)) as database, database:
