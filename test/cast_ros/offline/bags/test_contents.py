@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from drawn_bags import START_NS, STEP_NS, TOPIC, drive, picture_message, write_bag
+from drawn_bags import START_NS, STEP_NS, TOPIC, drive, edit_metadata, picture_message, promise_more, write_bag
 from mcap.writer import Writer as McapWriter
 from rosbags.interfaces import QosDurability
 
@@ -36,12 +34,6 @@ def calibrated_bag(path: Path, storage: str = 'mcap') -> Path:
             writer.write(TOPIC, at, picture_message(at, rgb, 'bgr8'))
             writer.write(INFO_TOPIC, at, camera_info(at, 'camera', (64, 48), (50.0, 50.0), (32.0, 24.0)))
     return path
-
-
-def edit_metadata(bag: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    document = yaml.safe_load((bag / 'metadata.yaml').read_text())
-    change(document['rosbag2_bagfile_information'])
-    (bag / 'metadata.yaml').write_text(yaml.safe_dump(document))
 
 
 def counts_differ(bag: Path) -> list[tuple[str, str]]:
@@ -94,12 +86,7 @@ def test_qos_that_somebody_wrote_into_metadata_counts(tmp_path: Path) -> None:
 def test_a_promise_that_is_not_kept_is_told_with_all_numbers(tmp_path: Path, storage: str) -> None:
     bag = calibrated_bag(tmp_path / 'drive', storage)
 
-    def promise(told: dict[str, Any]) -> None:
-        (entry,) = [one for one in told['topics_with_message_count'] if one['topic_metadata']['name'] == TOPIC]
-        entry['message_count'] = 25
-        told['message_count'] = 45
-
-    edit_metadata(bag, promise)
+    promise_more(bag, TOPIC, 5)
     told = (
         f"drive: messages on '{TOPIC}': metadata.yaml says 25, the index of the storage 20, reading gave 20; "
         '20 messages can be read'
