@@ -80,4 +80,4 @@ def _picture_line(picture: PictureInfo) -> str:
 
 
 def _damage(damage: Damage) -> dict[str, Any]:
-    return {'file': str(damage.file), 'reason': damage.reason, 'messages': damage.messages}
+    return {**asdict(damage), 'file': str(damage.file)}

@@ -35,6 +35,8 @@ def calibrate_depth(
         f'{result.frames} of {result.looked_at} pictures)\n'
         f'use it:  ros2 param set /perception depth_scale {result.depth_scale:.3f}'
     )
+    for damage in result.damages:
+        print(f'The bag is not whole: {damage}.')
     if result.uncalibrated:
         print(f'{result.uncalibrated} pictures have no camera_info of their frame and size and were left out.')
     if result.unreadable:

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
+from drawn_bags import promise_more
 from ros_probe import RosProbe, ros_probe
 from rosbags.rosbag2 import Writer
 from rosgraph_msgs.msg import Clock
@@ -135,6 +136,19 @@ def test_the_program_plays_to_the_end(probe: RosProbe, bag: Path) -> None:
     probe.until(lambda: len(inbox) == COUNT, 'all pictures', deadline_s=30)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, f'{bag}: {COUNT + 1} messages played\n', '')
+
+
+def test_the_program_says_that_a_bag_promised_more(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'drive') as writer:
+        writer.write('/about', START_NS, text('numbers'))
+    promise_more(tmp_path / 'drive', '/about', 2)
+    process = start(tmp_path / 'drive', '--wait-s', 0)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, f'{tmp_path}/drive: 1 messages played\n')
+    assert err == (
+        "the bag is not whole: drive: messages on '/about': metadata.yaml says 3, the index of the storage 1, "
+        'reading gave 1; 1 messages can be read\n'
+    )
 
 
 def test_the_program_ends_at_once_when_interrupted(probe: RosProbe, bag: Path) -> None:

@@ -4,7 +4,7 @@
 from cast_ros.offline.bags.definitions import TopicDefinition
 from cast_ros.offline.bags.message_types import typestore
 from cast_ros.offline.bags.reader import BagMessage, BagReader, RawMessage, TopicSummary
-from cast_ros.offline.bags.salvage import Damage
+from cast_ros.offline.bags.storage import Damage
 from cast_ros.offline.bags.writer import BagWriter
 
 __all__ = [

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bag records about a topic beside its messages, so that another bag can declare it unchanged."""
+"""What a bag records about a topic beside its messages, so that they can be decoded, and declared in another bag."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinitionFormat, Qos, QosDurability
-from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat, Nodetype, Qos, QosDurability
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from cast_ros.offline.bags.message_types import typestore
+from cast_ros.offline.bags.message_types import INTERPRETED, typestore
+from cast_ros.offline.bags.storage import PartTopic
 
 
 class TopicDefinition(NamedTuple):
@@ -36,27 +38,20 @@ class TopicDefinition(NamedTuple):
         return any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in self.qos)
 
 
-def qos_of(connection: Connection) -> tuple[Qos, ...]:
-    """Profiles that the publishers of a connection offered."""
-    return tuple(connection.ext.offered_qos_profiles) if isinstance(connection.ext, ConnectionExtRosbag2) else ()
-
-
-def definitions_of(connections: Collection[Connection], store: Typestore) -> dict[str, TopicDefinition]:
+def definitions_of(topics: Collection[PartTopic]) -> dict[str, TopicDefinition]:
     """Every topic by name; the publishers of one topic are one entry."""
     found: dict[str, TopicDefinition] = {}
-    for connection in sorted(connections, key=lambda entry: entry.topic):
-        known = found.get(connection.topic)
+    for topic in sorted(topics, key=lambda entry: entry.name):
+        known = found.get(topic.name)
         if known is not None:
-            profiles = tuple(dict.fromkeys((*known.qos, *qos_of(connection))))
-            found[connection.topic] = known._replace(qos=profiles)
+            profiles = tuple(dict.fromkeys((*known.qos, *topic.qos)))
+            found[topic.name] = known._replace(qos=profiles, text=known.text or topic.definition.data)
             continue
-        digest = connection.digest
-        if not digest and knows(store, connection.msgtype):
-            digest = store.hash_rihs01(connection.msgtype)
-        text = connection.msgdef.data if connection.msgdef.format != MessageDefinitionFormat.NONE else ''
-        found[connection.topic] = TopicDefinition(
-            connection.topic, connection.msgtype, text, digest, qos_of(connection)
-        )
+        store = own_store(topic.msgtype, topic.definition) or typestore()
+        digest = topic.digest
+        if not digest and knows(store, topic.msgtype):
+            digest = store.hash_rihs01(topic.msgtype)
+        found[topic.name] = TopicDefinition(topic.name, topic.msgtype, topic.definition.data, digest, topic.qos)
     return found
 
 
@@ -69,25 +64,59 @@ def knows(store: Typestore, msgtype: str) -> bool:
     return True
 
 
-def store_with_types_of(connections: Collection[Connection]) -> Typestore:
-    """The shared type store, or a copy that also knows the types which only this bag defines."""
-    known = typestore()
-    foreign = [
-        connection
-        for connection in connections
-        if connection.msgtype not in known.types
-        and connection.msgdef.format == MessageDefinitionFormat.MSG
-        and connection.msgdef.data.strip()
-    ]
-    if not foreign:
-        return known
-    store = get_typestore(Stores.EMPTY)
-    store.register(known.fielddefs)
-    for connection in foreign:
-        try:
-            defined = get_types_from_msg(connection.msgdef.data, connection.msgtype)
-            store.register({name: fields for name, fields in defined.items() if name not in store.types})
-        except TypesysError:
-            # Only who asks for this topic needs the type; BagReader.decode then says that it is unknown.
-            continue
+@lru_cache(maxsize=512)
+def own_store(msgtype: str, definition: MessageDefinition) -> Typestore | None:
+    """What decodes a type as the bag itself defines it: the shared store where both say the same.
+
+    None if the bag does not say it, or not so that it can be read. Types within that it leaves out are ours.
+    """
+    if definition.format == MessageDefinitionFormat.NONE or not definition.data.strip():
+        return None
+    try:
+        if definition.format == MessageDefinitionFormat.MSG:
+            defined = get_types_from_msg(definition.data, msgtype)
+        else:
+            defined = get_types_from_idl(definition.data)
+        ours = typestore().fielddefs
+        if all(_fields(defined, name) == _fields(ours, name) for name in defined):
+            return typestore()
+        store = get_typestore(Stores.EMPTY)
+        missing = set(defined)
+        while missing:
+            name = missing.pop()
+            if name not in defined:
+                defined[name] = ours[name]
+            missing |= {inner for _, desc in defined[name][1] for inner in _types_in(desc) if inner not in defined}
+        store.register(defined)
+        store.get_msgdef(msgtype)
+    except (TypesysError, KeyError):
+        return None
     return store
+
+
+def can_interpret(store: Typestore, msgtype: str) -> bool:
+    """Whether a definition has all the fields that our tools look at; of other types they look at none."""
+    return store is typestore() or msgtype not in INTERPRETED or _covers(store.fielddefs, msgtype)
+
+
+def _covers(theirs: Any, name: str) -> bool:
+    fields = dict(_fields(theirs, name) or ())
+    return all(
+        fields.get(field) == desc and all(_covers(theirs, inner) for inner in _types_in(desc))
+        for field, desc in _fields(typestore().fielddefs, name) or ()
+    )
+
+
+def _fields(types: Any, name: str) -> list[tuple[str, Any]] | None:
+    """Names and types of the fields; an empty message has a filler in generated code, and none in its text."""
+    if name not in types:
+        return None
+    return [(field, desc) for field, desc in types[name][1] if field != 'structure_needs_at_least_one_member']
+
+
+def _types_in(desc: Any) -> list[str]:
+    """The message type that a field has or repeats."""
+    kind, inner = desc
+    if kind == Nodetype.NAME:
+        return [inner]
+    return [] if kind == Nodetype.BASE else _types_in(inner[0])

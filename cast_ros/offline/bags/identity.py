@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from cast_ros.errors import BagError
+from cast_ros.offline.bags.storage import files_of
 
 # Of each end of a file: the ends of a storage file hold its header and its index, and a bag may have hundreds of GB.
 FINGERPRINT_BYTES = 1 << 20
@@ -19,10 +20,9 @@ def fingerprint_of(path: Path) -> tuple[str, int]:
     Raises:
         BagError: a file cannot be read.
     """
-    files = sorted(entry for entry in path.rglob('*') if entry.is_file()) if path.is_dir() else [path]
     digest, size = hashlib.sha256(), 0
     try:
-        for file in files:
+        for file in files_of(path):
             length = file.stat().st_size
             digest.update(f'{file.relative_to(path.parent)} {length}\n'.encode())
             with file.open('rb') as content:

@@ -19,6 +19,17 @@ CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 PICTURE_TYPES = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
 LABEL_INFO_TYPE = 'vision_msgs/msg/LabelInfo'
 STRING_TYPE = 'std_msgs/msg/String'
+INTERPRETED = frozenset(
+    {
+        *PICTURE_TYPES,
+        CAMERA_INFO_TYPE,
+        LABEL_INFO_TYPE,
+        STRING_TYPE,
+        'sensor_msgs/msg/PointCloud2',
+        'tf2_msgs/msg/TFMessage',
+    }
+)
+"""Types whose fields our tools look at; messages of all others are passed on as they are."""
 TRANSPORTS = frozenset({'compressed', 'compressedDepth'})
 
 VISION_MSGS: dict[str, str] = {

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Collection, Iterator
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -14,6 +17,10 @@ from rosbags.interfaces import MessageDefinition, Qos
 from cast_ros.errors import BagError
 
 STORAGE_SUFFIXES = ('.mcap', '.db3')
+# Of a file that rosbag2 compressed as a whole.
+PACKED_SUFFIX = '.zstd'
+# Where sqlite3 keeps what is not in the database yet, or was in it before. (Its -shm is an index of -wal alone.)
+WAL_SUFFIX, JOURNAL_SUFFIX = '-wal', '-journal'
 MCAP_MAGIC = b'\x89MCAP0\r\n'
 # Of an MCAP record: opcode and length of what follows.
 RECORD_PREFIX = struct.Struct('<BQ')
@@ -25,12 +32,59 @@ _LONGEST_NAME = 32
 _NUMBER, _DIGITS = re.compile(r'\d+'), 20
 
 
+@dataclass(frozen=True)
+class Damage:
+    """What is wrong with the files of a bag, and what can be read all the same.
+
+    Attributes:
+        file: the storage file, or the folder of the bag.
+        reason: what is wrong, with its numbers.
+        messages: that can be read all the same.
+        kind: what `cast bag check` calls it.
+        topic: that it is about; '' for all.
+    """
+
+    file: Path
+    reason: str
+    messages: int
+    kind: str = 'truncated'
+    topic: str = ''
+
+    def __str__(self) -> str:
+        return f'{self.file.name}: {self.reason}; {self.messages} messages can be read'
+
+
+def plain_name(name: str) -> str:
+    """The name of a storage file without the ending of its compression."""
+    return name.removesuffix(PACKED_SUFFIX)
+
+
+def is_storage_file(path: Path) -> bool:
+    """Whether a file has the name of a storage file, packed or not."""
+    return plain_name(path.name).endswith(STORAGE_SUFFIXES) and path.is_file()
+
+
 def storage_files(path: Path) -> list[Path]:
-    """The `.mcap` and `.db3` files of a bag in the order of recording: name_2 before name_10."""
+    """The storage files of a bag in the order of recording: name_2 before name_10.
+
+    Of a file that is there packed as well, since packing it was interrupted, the plain one alone.
+    """
     if not path.is_dir():
         return [path]
-    files = [entry for entry in path.iterdir() if entry.suffix in STORAGE_SUFFIXES and entry.is_file()]
-    return sorted(files, key=natural_order)
+    files = sorted((entry for entry in path.iterdir() if is_storage_file(entry)), reverse=True)
+    by_name = {plain_name(file.name): file for file in files}
+    return sorted(by_name.values(), key=natural_order)
+
+
+def side_files(file: Path) -> list[Path]:
+    """What sqlite3 left beside a database of its content: a write-ahead log, or a journal; empty ones are none."""
+    beside = [file.with_name(file.name + suffix) for suffix in (WAL_SUFFIX, JOURNAL_SUFFIX)]
+    return [entry for entry in beside if entry.is_file() and entry.stat().st_size]
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files of a bag: what lies in its folder, or a storage file with what lies beside it."""
+    return sorted(entry for entry in path.rglob('*') if entry.is_file()) if path.is_dir() else [path, *side_files(path)]
 
 
 def natural_order(file: Path) -> str:
@@ -75,18 +129,63 @@ class PartTopic(NamedTuple):
     definition: MessageDefinition
     digest: str
     qos: tuple[Qos, ...]
+    serialization: str = 'cdr'
 
 
 class StoragePart(Protocol):
-    """One storage file, read from its beginning to where it stops making sense."""
+    """One storage file that is open.
+
+    Attributes:
+        strays: messages of no topic.
+        span_ns: times of recording of the first message and the last; None without a message.
+        problem: what ended or marred the reading; empty if nothing did.
+    """
+
+    strays: int
+    span_ns: tuple[int, int] | None
+    problem: str
 
     @property
-    def problem(self) -> str:
-        """What ended or marred the last `messages()`; empty if nothing did."""
+    def counts(self) -> Mapping[PartTopic, int]:
+        """Messages of every topic, before they are read."""
 
-    @property
-    def topics(self) -> Collection[PartTopic]:
-        """Every topic that the last `messages()` came across."""
+    def messages(self, wanted: Collection[PartTopic]) -> Iterator[tuple[PartTopic, int, bytes]]:
+        """Topic, nanoseconds of recording and bytes."""
 
-    def messages(self) -> Iterator[tuple[PartTopic, int, bytes]]:
+    def close(self) -> None:
+        """Close the file."""
+
+
+class Scan(ABC):
+    """A storage file read from its beginning to where it stops making sense, since its index is missing or wrong.
+
+    What a recorder writes last (index, summary) is what a killed one leaves out. The file is read once to know what
+    is in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problem = ''
+        self.strays = 0
+        self.span_ns: tuple[int, int] | None = None
+        self.counts: Counter[PartTopic] = Counter()
+        for topic, recorded_ns, _ in self.records():
+            self.counts[topic] += 1
+            first_ns, last_ns = self.span_ns or (recorded_ns, recorded_ns)
+            self.span_ns = min(first_ns, recorded_ns), max(last_ns, recorded_ns)
+        self.counts.update(dict.fromkeys(self.declared(), 0))
+
+    @abstractmethod
+    def records(self) -> Iterator[tuple[PartTopic, int, bytes]]:
         """Topic, nanoseconds of recording and bytes, in the order of the file; never raises for damage."""
+
+    @abstractmethod
+    def declared(self) -> Collection[PartTopic]:
+        """Every topic that the last `records()` came across."""
+
+    def messages(self, wanted: Collection[PartTopic]) -> Iterator[tuple[PartTopic, int, bytes]]:
+        """Those of the wanted topics."""
+        return (entry for entry in self.records() if entry[0] in wanted)
+
+    def close(self) -> None:  # noqa: B027, files are open only while messages are read
+        """Nothing to close."""

@@ -13,9 +13,11 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 from rosbags.serde import SerdeError
 
 from cast_ros.errors import BagError
@@ -64,7 +66,7 @@ class BagWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # In the same folder, so that the last step is a rename.
             self._workspace = Path(tempfile.mkdtemp(prefix=f'.{self.path.name}.', dir=self.path.parent))
-            self._writer = Writer(self._workspace / self.path.stem, version=9, storage_plugin=_PLUGINS[self._storage])
+            self._writer = _Writer(self._workspace / self.path.stem, version=9, storage_plugin=_PLUGINS[self._storage])
             if self._storage == 'mcap':
                 self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
@@ -155,6 +157,18 @@ class BagWriter:
     def _clean(self) -> None:
         if self._workspace is not None:
             shutil.rmtree(self._workspace, ignore_errors=True)
+
+
+class _Sqlite3Writer(Sqlite3Writer):
+    """Of any path: rosbags makes an address of it, in which `#`, `?` and `%` would mean something."""
+
+    def __init__(self, path: Path, compression: CompressionMode) -> None:
+        super().__init__(Path(quote(str(path))), compression)
+        self.path = path / f'{path.name}.db3'
+
+
+class _Writer(Writer):
+    STORAGE_PLUGINS = {**Writer.STORAGE_PLUGINS, StoragePlugin.SQLITE3: _Sqlite3Writer}  # noqa: RUF012, as the base
 
 
 def _profile(latched: bool) -> Qos:

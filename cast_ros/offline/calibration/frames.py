@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cast_ros.errors import CalibrationError, ImageError
 from cast_ros.images import decode_image
 from cast_ros.images.camera_info import focal_length_px, picture_size
-from cast_ros.offline.bags import BagReader, TopicSummary
+from cast_ros.offline.bags import BagReader, Damage, TopicSummary
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import DECODERS
@@ -82,12 +82,14 @@ class CalibrationFrames:
         infos: the newest calibrated CameraInfo by frame id, width and height of its pictures, as the node keeps them.
         transforms: of /tf_static, as far as read.
         unreadable: for each picture that does not decode, or whose depth image does not, why; they are left out.
+        damages: of the bag, once it is read.
     """
 
     def __init__(self, bag: Path, image_topic: str, camera_info_topic: str, reference: Reference, count: int) -> None:
         self.infos: dict[tuple[str, int, int], Any] = {}
         self.transforms = StaticTransforms()
         self.unreadable: list[str] = []
+        self.damages: tuple[Damage, ...] = ()
         self._bag, self._count = bag, count
         self._image_topic, self._camera_info_topic = image_topic, camera_info_topic
         self._reference = reference
@@ -113,6 +115,7 @@ class CalibrationFrames:
                     self._remember(entry.topic, entry.message)
                 yield from self._complete(decode, last=False)
             yield from self._complete(decode, last=True)
+            self.damages = reader.damages
 
     def _wanted(self, topics: Mapping[str, TopicSummary]) -> list[str]:
         """The topics to read, each of them of a type that can be used."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cast_ros.errors import CalibrationError
 from cast_ros.images.camera_info import focal_length_px, scaled_k
+from cast_ros.offline.bags import Damage
 from cast_ros.offline.calibration.frames import TF_STATIC, CalibrationFrames, MeasuredFrame, Reference
 from cast_ros.offline.calibration.scales import scale_from_depth, scale_from_ground, scale_from_points
 from cast_ros.offline.calibration.transforms import StaticTransforms, moved
@@ -34,6 +35,7 @@ class CalibrationResult:
         looked_at: pictures that were looked at.
         uncalibrated: of those, without a camera_info of their frame and size; they tell no scale.
         unreadable: of those, damaged, or with a damaged depth image; they tell no scale either.
+        damages: of the bag.
     """
 
     depth_scale: float
@@ -42,6 +44,7 @@ class CalibrationResult:
     looked_at: int
     uncalibrated: int
     unreadable: int
+    damages: tuple[Damage, ...] = ()
 
 
 def calibrate(
@@ -88,13 +91,15 @@ def calibrate(
     if len(scales) < LEAST_FRAMES:
         reasons = [f'{uncalibrated} have no camera_info of their frame and size'] if uncalibrated else []
         reasons += [f'{unreadable} cannot be read: {pictures.unreadable[0]}'] if unreadable else []
+        reasons += map(str, pictures.damages)
         without = f' ({"; ".join(reasons)})' if reasons else ''
         raise CalibrationError(
             f'{bag}: only {len(scales)} of {looked_at} pictures tell a scale{without}, {LEAST_FRAMES} are needed: is '
             'the reference of the same view and time, and is enough of it between 2 and 40 m?'
         )
     low, middle, high = np.percentile(scales, (25, 50, 75))
-    return CalibrationResult(float(middle), float(high - low) / 2, len(scales), looked_at, uncalibrated, unreadable)
+    spread = float(high - low) / 2
+    return CalibrationResult(float(middle), spread, len(scales), looked_at, uncalibrated, unreadable, pictures.damages)
 
 
 def _no_fitting_info(bag: Path, topic: str, frame: MeasuredFrame, pictures: CalibrationFrames) -> str:

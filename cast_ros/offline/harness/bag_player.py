@@ -174,6 +174,8 @@ def _play(reader: BagReader, node: Node, executor: SingleThreadedExecutor, argum
         executor.spin_once(timeout_sec=0.05)
     count = sum(1 for _ in player.play(lambda seconds: executor.spin_once(timeout_sec=seconds)))
     print(f'{reader.path}: {count} messages played')
+    for damage in reader.damages:
+        print(f'the bag is not whole: {damage}', file=sys.stderr)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -20,6 +20,7 @@ from drawn_bags import (
     codes_and_depth,
     drive,
     picture_message,
+    promise_more,
     view,
     write_bag,
     write_labelled_bag,
@@ -70,6 +71,16 @@ def test_pictures_come_out_as_they_went_in(tmp_path: Path, storage: str, encodin
         assert pictures[index].instance_ids is None
         assert pictures[index].depth_m is None
         assert pictures[index].fx_px is None
+
+
+def test_a_bag_that_holds_less_than_it_promises_is_told_with_its_numbers(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'drive', drive(6))
+    promise_more(bag, TOPIC, 3)
+    report = imported(bag, tmp_path / 'out', blocks=WHOLE)
+    assert report.manifest.counts['train'] == 6
+    told = f"drive: messages on '{TOPIC}': metadata.yaml says 9, the index of the storage 6, reading gave 6"
+    assert any(note.startswith(told) for note in report.manifest.notes)
+    assert told in report.summary()
 
 
 @pytest.mark.parametrize('encoding', ['mono8', 'mono16', 'jpeg'])

@@ -93,6 +93,7 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
         notes += strangers
     found = survey(reader, settings.topic, camera_topic, label_topics, advance)
     chosen, dropped = _choose(found, settings)
+    notes += map(str, reader.damages)
     if found.first_problem:
         notes.append(f'first unreadable picture: {found.first_problem}')
     if not chosen:

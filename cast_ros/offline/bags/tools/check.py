@@ -56,12 +56,8 @@ def check_bag(path: Path, topics: Collection[str] | None = None) -> CheckReport:
 
 
 def _check_storage(reader: BagReader, findings: Findings) -> None:
-    if reader.path.is_dir() and not (reader.path / 'metadata.yaml').exists():
-        findings.add('no-metadata', '', Place(detail=f'{reader.path.name} has storage files alone'))
     for damage in reader.damages:
-        # The file of a damage is the folder when its metadata alone is missing.
-        if damage.file.is_file() or (reader.path / 'metadata.yaml').exists():
-            findings.add('truncated', '', Place(detail=str(damage)))
+        findings.add(damage.kind, damage.topic, Place(detail=str(damage)))
     if not any(entry.message_count for entry in reader.topics().values()):
         findings.add('empty-bag', '', Place(detail=f'{len(reader.topics())} topics, no message'))
 
@@ -133,7 +129,8 @@ class _MessageCheck:
         try:
             message = self._reader.decode(raw)
         except BagError as error:
-            self._findings.add('damaged-message', raw.topic, Place(number, second, str(error)))
+            kind = 'damaged-message' if self._reader.is_damaged(raw) else 'other-definition'
+            self._findings.add(kind, raw.topic, Place(number, second, str(error)))
             return
         if not raw.msgtype.startswith(_STREAMS) or not hasattr(message, 'header'):
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cast_ros.errors import BagError
-from cast_ros.offline.bags import BagReader, BagWriter, Damage, RawMessage
+from cast_ros.offline.bags import BagReader, BagWriter, Damage
 from cast_ros.offline.bags.ground_truth_topics import ABOUT, LABEL_INFO
 from cast_ros.offline.bags.message_types import PICTURE_TYPES
 from cast_ros.offline.bags.messages import NANOSECONDS
@@ -49,8 +49,8 @@ def cut_bag(
 
     Seconds count from the start of the bag, or from 1970 if they are above a hundred million; None is the beginning and
     the end. What latched topics said before is carried along, recorded at the beginning of the cut. A damaged
-    bag is read up to the damage. With ``drop_damaged`` messages whose bytes are none of their type are left out; those
-    of a type that nobody knows here are kept.
+    bag is read up to the damage. With ``drop_damaged`` messages whose bytes are none of their type by the definition in
+    the bag are left out; those of a type that nobody knows here, or not in this version, are kept.
 
     Raises:
         BagError: the bag cannot be read, nothing lies between, a topic is not there, or ``out`` cannot be written.
@@ -59,8 +59,9 @@ def cut_bag(
         begin_ns, end_ns = _nanoseconds(begin_s, reader.start_ns), _nanoseconds(end_s, reader.start_ns)
         chosen = _chosen(reader, topics)
         with BagWriter(out) as writer:
+            definitions = reader.definitions()
             for name in chosen:
-                writer.declare(reader.definitions()[name])
+                writer.declare(definitions[name])
             report = _copy(reader, writer, chosen, (begin_ns, end_ns), drop_damaged)
             if report.messages == report.carried:
                 last_s = reader.duration_ns / NANOSECONDS
@@ -84,7 +85,7 @@ def _copy(
         before = begin_ns is not None and raw.recorded_ns < begin_ns
         if before and raw.topic not in standing:
             continue
-        if drop_damaged and _is_damaged(reader, raw):
+        if drop_damaged and reader.is_damaged(raw):
             dropped += 1
             continue
         if begin_ns is not None and before:
@@ -93,16 +94,6 @@ def _copy(
         writer.write_raw(raw.topic, raw.msgtype, raw.recorded_ns, raw.data)
         written += 1
     return CutReport(written, carried, reader.damages, dropped)
-
-
-def _is_damaged(reader: BagReader, raw: RawMessage) -> bool:
-    if not reader.knows(raw.msgtype):
-        return False
-    try:
-        reader.decode(raw)
-    except BagError:
-        return True
-    return False
 
 
 def _stands(reader: BagReader, name: str) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rosbags.serde import SerdeError
+
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, RawMessage, TopicDefinition, typestore
 from cast_ros.offline.bags.message_types import camera_info_beside
@@ -110,14 +112,21 @@ class Draft:
     def edit(self, index: int, change: Callable[[Any], None]) -> None:
         """Decode a message, change it, and put it back."""
         raw = self.messages[index]
-        message = typestore().deserialize_cdr(raw.data, raw.msgtype)
+        message = self.decoded(raw)
         change(message)
         data = bytes(typestore().serialize_cdr(message, raw.msgtype))
         self.messages[index] = raw._replace(data=data)
 
     def decoded(self, raw: RawMessage) -> Any:
-        """A message of one of our own types."""
-        return typestore().deserialize_cdr(raw.data, raw.msgtype)
+        """A message of one of our own types.
+
+        Raises:
+            BagError: it is damaged, or of another definition.
+        """
+        try:
+            return typestore().deserialize_cdr(raw.data, raw.msgtype)
+        except SerdeError as error:
+            raise BagError(f"a message on '{raw.topic}' cannot be spoilt, it does not decode: {error}") from error
 
     def stamp(self, raw: RawMessage) -> int:
         """Its header stamp in nanoseconds."""

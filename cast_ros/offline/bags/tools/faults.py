@@ -12,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from cast_ros.errors import BagError
+from cast_ros.offline.bags.metadata import METADATA
 from cast_ros.offline.bags.storage import storage_files
 from cast_ros.offline.bags.tools import picture_faults, stream_faults
 from cast_ros.offline.bags.tools.draft import Draft
@@ -44,17 +47,37 @@ def _truncate(bag: Path, dice: random.Random) -> None:
 
 def _remove_metadata(bag: Path, dice: random.Random) -> None:
     del dice  # there is only one place
+    _metadata_of(bag).unlink()
+
+
+def _metadata_of(bag: Path) -> Path:
     if not bag.is_dir():
         raise BagError(f'{bag.name} is one file, which has no metadata.yaml; give --out the name of a folder')
-    (bag / 'metadata.yaml').unlink()
+    return bag / METADATA
+
+
+def _wrong_count(bag: Path, dice: random.Random) -> None:
+    del dice  # the first topic is as good as any
+    file = _metadata_of(bag)
+    document = yaml.safe_load(file.read_text(encoding='utf-8'))
+    told = document['rosbag2_bagfile_information']
+    told['message_count'] += 3
+    told['topics_with_message_count'][0]['message_count'] += 3
+    file.write_text(yaml.safe_dump(document), encoding='utf-8')
 
 
 FAULTS: dict[str, Fault] = {
     'truncated': Fault('the storage file ends somewhere in its last 40 %', 'truncated', damage=_truncate),
     'no-metadata': Fault('the folder loses its metadata.yaml', 'no-metadata', damage=_remove_metadata),
+    'wrong-count': Fault('metadata.yaml promises three messages more', 'counts-differ', damage=_wrong_count),
     'empty-bag': Fault('all messages are gone', 'empty-bag', stream_faults.empty_bag),
     'empty-topic': Fault('a topic without a message is declared', 'empty-topic', stream_faults.empty_topic),
     'unknown-type': Fault('a topic of a type that nobody defines', 'unknown-type', stream_faults.unknown_type),
+    'other-definition': Fault(
+        'a topic of a known type, not defined in the bag, whose bytes are of another version',
+        'other-definition',
+        stream_faults.other_definition,
+    ),
     'damaged-message': Fault('a message loses its last bytes', 'damaged-message', stream_faults.damaged_message),
     'latched-image': Fault('pictures become transient local', 'latched-image', stream_faults.latched_image),
     'zero-stamps': Fault('a picture gets the stamp 0', 'zero-stamps', stream_faults.zero_stamp),

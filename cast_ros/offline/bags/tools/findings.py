@@ -24,10 +24,19 @@ KINDS: dict[str, Kind] = {
         'a storage file was cut short or is damaged',
         'keep the original; `cast bag cut` writes what can be read into a whole bag',
     ),
+    'counts-differ': Kind(
+        'metadata.yaml, the index of the storage and the reading do not say the same number of messages',
+        'what can be read is used; `ros2 bag reindex` makes a new metadata.yaml, `cast bag cut` a whole copy',
+    ),
     'empty-bag': Kind('the bag has no message at all', 'see whether the recorder met its topics (name, QoS, domain)'),
     'empty-topic': Kind('a topic without a message', 'see whether it was published, and with which QoS'),
     'unknown-type': Kind(
-        'a type that is neither known here nor defined in the bag', 'record as MCAP, which brings its types along'
+        'a type that is neither known here nor defined in the bag in a way that can be used',
+        'record as MCAP, which brings its types along',
+    ),
+    'other-definition': Kind(
+        'bytes that are none of the type as it is known here, in a bag that does not define it',
+        'keep them, they may be of another version of ROS; record as MCAP, which brings its types along',
     ),
     'damaged-message': Kind('bytes that are no message of the type', 'leave them out: `cast bag cut --drop-damaged`'),
     'latched-image': Kind(

@@ -10,10 +10,11 @@ from pathlib import Path
 from rosbags.interfaces import Qos
 
 from cast_ros.errors import BagError, ImageError
-from cast_ros.offline.bags import BagReader, Damage
+from cast_ros.offline.bags import BagReader, Damage, TopicSummary
 from cast_ros.offline.bags.ground_truth_topics import DEPTH, INSTANCES
 from cast_ros.offline.bags.message_types import PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS
+from cast_ros.offline.bags.storage import files_of
 from cast_ros.offline.bags.tools.pictures import form_of
 
 _READ_BYTES = 1 << 20
@@ -85,8 +86,8 @@ def bag_info(path: Path, with_sha256: bool = False) -> BagInfo:
     """
     with BagReader(path, salvage=True) as reader:
         duration_s = reader.duration_ns / NANOSECONDS
-        topics = tuple(_topic(reader, name, duration_s) for name in reader.topics())
-        files = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
+        topics = tuple(_topic(reader, *entry, duration_s) for entry in reader.topics().items())
+        files = files_of(path)
         ground_truth = tuple(entry.name for entry in topics if entry.name in (INSTANCES, DEPTH) and entry.messages)
         try:
             sizes = sum(file.stat().st_size for file in files)
@@ -108,8 +109,8 @@ def bag_info(path: Path, with_sha256: bool = False) -> BagInfo:
         )
 
 
-def _topic(reader: BagReader, name: str, duration_s: float) -> TopicInfo:
-    summary, definition = reader.topics()[name], reader.definitions()[name]
+def _topic(reader: BagReader, name: str, summary: TopicSummary, duration_s: float) -> TopicInfo:
+    definition = reader.definitions()[name]
     count = summary.message_count
     rate_hz = (count - 1) / duration_s if count > 1 and duration_s > 0 else None
     picture = _picture(reader, name, summary.msgtype) if summary.msgtype in PICTURE_TYPES and count else None

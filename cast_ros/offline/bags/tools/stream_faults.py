@@ -35,6 +35,14 @@ def unknown_type(draft: Draft) -> None:
     draft.messages.insert(index, draft.messages[index]._replace(topic='/lost', msgtype=msgtype))
 
 
+def other_definition(draft: Draft) -> None:
+    """One more topic, of a type that the bag does not define, with messages as another version of ROS had it."""
+    msgtype = 'visualization_msgs/msg/Marker'
+    draft.topics['/markers'] = TopicDefinition('/markers', msgtype, 'no definition', '', ())
+    index = draft.dice.randrange(len(draft.messages))
+    draft.messages.insert(index, draft.messages[index]._replace(topic='/markers', msgtype=msgtype))
+
+
 def damaged_message(draft: Draft) -> None:
     """A picture whose bytes end too early."""
     (index,) = draft.places(draft.require_pictures(PICTURE_TYPES))

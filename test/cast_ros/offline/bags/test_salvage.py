@@ -18,7 +18,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, RawMessage, typestore
 from cast_ros.offline.bags.messages import stamp_ns, text
-from cast_ros.offline.bags.salvage import storage_files
+from cast_ros.offline.bags.storage import storage_files
 
 FRAMES = 60
 

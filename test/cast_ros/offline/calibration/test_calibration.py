@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn_bags import promise_more
 from tiny_student import FOCAL_REFERENCE_PX, tiny_student
 
 from cast_ros.errors import CalibrationError
@@ -171,6 +172,20 @@ def test_a_bag_with_stereo_or_a_lidar_tells_the_scale(tmp_path: Path, student: P
     assert result.depth_scale == pytest.approx(TRUE_SCALE, rel=0.01)
     assert result.spread < 0.01
     assert (result.frames, result.looked_at) == (12, 12)
+
+
+def test_a_bag_that_holds_less_than_it_promises_is_told_with_its_numbers(tmp_path: Path, student: Path) -> None:
+    bag = write_drive(tmp_path / 'drive')
+    promise_more(bag, '/camera/image_raw', 4)
+    with Student.load(student) as loaded:
+        result = calibrate(
+            bag, loaded, '/camera/image_raw', '/camera/camera_info', Reference(depth_topic='/stereo/depth')
+        )
+    assert (result.frames, result.looked_at) == (12, 12)
+    (damage,) = result.damages
+    assert damage.reason == (
+        "messages on '/camera/image_raw': metadata.yaml says 16, the index of the storage 12, reading gave 12"
+    )
 
 
 def binned_part_of_a_sensor(info: Any) -> None:

@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 from io import BytesIO
-from pathlib import Path
 from typing import BinaryIO
 
 import lz4.frame
@@ -24,7 +23,7 @@ from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
 
-from cast_ros.offline.bags.storage import CHUNK_HEAD, MCAP_MAGIC, RECORD_PREFIX, PartTopic
+from cast_ros.offline.bags.storage import CHUNK_HEAD, MCAP_MAGIC, RECORD_PREFIX, PartTopic, Scan
 
 MAX_PARTIAL_BYTES = 1 << 28
 _FORMATS = {
@@ -32,29 +31,25 @@ _FORMATS = {
     'ros2idl': MessageDefinitionFormat.IDL,
     'omgidl': MessageDefinitionFormat.IDL,
 }
+_NO_SCHEMA = Schema(id=0, data=b'', encoding='', name='__schemaless__')
 _UNREADABLE = (McapError, ReaderError, struct.error, ValueError, KeyError, IndexError, TypeError, EOFError)
 
 
-class McapPart:
+class McapScan(Scan):
     """One `.mcap` file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def declared(self) -> Collection[PartTopic]:
+        """Every topic that the last `records()` came across."""
+        return list(self._channels.values())
+
+    def records(self) -> Iterator[tuple[PartTopic, int, bytes]]:
+        """Topic, nanoseconds of recording and bytes, in the order of the file."""
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, PartTopic] = {}
-        self.problem = ''
-
-    @property
-    def topics(self) -> Collection[PartTopic]:
-        """Every topic that the last `messages()` came across."""
-        return list(dict.fromkeys(self._channels.values()))
-
-    def messages(self) -> Iterator[tuple[PartTopic, int, bytes]]:
-        """Topic, nanoseconds of recording and bytes, in the order of the file."""
-        self._schemas, self._channels, self.problem = {}, {}, ''
+        self.problem, self.strays = '', 0
         try:
-            with self._path.open('rb') as file:
-                yield from self._file_messages(file, self._path.stat().st_size)
+            with self.path.open('rb') as file:
+                yield from self._file_messages(file, self.path.stat().st_size)
         except OSError as error:
             self._note(f'cannot be read further ({error})')
 
@@ -130,17 +125,22 @@ class McapPart:
                 self._schemas[schema.id] = schema
             elif opcode == Opcode.CHANNEL:
                 channel = Channel.read(stream)
-                if channel.message_encoding == 'cdr':
-                    self._channels[channel.id] = self._topic_of(channel)
+                self._channels[channel.id] = self._topic_of(channel)
             elif opcode == Opcode.MESSAGE:
                 message = Message.read(stream, len(content))
-                if message.channel_id in self._channels:
+                if message.channel_id not in self._channels:
+                    self.strays += 1
+                else:
                     yield self._channels[message.channel_id], message.log_time, message.data
         except _UNREADABLE as error:
             self._note(f'the record at byte {at} is damaged ({error})')
 
     def _topic_of(self, channel: Channel) -> PartTopic:
-        schema = self._schemas[channel.schema_id]
+        # A channel of another serialization may have no schema, or one that is no text.
+        schema = self._schemas.get(channel.schema_id, _NO_SCHEMA)
         kind = _FORMATS.get(schema.encoding, MessageDefinitionFormat.NONE)
-        profiles = parse_qos(channel.metadata.get('offered_qos_profiles', ''))
-        return PartTopic(channel.topic, schema.name, MessageDefinition(kind, schema.data.decode()), '', tuple(profiles))
+        text = '' if kind == MessageDefinitionFormat.NONE else schema.data.decode()
+        profiles = tuple(parse_qos(channel.metadata.get('offered_qos_profiles', '')))
+        return PartTopic(
+            channel.topic, schema.name, MessageDefinition(kind, text), '', profiles, channel.message_encoding
+        )

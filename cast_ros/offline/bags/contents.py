@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The storage files of a bag as one: topics joined by name and type, counts compared, damage told.
+
+What a bag has is what can be read. metadata.yaml and the index of a storage may say something else; then the numbers of
+all three are told. No message is lost since two of them disagree on a topic's QoS.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
+from rosbags.rosbag2.storage_mcap import McapReader
+
+from cast_ros.errors import BagError
+from cast_ros.offline.bags.metadata import METADATA, BagMetadata, read_metadata
+from cast_ros.offline.bags.storage import (
+    JOURNAL_SUFFIX,
+    MCAP_MAGIC,
+    PACKED_SUFFIX,
+    RECORD_PREFIX,
+    STORAGE_SUFFIXES,
+    WAL_SUFFIX,
+    Damage,
+    PartTopic,
+    StoragePart,
+    is_storage_file,
+    plain_name,
+    storage_files,
+)
+from cast_ros.offline.bags.unpacking import is_packed, readable_file, unpacked
+
+COUNTS_DIFFER = 'counts-differ'
+# Of the profile at the beginning of an MCAP file.
+_LENGTH_BYTES = 4
+# The kinds of damage that only a reader who asks for salvage goes on with.
+_SERIOUS = ('truncated', 'no-metadata')
+
+
+class BagContents:
+    """An open bag.
+
+    Args:
+        path: a folder, or one storage file.
+        salvage: go on where files are damaged or missing; otherwise that is a BagError.
+
+    Raises:
+        BagError: it cannot be read; or it has messages that are not serialized as cdr.
+    """
+
+    def __init__(self, path: Path, salvage: bool) -> None:
+        self._path, self._salvage = path, salvage
+        self._stack = ExitStack()
+        self._parts: list[tuple[Path, StoragePart]] = []
+        self._told: BagMetadata | None = None
+        self._damages: list[Damage] = []
+        self._late: dict[Path, Damage] = {}
+        self._not_unpacked: dict[str, set[int]] = {}
+        self._read: dict[str, int] = {}
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the files, and remove private copies."""
+        self._stack.close()
+
+    @property
+    def topics(self) -> list[PartTopic]:
+        """Every topic of every file, with the QoS of metadata.yaml where that has one."""
+        told = {(entry.name, entry.msgtype): entry for entry in self._told.topics} if self._told else {}
+        found = []
+        for topic in self._counts:
+            entry = told.pop((topic.name, topic.msgtype), None)
+            found.append(
+                topic
+                if entry is None
+                else topic._replace(qos=entry.qos or topic.qos, digest=entry.digest or topic.digest)
+            )
+        nothing = MessageDefinition(MessageDefinitionFormat.NONE, '')
+        return [*found, *(PartTopic(one.name, one.msgtype, nothing, one.digest, one.qos) for one in told.values())]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Messages by topic, as the storage files have them."""
+        counts: Counter[str] = Counter()
+        for topic, count in self._counts.items():
+            counts[topic.name] += count
+        return counts
+
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Times of recording of the first message and of the last; None without a message."""
+        spans = [part.span_ns for _, part in self._parts if part.span_ns is not None]
+        return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+
+    @property
+    def packed(self) -> str:
+        """What rosbag2 compressed by zstd: 'file', 'message', or ''."""
+        if any(file.name.endswith(PACKED_SUFFIX) for file, _ in self._parts):
+            return 'file'
+        found = (next(self._of_part(file, part, part.counts), None) for file, part in self._parts)
+        first = next((entry for entry in found if entry is not None), None)
+        return 'message' if first is not None and is_packed(first[2]) else ''
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What is wrong with the files, and which counts differ, as far as it is known by now."""
+        found = [*self._damages, *self._late.values(), *map(self._unpackable, self._not_unpacked)]
+        # A file that ends too early has fewer messages than were promised: that is told already.
+        return (*found, *([] if any(entry.kind == 'truncated' for entry in found) else self._differences()))
+
+    def messages(self, names: Collection[str]) -> Iterator[tuple[PartTopic, int, bytes]]:
+        """Topic, nanoseconds of recording and bytes, unpacked, file after file.
+
+        Raises:
+            BagError: a file is damaged, and salvage was not asked for.
+        """
+        counts = dict.fromkeys(names, 0)
+        for file, part in self._parts:
+            wanted = {topic for topic in part.counts if topic.name in counts}
+            for topic, recorded_ns, data in self._of_part(file, part, wanted) if wanted else ():
+                counts[topic.name] += 1
+                message = unpacked(data) if is_packed(data) else data
+                if message is None:
+                    self._not_unpacked.setdefault(topic.name, set()).add(recorded_ns)
+                else:
+                    yield topic, recorded_ns, message
+        # Only who came to the end knows how many there are.
+        self._read.update(counts)
+
+    def _of_part(
+        self, file: Path, part: StoragePart, wanted: Collection[PartTopic]
+    ) -> Iterator[tuple[PartTopic, int, bytes]]:
+        count, messages = 0, part.messages(wanted)
+        while True:
+            try:
+                entry = next(messages, None)
+            except Exception as error:  # of parsers and storages: a dozen unrelated types
+                if not self._salvage:
+                    raise unreadable(self._path, error) from error
+                self._late[file] = Damage(file, f'its index is whole, but {_line(error)}', count)
+                return
+            if entry is None:
+                return
+            count += 1
+            yield entry
+
+    def _unpackable(self, name: str) -> Damage:
+        at_ns = self._not_unpacked[name]
+        reason = f"{len(at_ns)} messages on '{name}' are compressed and do not decompress, the first at {min(at_ns)} ns"
+        return Damage(self._path, reason, self.counts[name] - len(at_ns), 'damaged-message', name)
+
+    def _open(self) -> None:
+        for file in self._files():
+            self._parts.append((file, self._part(file)))
+        self._counts: Counter[PartTopic] = Counter()
+        for _, part in self._parts:
+            self._counts.update(part.counts)
+        self._refuse_other_serializations()
+        self._damages = [
+            entry if entry.file != self._path else _with_count(entry, sum(self._counts.values()))
+            for entry in self._damages
+        ]
+        serious = next((entry for entry in self._damages if entry.kind in _SERIOUS), None)
+        if serious is None:
+            return
+        if not self._salvage:
+            raise unreadable(self._path, BagError(serious.reason))
+        if not self._counts.total():
+            reasons = ', '.join(entry.reason for entry in self._damages)
+            raise BagError(f'{self._path} cannot be read as a bag: {reasons}; not one message can be salvaged')
+
+    def _files(self) -> list[Path]:
+        """The storage files to read; notes what is missing and what nobody names."""
+        files = storage_files(self._path)
+        if not self._path.is_dir():
+            if not is_storage_file(self._path):
+                raise unreadable(self._path, BagError(f'its name does not end in {" or ".join(STORAGE_SUFFIXES)}'))
+            return files
+        self._note_orphans(files)
+        try:
+            if not (self._path / METADATA).exists():
+                self._damages.append(Damage(self._path, f'there is no {METADATA}', 0, 'no-metadata'))
+                return files
+            self._told = read_metadata(self._path)
+        except BagError as error:
+            self._damages.append(Damage(self._path, str(error), 0))
+            return files
+        if self._told.compression not in ('', 'zstd'):
+            raise BagError(
+                f'{self._path} is compressed by {self._told.compression}; only zstd is read here: '
+                '`ros2 bag convert` writes it anew'
+            )
+        named = [plain_name(name) for name in self._told.files]
+        by_name = {plain_name(file.name): file for file in files}
+        if missing := [name for name in named if name not in by_name]:
+            self._damages.append(Damage(self._path, f'storage files are missing: {", ".join(missing)}', 0))
+        for name, file in by_name.items():
+            if name not in named:
+                reason = f'{METADATA} does not name {file.name} of {file.stat().st_size} bytes, which is not read'
+                self._damages.append(Damage(self._path, reason, 0, COUNTS_DIFFER))
+        return [by_name[name] for name in dict.fromkeys(named) if name in by_name]
+
+    def _note_orphans(self, files: Collection[Path]) -> None:
+        """Logs of a database that is gone."""
+        known = {plain_name(file.name) for file in files}
+        for entry in sorted(self._path.iterdir()):
+            for suffix in (WAL_SUFFIX, JOURNAL_SUFFIX):
+                base = entry.name.removesuffix(suffix)
+                if entry.name.endswith(f'.db3{suffix}') and base not in known and entry.stat().st_size:
+                    reason = f'{entry.stat().st_size} bytes of {entry.name} cannot be read: there is no {base}'
+                    self._damages.append(Damage(self._path, reason, 0))
+
+    def _part(self, file: Path) -> StoragePart:
+        """A storage file by its index if that can be believed, else from its beginning."""
+        plain, problem = readable_file(file, self._private_folder)
+        try:
+            part, scanned = _indexed(plain), ''
+        except BagError as error:
+            part = _scanned(plain)
+            scanned = part.problem or ('' if isinstance(error, _NoIndexError) else _line(error))
+        self._stack.callback(part.close)
+        total = sum(part.counts.values())
+        if reason := '; '.join(entry for entry in (problem, scanned) if entry):
+            self._damages.append(Damage(file, reason, total))
+        if part.strays and not scanned:
+            reason = f'{part.strays} messages are of no topic that the storage declares'
+            self._damages.append(Damage(file, reason, total, COUNTS_DIFFER))
+        return part
+
+    def _private_folder(self) -> Path:
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='cast-bag-')))
+
+    def _refuse_other_serializations(self) -> None:
+        found = {(topic.name, topic.serialization) for topic in self._counts}
+        found |= {(topic.name, topic.serialization) for topic in (self._told.topics if self._told else ())}
+        others = sorted((name, kind) for name, kind in found if kind != 'cdr')
+        if others:
+            listing = ', '.join(f'{name} ({kind or "unknown"})' for name, kind in others)
+            raise BagError(
+                f'{self._path} has topics that are not serialized as cdr, the format of ROS 2, which alone is read '
+                f'here: {listing}; convert the bag, or record it without them'
+            )
+
+    def _differences(self) -> list[Damage]:
+        """Topics of which metadata.yaml, the index and the reading do not say the same."""
+        counts, told = self.counts, Counter[str]()
+        for entry in self._told.topics if self._told else ():
+            told[entry.name] += entry.messages
+        found = []
+        for name in sorted({*counts, *told}):
+            index = counts.get(name, 0)
+            read = self._read.get(name, index)
+            promised = told[name] if self._told else index
+            if promised != index or read != index:
+                known = f'{METADATA} says {promised}, ' if self._told else ''
+                reason = f"messages on '{name}': {known}the index of the storage {index}, reading gave {read}"
+                found.append(Damage(self._path, reason, read, COUNTS_DIFFER, name))
+        if self._told and self._told.messages != told.total():
+            reason = f'{METADATA} says {self._told.messages} messages in all, but {told.total()} topic by topic'
+            found.append(Damage(self._path, reason, sum(counts.values()), COUNTS_DIFFER))
+        return found
+
+
+class _NoIndexError(BagError):
+    """Nothing is wrong with a file, but it has to be read to know what is in it."""
+
+
+class _IndexedMcap:
+    """A whole `.mcap` file, read by rosbags."""
+
+    def __init__(self, path: Path) -> None:
+        self.problem = ''
+        with path.open('rb') as file:
+            head = file.read(len(MCAP_MAGIC) + RECORD_PREFIX.size + _LENGTH_BYTES)
+        if len(head) > len(MCAP_MAGIC) and not any(head[-_LENGTH_BYTES:]):
+            # As of many tools. Of another world are files that name another one.
+            raise _NoIndexError('the file does not say that it is of ROS 2')
+        self._reader = McapReader(path)
+        self._reader.open()
+        if self._reader.metadata.message_count and not any(entry.msgcount for entry in self._reader.connections):
+            self._reader.close()
+            raise _NoIndexError('the index has no counts, which a writer may leave out')
+        self._topics = {connection.id: _topic_of(connection) for connection in self._reader.connections}
+        self.counts: Counter[PartTopic] = Counter(dict.fromkeys(self._topics.values(), 0))
+        for connection in self._reader.connections:
+            self.counts[self._topics[connection.id]] += connection.msgcount
+        whole = self._reader.metadata
+        self.strays = whole.message_count - self.counts.total()
+        self.span_ns = (whole.start_time, whole.end_time - 1) if whole.message_count else None
+
+    def messages(self, wanted: Collection[PartTopic]) -> Iterator[tuple[PartTopic, int, bytes]]:
+        """Topic, nanoseconds of recording and bytes, in the order of recording."""
+        connections = [entry for entry in self._reader.connections if self._topics[entry.id] in wanted]
+        for connection, recorded_ns, data in self._reader.messages(connections) if connections else ():
+            yield self._topics[connection.id], recorded_ns, bytes(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+
+def _topic_of(connection: Connection) -> PartTopic:
+    assert isinstance(connection.ext, ConnectionExtRosbag2)
+    return PartTopic(
+        connection.topic,
+        connection.msgtype,
+        connection.msgdef,
+        connection.digest,
+        tuple(connection.ext.offered_qos_profiles),
+        connection.ext.serialization_format,
+    )
+
+
+def _indexed(file: Path) -> StoragePart:
+    try:
+        if file.suffix == '.mcap':
+            return _IndexedMcap(file)
+        from cast_ros.offline.bags.db3 import IndexedDb3
+
+        return IndexedDb3(file)
+    except _NoIndexError:
+        raise
+    except Exception as error:  # of parsers and storages: a dozen unrelated types
+        raise BagError(_line(error)) from error
+
+
+def _scanned(file: Path) -> StoragePart:
+    # Where nothing is damaged, nobody needs the libraries of the two.
+    if file.suffix == '.mcap':
+        from cast_ros.offline.bags.scan_mcap import McapScan
+
+        return McapScan(file)
+    from cast_ros.offline.bags.db3 import Db3Scan
+
+    return Db3Scan(file)
+
+
+def _with_count(damage: Damage, count: int) -> Damage:
+    return Damage(damage.file, damage.reason, count, damage.kind, damage.topic)
+
+
+def _line(error: Exception) -> str:
+    return ' '.join(str(error).split()).rstrip('.') or type(error).__name__
+
+
+def unreadable(path: Path, error: Exception) -> BagError:
+    """What the storage layers throw at damaged files, for people."""
+    return BagError(f'{path} cannot be read as a bag: {_line(error)}; it may be cut short or be something else')

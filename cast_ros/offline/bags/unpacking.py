@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Storage files as they can be read: unpacked, and with what sqlite3 left beside them, on private copies.
+
+The files of the bag itself are never written to.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from cast_ros.errors import BagError
+from cast_ros.offline.bags.storage import JOURNAL_SUFFIX, PACKED_SUFFIX, WAL_SUFFIX, plain_name, side_files
+
+_BLOCK_BYTES = 1 << 20
+# Of a write-ahead log: its header, in it the size of a page and the salt; the header of each frame, in it the salt.
+_WAL_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
+_PAGE_SIZE, _SALT, _FRAME_SALT = slice(8, 12), slice(16, 24), slice(8, 16)
+# How a message begins that was compressed by zstd; a serialized one never does.
+_ZSTD_START = b'\x28\xb5\x2f\xfd'
+
+
+def readable_file(file: Path, private_folder: Callable[[], Path]) -> tuple[Path, str]:
+    """A storage file as it can be read.
+
+    Args:
+        file: of the bag.
+        private_folder: makes an empty one, where a copy is needed.
+
+    Returns:
+        The file itself, or the copy; and what could not be unpacked or taken over, '' if nothing.
+
+    Raises:
+        BagError: there is no room for the copy.
+    """
+    is_packed_file, beside = file.name.endswith(PACKED_SUFFIX), side_files(file)
+    if not is_packed_file and not beside:
+        return file, ''
+    try:
+        copy = private_folder() / plain_name(file.name)
+        if is_packed_file:
+            return copy, _unpack(file, copy)
+        for entry in (file, *beside):
+            shutil.copyfile(entry, copy.with_name(entry.name))
+    except OSError as error:
+        raise BagError(f'{file} cannot be copied to {tempfile.gettempdir()} (TMPDIR) to be read: {error}') from error
+    return _with_side_files(file, copy, beside)
+
+
+def is_packed(data: bytes) -> bool:
+    """Whether the bytes of a message were compressed one by one."""
+    return data.startswith(_ZSTD_START)
+
+
+def unpacked(data: bytes) -> bytes | None:
+    """The message in such bytes; None if they are damaged."""
+    import zstandard
+
+    engine = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        message = engine.decompress(data)
+    except zstandard.ZstdError:
+        return None
+    return message if engine.eof else None
+
+
+def _unpack(file: Path, copy: Path) -> str:
+    """Unpack as much as can be, and say what is wrong with the rest."""
+    import zstandard
+
+    engine, begun = zstandard.ZstdDecompressor().decompressobj(), False
+    with file.open('rb') as packed, copy.open('wb') as plain:
+        try:
+            while block := packed.read(_BLOCK_BYTES):
+                while block:
+                    plain.write(engine.decompress(block))
+                    begun, block = not engine.eof, engine.unused_data
+                    if engine.eof:
+                        engine = zstandard.ZstdDecompressor().decompressobj()
+        except zstandard.ZstdError as error:
+            return f'it does not decompress to its end ({error})'
+    return 'its compressed content is cut short' if begun or not copy.stat().st_size else ''
+
+
+def _with_side_files(file: Path, copy: Path, beside: list[Path]) -> tuple[Path, str]:
+    """Let sqlite3 bring a copy up to date, as it would if the recorder were started again."""
+    import apsw
+
+    wal, journal = copy.with_name(copy.name + WAL_SUFFIX), copy.with_name(copy.name + JOURNAL_SUFFIX)
+    original_wal = file.with_name(file.name + WAL_SUFFIX)
+    frames = 0
+    try:
+        with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
+            # Reading takes back what a journal says was never finished.
+            database.execute('SELECT count(*) FROM sqlite_master').fetchall()
+            if wal.exists():
+                _, frames, _ = next(database.execute('PRAGMA wal_checkpoint(PASSIVE)'))
+    except apsw.Error as error:
+        lost = sum(entry.stat().st_size for entry in beside)
+        return file, f'{lost} bytes of {" and ".join(entry.name for entry in beside)} cannot be read ({error})'
+    problems = []
+    if original_wal in beside and (lost := _unread_bytes(original_wal, max(frames, 0))):
+        problems.append(f'{lost} of {original_wal.stat().st_size} bytes of {original_wal.name} cannot be read')
+    if journal.exists() and any(journal.read_bytes()[:8]):
+        problems.append(f'{journal.stat().st_size} bytes of {journal.name} cannot be read')
+    return copy, ', '.join(problems)
+
+
+def _unread_bytes(wal: Path, frames: int) -> int:
+    """Bytes of a write-ahead log behind the frames that were read, but for those of its rounds before."""
+    with wal.open('rb') as file:
+        header = file.read(_WAL_HEADER_BYTES)
+        frame_bytes = _FRAME_HEADER_BYTES + int.from_bytes(header[_PAGE_SIZE], 'big')
+        if not frames and (len(header) < _WAL_HEADER_BYTES or header[:3] != b'\x37\x7f\x06'):
+            return wal.stat().st_size
+        file.seek(_WAL_HEADER_BYTES + frames * frame_bytes)
+        lost = 0
+        while frame := file.read(frame_bytes):
+            if len(frame) >= _FRAME_HEADER_BYTES and frame[_FRAME_SALT] != header[_SALT]:
+                break
+            lost += len(frame)
+        return lost
