@@ -17,6 +17,10 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
+from pydantic_core import PydanticCustomError
+
+# The type of error of a name that a closed table does not hold.
+UNKNOWN_NAME = 'unknown_name'
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,9 +32,10 @@ Side = Annotated[int, Field(gt=0, multiple_of=32)]
 def one_of(known: Collection[str]) -> AfterValidator:
     """A value that must be a key of a closed table."""
 
-    def check(value: str, info: ValidationInfo) -> str:
+    def check(value: str) -> str:
         if value not in known:
-            raise ValueError(f'{info.field_name} is {value!r}; known are {", ".join(sorted(known))}')
+            names = {'value': repr(value), 'known': ', '.join(sorted(known))}
+            raise PydanticCustomError(UNKNOWN_NAME, 'is {value}; known are {known}', names)
         return value
 
     return AfterValidator(check)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from cast_ros.package_files import share_folders
 from cast_train.errors import RecipeError
-from cast_train.settings import Settings
+from cast_train.settings import UNKNOWN_NAME, Settings
 
 Section = TypeVar('Section', bound=Settings)
 
@@ -148,6 +148,8 @@ def _index(place: list[Any], key: str, override: str) -> int:
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
     where = '.'.join(str(part) for part in problem['loc'])
+    if problem['type'] == UNKNOWN_NAME:
+        return f'{where} {problem["msg"]}'
     if problem['type'] != 'extra_forbidden':
         return f'{where}: {problem["msg"]}'
     fields = _fields_at(model, problem['loc'][:-1])
