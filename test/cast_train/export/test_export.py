@@ -71,7 +71,7 @@ def test_an_exported_student_runs_on_the_robot_side_and_agrees(
     assert ours.semantic is not None
     assert theirs.semantic is not None
     # A cell, which rounding may give another class, is 0.2 % of the picture; check_parity judges each.
-    assert (ours.semantic == theirs.semantic).mean() > 0.99
+    assert (ours.semantic == theirs.semantic).mean() > 0.995
     parity = check_parity(path, student, samples)
     parity.require(path)
     assert max(parity.file.values()) <= 1e-3

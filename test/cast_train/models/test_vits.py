@@ -141,7 +141,7 @@ def test_the_exported_file_keeps_the_contract_agrees_and_predicts_on_the_robot_s
     assert np.allclose(theirs.depth, expected.depth, rtol=1e-3, equal_nan=True)
     assert theirs.semantic is not None
     # A cell, which rounding may give another class, is 0.2 % of the picture; check_parity judges each.
-    assert (theirs.semantic == expected.semantic).mean() > 0.99
+    assert (theirs.semantic == expected.semantic).mean() > 0.995
 
 
 def test_the_real_size_has_the_papers_parameters_and_learns() -> None:

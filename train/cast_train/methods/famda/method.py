@@ -7,15 +7,14 @@ from pathlib import Path
 
 from cast_train.engine.recipe import DataSection
 from cast_train.engine.validation import Finding, check_data, check_files, check_recipe
-from cast_train.methods.famda.recipe import FamdaRecipe
+from cast_train.methods.famda.recipe import FamdaRecipe, TeacherSection
 from cast_train.methods.famda.stages import STAGES, Domains, Famda
-from cast_train.methods.night.recipe import NightRecipe
 from cast_train.methods.pipeline import Method, Staged, Told
 
 
-def check_teachers(recipe: FamdaRecipe | NightRecipe) -> list[Finding]:
+def check_teachers(segments: TeacherSection | None, depth_teacher: TeacherSection | None) -> list[Finding]:
     """The checkpoints of the networks that teach."""
-    teachers = (('segments', recipe.segments), ('depth_teacher', recipe.depth_teacher))
+    teachers = (('segments', segments), ('depth_teacher', depth_teacher))
     return check_files(
         [
             (f'{role}.settings.checkpoint', Path(teacher.settings['checkpoint']))
@@ -30,7 +29,7 @@ def _check(recipe: FamdaRecipe) -> list[Finding]:
     source = DataSection(**recipe.source.model_dump(exclude={'name'}))
     plain = recipe.of_stage(recipe.stages.adaptation).model_copy(update={'student': recipe.student})
     return [
-        *check_teachers(recipe),
+        *check_teachers(recipe.segments, recipe.depth_teacher),
         *(Finding(f'{recipe.source.name}: {one.subject}', one.text) for one in check_data(source)[1]),
         *(Finding(f'{recipe.target.name}: {one.subject}', one.text) for one in check_recipe(plain)),
     ]

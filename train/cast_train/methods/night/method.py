@@ -13,7 +13,7 @@ def _check(recipe: NightRecipe) -> list[Finding]:
     """Its pictures and its student come with the command line; what is left is its teachers, and how long it learns."""
     stages = {'source': recipe.stages.source, 'adaptation': recipe.stages.adaptation}
     return [
-        *check_teachers(recipe),
+        *check_teachers(recipe.segments, recipe.depth_teacher),
         *(
             Finding(name, f'{stage.steps} steps of {stage.labelled} + {stage.unlabelled} pictures')
             for name, stage in stages.items()
