@@ -24,7 +24,7 @@ from cast_train.data import DATASETS, Augmentation, Sample, load_samples
 from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.ema import MovingAverage
-from cast_train.engine.recipe import DataSection, InputSection, OptimizerSection, Part, Phase, RunSection
+from cast_train.engine.recipe import DataSection, InputSection, OptimizerSection, Phase, RunSection
 from cast_train.engine.recipe_file import load_document, parse, require_known
 from cast_train.errors import RecipeError, TeacherError, TrainingError
 from cast_train.models.backbones import BACKBONES
@@ -130,7 +130,7 @@ def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool, say: Say) 
     """
     torch.set_num_threads(recipe.run.threads)
     torch.manual_seed(recipe.seed)
-    samples, things = _read(recipe, recipe.data.train)
+    samples, things = _read(recipe, 'train')
     network = PromptableMasks(recipe.network, recipe.backbone_weights).to(memory_format=torch.channels_last)
     optimizer = _make_optimizer(network, recipe)
     average = MovingAverage(network, recipe.optimizer.ema_decay)
@@ -154,7 +154,7 @@ def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool, say: Say) 
                 sums, since = {}, time.perf_counter()
             if done % recipe.run.checkpoint_every == 0 or done == recipe.total_steps:
                 save_checkpoint(_state(recipe, network, optimizer, average, done), run / LAST)
-        validation, _ = _read(recipe, recipe.data.validation)
+        validation, _ = _read(recipe, 'validation')
         spec = InputSpec(height=recipe.input.height, width=recipe.input.width, resize=recipe.input.resize)
         result = measure_iou(average.network, spec, validation, things, recipe.boxes.jitter)
         _write(log, {'step': recipe.total_steps, 'validation': {k: round(v, 5) for k, v in result.items()}})
@@ -181,11 +181,10 @@ def measure_iou(
     return {name: float(np.mean(values)) if values else math.nan for name, values in found.items()}
 
 
-def _read(recipe: PromptableRecipe, parts: tuple[Part, ...]) -> tuple[list[Sample], tuple[int, ...]]:
-    data = recipe.data
-    opened = [data.open(part) for part in parts]
+def _read(recipe: PromptableRecipe, role: Literal['train', 'validation']) -> tuple[list[Sample], tuple[int, ...]]:
+    opened = recipe.data.open_all(role)
     things = tuple(entry.id for entry in opened[0].classes if entry.is_thing)
-    return load_samples(opened)[: data.limit], things
+    return load_samples(opened)[: recipe.data.limit], things
 
 
 def _view(
