@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cast_train.data.augment import Targets
-from cast_train.losses.points import boxes_of
+from cast_train.losses.points import boxes_of, coarse_masks
 from cast_train.ranks import mean_counts
 
 # Width of a target's bump in parts of its box; around the one cell that must be hot, near misses cost little.
@@ -20,6 +20,10 @@ SMALLEST_BUMP_CELLS = 0.6
 
 def centre_loss(heat: Tensor, targets: Sequence[Targets], thing_ids: Sequence[int]) -> Tensor:
     """Loss of B×T×H×W logits, averaged over the instances; pictures without mask labels are left out.
+
+    Where a picture does not have all objects of a class, a cell of its channel may be the centre of one that nobody
+    labelled. There only the cells count that a labelled object of the class fills, since their object is known: they
+    have the one centre that is hot, and no second one.
 
     Args:
         heat: one channel for each of ``thing_ids``, in that order.
@@ -36,7 +40,23 @@ def centre_loss(heat: Tensor, targets: Sequence[Targets], thing_ids: Sequence[in
     p, is_centre = logits.sigmoid(), wanted == 1
     missed = (1 - p).square() * F.softplus(-logits) * is_centre
     false = (1 - wanted) ** 4 * p.square() * F.softplus(logits) * ~is_centre
+    if any(targets[index].complete is not None for index in labelled):
+        known = [_known_cells(targets[index], thing_ids, heat.shape[-2], heat.shape[-1]) for index in labelled]
+        false = false * torch.stack(known).to(heat.device)
     return (missed + false).sum() / count
+
+
+def _known_cells(target: Targets, thing_ids: Sequence[int], height: int, width: int) -> Tensor:
+    """T×height×width bool: the cells of which one can say that an object of the class has its centre there or not."""
+    complete = thing_ids if target.complete is None else target.complete
+    known = torch.tensor([thing in complete for thing in thing_ids])[:, None, None].repeat(1, height, width)
+    if target.masks is None or target.labels is None:
+        return known
+    for channel, thing in enumerate(thing_ids):
+        own = target.masks[target.labels == thing]
+        if thing not in complete and len(own):
+            known[channel] = (coarse_masks(own, height, width).sum(0) >= 0.5).cpu()
+    return known
 
 
 def centre_map(target: Targets, thing_ids: Sequence[int], height: int, width: int) -> Tensor:

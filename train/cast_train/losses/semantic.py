@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Semantic losses: on the map that the queries compose, and on the dense training aid."""
+"""Semantic losses: on the map that the queries compose, and on the dense training aid.
+
+Where a label stands for a union of classes, the loss is −log of the sum of their probabilities: it says that one of
+them is there, and nothing about which. A pixel without a label has no loss.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +41,14 @@ def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
         else:
             labels.append(_at_size(target.semantic, height, width).long())
     wanted = torch.stack(labels) if labels else log_probabilities.new_zeros(0, height, width, dtype=torch.int64)
-    count = mean_counts((wanted != UNLABELLED).sum())
-    if all(target.pixel_weights is None for target in targets):
+    unions = _unions(targets, log_probabilities)
+    known = (wanted != UNLABELLED).sum()
+    count = mean_counts(known + torch.stack([where.sum() for where in unions.values()]).sum() if unions else known)
+    if not unions and all(target.pixel_weights is None for target in targets):
         return F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='sum') / count
     losses = F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='none')
+    for members, where in unions.items():
+        losses = torch.where(where, -log_probabilities[:, list(members)].logsumexp(1), losses)
     weights = [
         losses.new_ones(height, width)
         if target.pixel_weights is None
@@ -48,6 +56,20 @@ def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
         for target in targets
     ]
     return (losses * torch.stack(weights)).sum() / count
+
+
+def _unions(targets: Sequence[Targets], log_probabilities: Tensor) -> dict[tuple[int, ...], Tensor]:
+    """B×h×w bool for each union of classes that a picture has: where the label is that union."""
+    height, width = log_probabilities.shape[-2:]
+    found: dict[tuple[int, ...], Tensor] = {}
+    for picture, target in enumerate(targets):
+        if target.union_ids is None:
+            continue
+        ids = _at_size(target.union_ids, height, width)
+        for number, members in enumerate(target.unions, 1):
+            nowhere = torch.zeros(len(targets), height, width, dtype=torch.bool, device=log_probabilities.device)
+            found.setdefault(members, nowhere)[picture] |= ids == number
+    return found
 
 
 def _at_size(plane: Tensor, height: int, width: int) -> Tensor:
