@@ -19,6 +19,8 @@ _BLOCK_BYTES = 1 << 20
 # Of a write-ahead log: its header, in it the size of a page and the salt; the header of each frame, in it the salt.
 _WAL_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _PAGE_SIZE, _SALT, _FRAME_SALT = slice(8, 12), slice(16, 24), slice(8, 16)
+# How a journal begins; one that was finished may begin with zeros.
+_JOURNAL_START = b'\xd9\xd5\x05\xf9\x20\xa1\x63\xd7'
 # How a message begins that was compressed by zstd; a serialized one never does.
 _ZSTD_START = b'\x28\xb5\x2f\xfd'
 
@@ -89,24 +91,28 @@ def _with_side_files(file: Path, copy: Path, beside: list[Path]) -> tuple[Path, 
     """Let sqlite3 bring a copy up to date, as it would if the recorder were started again."""
     import apsw
 
-    wal, journal = copy.with_name(copy.name + WAL_SUFFIX), copy.with_name(copy.name + JOURNAL_SUFFIX)
-    original_wal = file.with_name(file.name + WAL_SUFFIX)
+    wal, journal = file.with_name(file.name + WAL_SUFFIX), file.with_name(file.name + JOURNAL_SUFFIX)
     frames = 0
     try:
         with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
             # Reading takes back what a journal says was never finished.
             database.execute('SELECT count(*) FROM sqlite_master').fetchall()
-            if wal.exists():
+            if wal in beside:
                 _, frames, _ = next(database.execute('PRAGMA wal_checkpoint(PASSIVE)'))
     except apsw.Error as error:
         lost = sum(entry.stat().st_size for entry in beside)
         return file, f'{lost} bytes of {" and ".join(entry.name for entry in beside)} cannot be read ({error})'
     problems = []
-    if original_wal in beside and (lost := _unread_bytes(original_wal, max(frames, 0))):
-        problems.append(f'{lost} of {original_wal.stat().st_size} bytes of {original_wal.name} cannot be read')
-    if journal.exists() and any(journal.read_bytes()[:8]):
+    if wal in beside and (lost := _unread_bytes(wal, max(frames, 0))):
+        problems.append(f'{lost} of {wal.stat().st_size} bytes of {wal.name} cannot be read')
+    if journal in beside and _head(journal, len(_JOURNAL_START)) not in (_JOURNAL_START, bytes(len(_JOURNAL_START))):
         problems.append(f'{journal.stat().st_size} bytes of {journal.name} cannot be read')
     return copy, ', '.join(problems)
+
+
+def _head(file: Path, length: int) -> bytes:
+    with file.open('rb') as content:
+        return content.read(length)
 
 
 def _unread_bytes(wal: Path, frames: int) -> int:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_bags import START_NS, STEP_NS, TOPIC, drive, edit_metadata, picture_message, promise_more, write_bag
+from drawn_bags import TOPIC, drive, edit_metadata, picture_message, promise_more, write_bag
 from mcap.writer import Writer as McapWriter
 from rosbags.interfaces import QosDurability
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, typestore
-from cast_ros.offline.bags.messages import camera_info, text
+from cast_ros.offline.bags.messages import camera_info, stamp_ns, text
 from cast_ros.offline.bags.tools.check import check_bag
 from cast_ros.offline.bags.tools.cut import cut_bag
 from cast_ros.offline.bags.tools.info import bag_info
@@ -213,16 +213,16 @@ def test_a_missing_part_is_serious(tmp_path: Path) -> None:
 def test_a_damaged_part_ends_itself_alone(tmp_path: Path) -> None:
     bag = tmp_path / 'drive'
     bag.mkdir()
-    shots = drive(30)
+    shots = drive(90)
     for number in range(3):
-        write_bag(bag / f'drive_{number}.db3', shots[10 * number : 10 * (number + 1)])
+        write_bag(bag / f'drive_{number}.db3', shots[30 * number : 30 * (number + 1)])
     content = (bag / 'drive_1.db3').read_bytes()
     (bag / 'drive_1.db3').write_bytes(content[: len(content) // 2])
     with BagReader(bag, salvage=True) as reader:
-        stamps = [(entry.message.header.stamp.nanosec, entry.message.header.stamp.sec) for entry in reader.messages()]
+        stamps = [stamp_ns(entry.message) for entry in reader.messages()]
         kinds = [(entry.kind, entry.file.name) for entry in reader.damages]
-    assert 20 < len(stamps) < 30
-    assert stamps[-1][1] == (START_NS + 29 * STEP_NS) // 1_000_000_000
+    assert 60 < len(stamps) < 90
+    assert stamps[-30:] == [at for at, _ in shots[60:]]
     assert kinds == [('no-metadata', 'drive'), ('truncated', 'drive_1.db3')]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -177,10 +176,11 @@ def test_the_log_belongs_to_the_identity_of_a_bag(tmp_path: Path) -> None:
 def compressed_bag(path: Path, mode: CompressionMode, plugin: StoragePlugin = StoragePlugin.SQLITE3) -> Path:
     writer = Writer(path, version=9, storage_plugin=plugin)
     writer.set_compression(mode, CompressionFormat.ZSTD)
+    dice = np.random.default_rng(0)
     with writer:
         connection = writer.add_connection('/note', 'std_msgs/msg/String', typestore=typestore())
         for number in range(300):
-            data = typestore().serialize_cdr(text(f'{number} ' + os.urandom(200).hex()), 'std_msgs/msg/String')
+            data = typestore().serialize_cdr(text(f'{number} {dice.bytes(2000).hex()}'), 'std_msgs/msg/String')
             writer.write(connection, number, bytes(data))
     return path
 
@@ -216,7 +216,9 @@ def test_a_packed_file_that_was_cut_short_is_salvaged(tmp_path: Path) -> None:
     part.write_bytes(content[: len(content) // 2])
     with pytest.raises(BagError, match='its compressed content is cut short'), BagReader(bag):
         pass
-    assert numbers(bag, salvage=True) == [] or numbers(bag, salvage=True) == list(range(len(numbers(bag, True))))
+    left = numbers(bag, salvage=True)
+    assert left == list(range(len(left)))
+    assert 50 < len(left) < 250
 
 
 def test_a_file_that_was_being_packed_is_read_once(tmp_path: Path) -> None:
