@@ -41,15 +41,18 @@ def readable_file(file: Path, private_folder: Callable[[], Path]) -> tuple[Path,
     is_packed_file, beside = file.name.endswith(PACKED_SUFFIX), side_files(file)
     if not is_packed_file and not beside:
         return file, ''
+    copy, problem = private_folder() / plain_name(file.name), ''
     try:
-        copy = private_folder() / plain_name(file.name)
         if is_packed_file:
-            return copy, _unpack(file, copy)
-        for entry in (file, *beside):
+            problem = _unpack(file, copy)
+        elif beside:
+            shutil.copyfile(file, copy)
+        for entry in beside:
             shutil.copyfile(entry, copy.with_name(entry.name))
     except OSError as error:
         raise BagError(f'{file} cannot be copied to {tempfile.gettempdir()} (TMPDIR) to be read: {error}') from error
-    return _with_side_files(file, copy, beside)
+    lost = _take_over(copy, beside) if beside else ''
+    return copy, '; '.join(entry for entry in (problem, lost) if entry)
 
 
 def is_packed(data: bytes) -> bool:
@@ -87,27 +90,28 @@ def _unpack(file: Path, copy: Path) -> str:
     return 'its compressed content is cut short' if begun or not copy.stat().st_size else ''
 
 
-def _with_side_files(file: Path, copy: Path, beside: list[Path]) -> tuple[Path, str]:
-    """Let sqlite3 bring a copy up to date, as it would if the recorder were started again."""
+def _take_over(copy: Path, beside: list[Path]) -> str:
+    """Let sqlite3 bring a copy up to date, as it would if the recorder were started again; says what it cannot."""
     import apsw
 
-    wal, journal = file.with_name(file.name + WAL_SUFFIX), file.with_name(file.name + JOURNAL_SUFFIX)
+    wal = next((entry for entry in beside if entry.name.endswith(WAL_SUFFIX)), None)
+    journal = next((entry for entry in beside if entry.name.endswith(JOURNAL_SUFFIX)), None)
     frames = 0
     try:
         with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
             # Reading takes back what a journal says was never finished.
             database.execute('SELECT count(*) FROM sqlite_master').fetchall()
-            if wal in beside:
+            if wal is not None:
                 _, frames, _ = next(database.execute('PRAGMA wal_checkpoint(PASSIVE)'))
     except apsw.Error as error:
         lost = sum(entry.stat().st_size for entry in beside)
-        return file, f'{lost} bytes of {" and ".join(entry.name for entry in beside)} cannot be read ({error})'
+        return f'{lost} bytes of {" and ".join(entry.name for entry in beside)} cannot be read ({error})'
     problems = []
-    if wal in beside and (lost := _unread_bytes(wal, max(frames, 0))):
+    if wal is not None and (lost := _unread_bytes(wal, max(frames, 0))):
         problems.append(f'{lost} of {wal.stat().st_size} bytes of {wal.name} cannot be read')
-    if journal in beside and _head(journal, len(_JOURNAL_START)) not in (_JOURNAL_START, bytes(len(_JOURNAL_START))):
+    if journal is not None and _head(journal, 8) not in (_JOURNAL_START, bytes(8)):
         problems.append(f'{journal.stat().st_size} bytes of {journal.name} cannot be read')
-    return copy, ', '.join(problems)
+    return ', '.join(problems)
 
 
 def _head(file: Path, length: int) -> bytes:

@@ -221,6 +221,14 @@ def test_a_packed_file_that_was_cut_short_is_salvaged(tmp_path: Path) -> None:
     assert 50 < len(left) < 250
 
 
+def test_a_log_beside_a_packed_database_is_read(tmp_path: Path) -> None:
+    bag, expected = killed_recorder(tmp_path / 'bag')
+    packed = bag.with_name('recorder.db3.zstd')
+    packed.write_bytes(zstandard.compress(bag.read_bytes()))
+    bag.unlink()
+    assert raw_messages(packed) == expected
+
+
 def test_a_file_that_was_being_packed_is_read_once(tmp_path: Path) -> None:
     bag = compressed_bag(tmp_path / 'bag', CompressionMode.FILE)
     (part,) = (file for file in bag.iterdir() if file.name != 'metadata.yaml')
