@@ -12,6 +12,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import apsw
+import zstandard
+
 from cast_ros.errors import BagError
 from cast_ros.offline.bags.storage import JOURNAL_SUFFIX, PACKED_SUFFIX, WAL_SUFFIX, plain_name, side_files
 
@@ -38,21 +41,25 @@ def readable_file(file: Path, private_folder: Callable[[], Path]) -> tuple[Path,
     Raises:
         BagError: there is no room for the copy.
     """
-    is_packed_file, beside = file.name.endswith(PACKED_SUFFIX), side_files(file)
-    if not is_packed_file and not beside:
+    beside = side_files(file)
+    if not file.name.endswith(PACKED_SUFFIX) and not beside:
         return file, ''
-    copy, problem = private_folder() / plain_name(file.name), ''
+    copy = private_folder() / plain_name(file.name)
     try:
-        if is_packed_file:
-            problem = _unpack(file, copy)
-        elif beside:
-            shutil.copyfile(file, copy)
-        for entry in beside:
-            shutil.copyfile(entry, copy.with_name(entry.name))
+        problems = [_copy_plain(file, copy)]
+        if beside:
+            for entry in beside:
+                shutil.copyfile(entry, copy.with_name(entry.name))
+            try:
+                problems += _take_over(copy, beside)
+            except apsw.Error as error:
+                lost = sum(entry.stat().st_size for entry in beside)
+                problems.append(f'{lost} bytes of {", ".join(entry.name for entry in beside)} cannot be read ({error})')
+                # Whatever became of the copy: the database alone is still there.
+                _copy_plain(file, copy)
     except OSError as error:
         raise BagError(f'{file} cannot be copied to {tempfile.gettempdir()} (TMPDIR) to be read: {error}') from error
-    lost = _take_over(copy, beside) if beside else ''
-    return copy, '; '.join(entry for entry in (problem, lost) if entry)
+    return copy, '; '.join(entry for entry in problems if entry)
 
 
 def is_packed(data: bytes) -> bool:
@@ -62,8 +69,6 @@ def is_packed(data: bytes) -> bool:
 
 def unpacked(data: bytes) -> bytes | None:
     """The message in such bytes; None if they are damaged."""
-    import zstandard
-
     engine = zstandard.ZstdDecompressor().decompressobj()
     try:
         message = engine.decompress(data)
@@ -72,10 +77,11 @@ def unpacked(data: bytes) -> bytes | None:
     return message if engine.eof else None
 
 
-def _unpack(file: Path, copy: Path) -> str:
-    """Unpack as much as can be, and say what is wrong with the rest."""
-    import zstandard
-
+def _copy_plain(file: Path, copy: Path) -> str:
+    """Copy a file, unpacked as far as can be, and say what is wrong with the rest."""
+    if not file.name.endswith(PACKED_SUFFIX):
+        shutil.copyfile(file, copy)
+        return ''
     engine, begun = zstandard.ZstdDecompressor().decompressobj(), False
     with file.open('rb') as packed, copy.open('wb') as plain:
         try:
@@ -90,28 +96,26 @@ def _unpack(file: Path, copy: Path) -> str:
     return 'its compressed content is cut short' if begun or not copy.stat().st_size else ''
 
 
-def _take_over(copy: Path, beside: list[Path]) -> str:
-    """Let sqlite3 bring a copy up to date, as it would if the recorder were started again; says what it cannot."""
-    import apsw
+def _take_over(copy: Path, beside: list[Path]) -> list[str]:
+    """Let sqlite3 bring a copy up to date, as it would if the recorder were started again; says what it cannot.
 
+    Raises:
+        apsw.Error: it cannot at all.
+    """
     wal = next((entry for entry in beside if entry.name.endswith(WAL_SUFFIX)), None)
     journal = next((entry for entry in beside if entry.name.endswith(JOURNAL_SUFFIX)), None)
     frames = 0
-    try:
-        with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
-            # Reading takes back what a journal says was never finished.
-            database.execute('SELECT count(*) FROM sqlite_master').fetchall()
-            if wal is not None:
-                _, frames, _ = next(database.execute('PRAGMA wal_checkpoint(PASSIVE)'))
-    except apsw.Error as error:
-        lost = sum(entry.stat().st_size for entry in beside)
-        return f'{lost} bytes of {" and ".join(entry.name for entry in beside)} cannot be read ({error})'
+    with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
+        # Reading takes back what a journal says was never finished.
+        database.execute('SELECT count(*) FROM sqlite_master').fetchall()
+        if wal is not None:
+            _, frames, _ = next(database.execute('PRAGMA wal_checkpoint(PASSIVE)'))
     problems = []
     if wal is not None and (lost := _unread_bytes(wal, max(frames, 0))):
         problems.append(f'{lost} of {wal.stat().st_size} bytes of {wal.name} cannot be read')
     if journal is not None and _head(journal, 8) not in (_JOURNAL_START, bytes(8)):
         problems.append(f'{journal.stat().st_size} bytes of {journal.name} cannot be read')
-    return ', '.join(problems)
+    return problems
 
 
 def _head(file: Path, length: int) -> bytes:

@@ -119,6 +119,17 @@ def test_a_side_file_that_is_none_is_told_by_its_bytes(tmp_path: Path, suffix: s
     assert side.read_bytes() == b'\x07' * 5000
 
 
+def test_a_log_beside_a_database_that_is_damaged_too_costs_no_message(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'drive.db3', drive(40))
+    content = bag.read_bytes()
+    bag.write_bytes(content[: int(0.7 * len(content))])
+    alone = raw_messages(bag, salvage=True)
+    bag.with_name('drive.db3-wal').write_bytes(b'\x07' * 5000)
+    bag.with_name('drive.db3-journal').write_bytes(b'\x07' * 5000)
+    assert raw_messages(bag, salvage=True) == alone
+    assert 10 < len(alone) < 40
+
+
 def test_frames_of_an_earlier_round_of_the_log_are_nothing_lost(tmp_path: Path) -> None:
     source = write_bag(tmp_path / 'recorder.db3', drive(20))
     with closing(sqlite3.connect(source)) as database:
