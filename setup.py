@@ -12,7 +12,8 @@ PACKAGE = 'cast_ros'
 HERE = Path(__file__).resolve().parent
 SHARED_FOLDERS = ('launch', 'config', 'models')
 # Of everything that judges, records or repairs beside the robot. apsw, lz4, mcap and zstandard read what rosbags does
-# not: logs of databases, packed files and messages, what is left of a damaged bag; jinja2 and plotly make the page of `cast replay`.
+# not: logs of databases, packed files and messages, what is left of a damaged bag; jinja2 and plotly make the page of
+# `cast replay`.
 OFFLINE = (
     'apsw',
     'faster-coco-eval>=1.6',
