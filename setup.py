@@ -11,9 +11,8 @@ from setuptools import find_packages, setup
 PACKAGE = 'cast_ros'
 HERE = Path(__file__).resolve().parent
 SHARED_FOLDERS = ('launch', 'config', 'models')
-# Of everything that judges, records or repairs beside the robot. apsw, lz4, mcap and zstandard read what rosbags does
-# not: logs of databases, packed files and messages, what is left of a damaged bag; jinja2 and plotly make the page of
-# `cast replay`.
+# Of everything that judges, records or repairs beside the robot. apsw, lz4, mcap and zstandard read what is left of a
+# damaged bag, which rosbags refuses; jinja2 and plotly make the page of `cast replay`.
 OFFLINE = (
     'apsw',
     'faster-coco-eval>=1.6',
