@@ -41,11 +41,10 @@ format: ## Rewrite the sources in the project's style
 	@$(ENVIRONMENT)/ruff check --fix .
 	@$(ENVIRONMENT)/ruff format .
 
-docs: ## Write docs/parameters.md from the parameter table, and the rooms of docs/architecture.md
+docs: ## Write docs/parameters.md, config/perception.yaml and the rooms of docs/architecture.md
 	@$(PYTHON) tools/setup_environment.py demo
-	@$(ENVIRONMENT)/python -m cast_ros.nodes.parameters > .cache/parameters.md
-	@mv .cache/parameters.md docs/parameters.md
-	@echo 'Wrote docs/parameters.md'
+	@$(ENVIRONMENT)/python -m cast_ros.nodes.parameters
+	@echo 'Wrote docs/parameters.md and config/perception.yaml'
 	@$(ENVIRONMENT)/python tools/rooms.py
 
 bench-train: ## Measure the trainer: sizes, stages and one step; writes benchmarks/training/*.json and *.md

@@ -10,7 +10,8 @@ from setuptools import find_packages, setup
 
 PACKAGE = 'cast_ros'
 HERE = Path(__file__).resolve().parent
-SHARED_FOLDERS = ('launch', 'config', 'models')
+# The last one: what recipes start from, at the place that they name below the share folder as well.
+SHARED_FOLDERS = ('launch', 'config', 'models', 'benchmarks/accuracy/start')
 # Of everything that judges, records or repairs beside the robot. apsw, lz4, mcap and zstandard read what is left of a
 # damaged bag, which rosbags refuses; jinja2 and plotly make the page of `cast replay`.
 OFFLINE = (
@@ -56,7 +57,7 @@ setup(
     package_dir={'cast_train': 'train/cast_train'},
     package_data={
         PACKAGE: ['py.typed', 'offline/templates/*', 'offline/replay/templates/*'],
-        'cast_train': ['py.typed', 'methods/templates/*.j2'],
+        'cast_train': ['py.typed', 'methods/night/templates/*'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),

@@ -12,12 +12,13 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
+from cast_ros.nodes.parameters import BY_NAME
 from launch import LaunchDescription
 
 # Handed on to each camera's launch file as they are; empty ones change nothing there.
 SHARED = {
-    'model': 'path of the student (ONNX)',
-    'image_transport': 'raw or compressed',
+    'model': BY_NAME['model'].description,
+    'image_transport': BY_NAME['image_transport'].description,
     'use_sim_time': 'true: take the time from /clock',
 }
 

@@ -12,24 +12,13 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from cast_ros.nodes.parameters import BY_NAME
+from cast_ros.nodes.topics import TOPICS
 from launch import LaunchDescription
 
-TOPICS = {
-    'image': 'input picture, without the ending /compressed; image if not given elsewhere',
-    'camera_info': 'input calibration; camera_info if not given elsewhere',
-    'detections': 'boxes, class names and scores; ~/detections if not given elsewhere',
-    'instances': 'instance ids; ~/instances if not given elsewhere',
-    'semantic': 'class ids; ~/semantic if not given elsewhere',
-    'label_info': 'names of the class ids; ~/label_info if not given elsewhere',
-    'depth': 'depth in metres; ~/depth/image if not given elsewhere',
-    'depth_raw': 'depth in millimetres; ~/depth/image_raw if not given elsewhere',
-    'depth_camera_info': 'calibration of the depth image; ~/depth/camera_info if not given elsewhere',
-    'overlay': 'picture for people; ~/overlay if not given elsewhere',
-    'detections_3d': 'place and extent of every instance; ~/detections_3d if not given elsewhere',
-    'nearest': 'nearest instance of each class; ~/nearest if not given elsewhere',
-    'points': 'depth as a point cloud; ~/points if not given elsewhere',
-    'diagnostics': 'state, rates and latencies; /diagnostics if not given elsewhere',
-}
+# Arguments that set a parameter; those of topics go without the ending of its name.
+ARGUMENTS = {name: BY_NAME[name] for name in ('model', 'image_transport')}
+ARGUMENTS |= {topic.name: BY_NAME[topic.parameter] for topic in TOPICS}
 
 
 def generate_launch_description():
@@ -38,16 +27,15 @@ def generate_launch_description():
     arguments = [
         DeclareLaunchArgument('params_file', default_value=default_params, description='parameter file'),
         DeclareLaunchArgument('namespace', default_value='', description='namespace of the node, one per camera'),
-        DeclareLaunchArgument(
-            'model',
-            default_value='',
-            description='path of a student (ONNX), or streets-small (rendered streets) or road-medium (real ones)',
-        ),
-        DeclareLaunchArgument('image_transport', default_value='', description='raw or compressed'),
         DeclareLaunchArgument('use_sim_time', default_value='', description='true: take the time from /clock'),
         DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal'),
     ]
-    arguments += [DeclareLaunchArgument(name, default_value='', description=text) for name, text in TOPICS.items()]
+    arguments += [
+        DeclareLaunchArgument(
+            name, default_value='', description=f'{row.description} If not given elsewhere: {row.default!r}.'
+        )
+        for name, row in ARGUMENTS.items()
+    ]
     return LaunchDescription([*arguments, OpaqueFunction(function=_perception_node)])
 
 
@@ -55,8 +43,8 @@ def _perception_node(context):
     def given(name):
         return LaunchConfiguration(name).perform(context)
 
-    overrides = {f'{name}_topic': given(name) for name in TOPICS if given(name)}
-    overrides.update({name: given(name) for name in ('model', 'image_transport') if given(name)})
+    # Topics as well, not as remappings: those would miss one that the parameter file has renamed.
+    overrides = {row.name: given(name) for name, row in ARGUMENTS.items() if given(name)}
     if given('use_sim_time'):
         overrides['use_sim_time'] = given('use_sim_time').lower() == 'true'
     return [

@@ -73,6 +73,8 @@ def locate(cache: Path, ros_environment: Path) -> PlayLaunch:
     variables = {
         'LD_LIBRARY_PATH': ':'.join(str(path) for path in libraries),
         'AMENT_PREFIX_PATH': f'{ros_environment}:{environment}:{program.parent.parent}',
+        # Its Python is not the one that cast_ros is installed for, whose table the launch files read.
+        'PYTHONPATH': str(Path(__file__).resolve().parent.parent),
         'ROS_DISTRO': 'jazzy',
         'NROS_PYTHON': str(ros_environment / 'bin' / 'python3'),
         # The ROS wheels start Python a second time to set LD_LIBRARY_PATH; it is complete already.

@@ -32,7 +32,7 @@ from setup_error import SetupError
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / '.cache'
 REQUIREMENTS = ROOT / 'requirements'
-SHARED_FOLDERS = ('launch', 'config', 'models')
+SHARED_FOLDERS = ('launch', 'config', 'models', 'benchmarks/accuracy/start')
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 
 

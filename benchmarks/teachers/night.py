@@ -20,10 +20,11 @@ import torch
 from cast_ros.files import write_text
 from cast_ros.offline.metrics import DepthMetrics, SemanticMetrics
 from cast_train.data import Sample, open_dataset
+from cast_train.engine.recipe_file import load
 from cast_train.export.revision import git_revision
-from cast_train.methods.famda_recipe import DomainSection, load_famda_recipe
+from cast_train.methods.famda.labels import majority_vote
+from cast_train.methods.famda.recipe import DomainSection, FamdaRecipe
 from cast_train.teachers import Teacher
-from cast_train.teachers.majority import majority_vote
 from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, open_teacher
 
 HERE = Path(__file__).parent
@@ -34,7 +35,7 @@ LEAST_SHARE = 0.6
 
 def main() -> None:
     """Measure both teachers on the validation pictures of both domains."""
-    recipe = load_famda_recipe(RECIPE)
+    recipe = load(FamdaRecipe, RECIPE)
     assert recipe.segments is not None
     assert recipe.depth_teacher is not None
     rows = []

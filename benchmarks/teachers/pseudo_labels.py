@@ -21,14 +21,14 @@ import torch
 from cast_ros.files import write_text
 from cast_ros.offline.metrics import SemanticMetrics
 from cast_train.data.augment import make_targets, make_view
-from cast_train.export.checkpoint import load_student
+from cast_train.engine.recipe_file import load
+from cast_train.engine.trained import load_student, weights_in
 from cast_train.export.revision import git_revision
 from cast_train.methods.ablation import load_table
-from cast_train.methods.famda import Domains, Famda
-from cast_train.methods.famda_recipe import load_famda_recipe
+from cast_train.methods.famda.labels import TargetLabels
+from cast_train.methods.famda.recipe import FamdaRecipe
+from cast_train.methods.famda.stages import Domains, Famda
 from cast_train.methods.stages import Stages
-from cast_train.methods.target_labels import TargetLabels
-from cast_train.methods.trained import weights_in
 
 HERE = Path(__file__).parent
 TABLE = HERE.parent / 'accuracy' / 'night_streets.yaml'
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument('--store', type=Path, default=Path('runs/stages'), help='where the stages of the table are')
     store = parser.parse_args().store
     table = load_table(TABLE)
-    recipe = load_famda_recipe(table.recipe, (*table.set, 'seed=1'))
+    recipe = load(FamdaRecipe, table.recipe, (*table.set, 'seed=1'))
     domains = Domains(recipe)
     rows = []
     for name, settings in KINDS.items():

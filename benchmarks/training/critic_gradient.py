@@ -19,11 +19,14 @@ from torch import Tensor
 from cast_train.data import Batch
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.fitting import start_student, supervised_stream
+from cast_train.engine.recipe_file import load
 from cast_train.losses import supervised_losses
-from cast_train.losses.adversarial import critic_maps, student_loss
-from cast_train.methods.adversarial_task import AdversarialTask
+from cast_train.methods.method import Pictures
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, load_swinmtl_recipe
+from cast_train.methods.swinmtl.critic import critic_maps, student_loss
+from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
+from cast_train.methods.swinmtl.stages import SwinMtl
+from cast_train.methods.swinmtl.task import AdversarialTask
 
 RECIPE = Path('config/recipes/streets-swinmtl.yaml')
 BATCHES = 4
@@ -34,9 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--store', type=Path, default=Path('runs/stages'), help='where the stages of the table are')
     store = parser.parse_args().store
-    recipe = load_swinmtl_recipe(RECIPE)
+    recipe = load(SwinMtlRecipe, RECIPE)
     assert recipe.critic is not None
-    swinmtl = SwinMtl(recipe, Stages(store, print), LabelledPictures(recipe.data))
+    swinmtl = SwinMtl(recipe, Stages(store, print), Pictures(recipe.data))
     state = load_checkpoint(swinmtl.student().folder / LAST)
     network = start_student(recipe.student, swinmtl.contract, recipe.seed)
     network.load_state_dict(state['network'])
@@ -50,10 +53,10 @@ def main() -> None:
 
 def norms_of(task: AdversarialTask, batch: Batch) -> Tensor:
     """2×2: norms of the gradient at depth and classes (rows), of labels and critic (columns)."""
-    output = task.student(batch.images)
+    output = task.network(batch.images)
     assert output.dense_logits is not None
     answers = (output.log_depth, output.dense_logits)
-    terms = supervised_losses(output, batch.targets, task._losses, task.student.thing_ids)
+    terms = supervised_losses(output, batch.targets, task._losses, task.network.thing_ids)
     pairs = critic_maps(output, batch.targets, task._cap_m)
     losses = torch.stack(list(terms.values())).sum(), student_loss(task.critic, pairs.fake) / len(pairs.fake)
     gradients = [torch.autograd.grad(loss, answers, retain_graph=True) for loss in losses]

@@ -20,7 +20,8 @@ from cast_ros.files import write_text
 from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.loop import train
-from cast_train.engine.recipe import Recipe, load_recipe
+from cast_train.engine.recipe import Recipe
+from cast_train.engine.recipe_file import load
 from cast_train.export.speed import machine_in_words
 
 HERE = Path(__file__).parent
@@ -85,7 +86,8 @@ def recipe_of(size: str, height: int, width: int, steps: int, root: Path) -> Rec
     """The shipped recipe with another size and one short phase."""
     phase = f'{{height: {height}, width: {width}, batch: {BATCH}, steps: {steps}}}'
     run = f'{{log_every: {WARM_UP}, checkpoint_every: {steps}, workers: 1, threads: 1}}'
-    return load_recipe(
+    return load(
+        Recipe,
         RECIPE,
         (
             f'student={{size: {size}}}',

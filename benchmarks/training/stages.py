@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from speed import write_results
 
+from cast_train.engine.trained import LOG
 from cast_train.export.speed import machine_in_words
-from cast_train.methods.stages import LOG, Stages
-from cast_train.methods.tables import method_of
+from cast_train.methods.registry import staged
+from cast_train.methods.stages import Stages
 
 RECIPES = Path(__file__).parent.parent.parent / 'config' / 'recipes'
 CAST, FAMDA = RECIPES / 'streets-cast.yaml', RECIPES / 'streets-night.yaml'
@@ -72,10 +73,9 @@ def main() -> None:
 
 def measure(case: Case, root: Path, store: Path) -> dict[str, Any]:
     """Run the case's stage for a few steps, after whatever stages it needs, and read its log."""
-    method = method_of(case.recipe)
     roots = (f'source.root={root}', f'target.root={root}') if case.recipe == FAMDA else (f'data.root={root}', *FEW)
     run = f'run={{log_every: {WARM_UP}, checkpoint_every: {STEPS}, workers: 1, threads: 1}}'
-    recipe = method.load(case.recipe, (*roots, run, f'{case.steps}={STEPS}', *case.settings))
+    method, recipe = staged(case.recipe, (*roots, run, f'{case.steps}={STEPS}', *case.settings))
     stage = method.stages[case.stage](method.make(recipe, Stages(store, print), method.read(recipe)))
     records = [json.loads(line) for line in (stage.folder / LOG).read_text().splitlines()]
     steady = [record for record in records if 'seconds' in record and record['step'] > WARM_UP]

@@ -88,7 +88,7 @@ def main() -> None:
     )
     batches = [next(stream) for _ in range(4)]
     task = make_task(recipe, contract).to(memory_format=torch.channels_last).train()
-    student, losses = task.student, recipe.losses
+    student, losses = task.network, recipe.losses
     parts = parts_of_a_step(task, student, losses, batches, recipe)
     operators = operators_of_a_step(student, losses, batches[0])
     gmacs, peak = forward_gmacs(student, batches[0].images), matrix_product_gmacs()

@@ -82,7 +82,7 @@ def encode_jpeg(array: NDArray[np.uint8], quality: int = 90) -> bytes:
 
 def _encode(suffix: str, array: NDArray[Any], options: list[int]) -> bytes:
     if array.ndim == 3:
-        array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+        array = cv2.cvtColor(array, cv2.COLOR_RGBA2BGRA if array.shape[2] == 4 else cv2.COLOR_RGB2BGR)
     problem = f'an array of {array.dtype} with shape {array.shape} cannot be written as {suffix[1:]}'
     try:
         done, payload = cv2.imencode(suffix, array, options)

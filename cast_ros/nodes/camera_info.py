@@ -1,44 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CameraInfo of the pictures that come in, and of the maps that go out.
-
-What is published here has region of interest and binning (REP 104) applied: K and P are those of the published map, so
-that a consumer who reads K alone is right too.
-"""
+"""The calibrations of the pictures that come in, remembered until the pictures are here."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 
-from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from cast_ros.images.camera_info import picture_size, scaled_k, scaled_p
+from cast_ros.images.camera_info import picture_size
 
 _REMEMBERED_CAMERAS = 16
-
-
-def scaled_camera_info(info: CameraInfo, header: Header, width: int, height: int) -> CameraInfo:
-    """The CameraInfo of a map of this size that shows the same view as the picture.
-
-    Args:
-        info: of the picture.
-        header: of the picture; the map carries the same.
-        width: of the map, pixels.
-        height: of the map, pixels.
-    """
-    scaled = CameraInfo(
-        header=header,
-        width=width,
-        height=height,
-        distortion_model=info.distortion_model,
-        d=info.d,
-        r=info.r,
-        roi=RegionOfInterest(),
-    )
-    scaled.k = scaled_k(info, width, height)
-    scaled.p = scaled_p(info, width, height)
-    return scaled
 
 
 class CameraInfoCache:

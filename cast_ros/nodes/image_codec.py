@@ -7,28 +7,19 @@ The array work here is that of cast_ros.images, which checks every field.
 
 from __future__ import annotations
 
-import array
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from cast_ros.errors import ImageError
-from cast_ros.images import (
-    ENCODINGS,
-    ImageFields,
-    decode_compressed,
-    decode_image,
-    encode_jpeg,
-    encode_png,
-    image_fields,
-    to_rgb,
-)
+from cast_ros.images import ENCODINGS, decode_compressed, decode_image, encode_jpeg, encode_png, to_rgb
+from cast_ros.nodes.messages import fill_data, image_message
 
-__all__ = ['CvBridge', 'ImageError', 'fill_data', 'image_message', 'image_message_to_publish']
+__all__ = ['CvBridge', 'ImageError']
 
 _FROM_RGB = {
     'rgb8': None,
@@ -53,6 +44,8 @@ class CvBridge:
         pixels = decode_image(img_msg)
         if _is_passthrough(img_msg.encoding, desired_encoding):
             return pixels
+        if {img_msg.encoding, desired_encoding} == {'rgba8', 'bgra8'}:  # by way of RGB the opacity would be lost
+            return _other_order(pixels)
         return _from_rgb(to_rgb(pixels, img_msg.encoding), desired_encoding)
 
     def compressed_imgmsg_to_cv2(
@@ -62,9 +55,7 @@ class CvBridge:
         pixels = decode_compressed(cmprs_img_msg)
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         if desired_encoding == 'passthrough':
-            # decode_compressed speaks RGB, cv_bridge's callers expect OpenCV's order.
-            to_opencv = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-            return pixels if channels == 1 else np.asarray(cv2.cvtColor(pixels, to_opencv[channels]))
+            return _other_order(pixels)
         if channels == 1 and _is_passthrough('mono16' if pixels.dtype == np.uint16 else 'mono8', desired_encoding):
             return pixels
         if pixels.dtype == np.uint16:
@@ -78,62 +69,19 @@ class CvBridge:
     def cv2_to_compressed_imgmsg(
         self, cvim: NDArray[Any], dst_format: Literal['jpg', 'jpeg', 'png'] = 'jpg'
     ) -> CompressedImage:
-        """A CompressedImage of a BGR or grey array."""
+        """A CompressedImage of a BGR, BGRA or grey array; a JPEG loses the opacity."""
         encoders = {'jpg': encode_jpeg, 'jpeg': encode_jpeg, 'png': encode_png}
         if dst_format not in encoders:
             raise ImageError(f"compressed format '{dst_format}' is not known; known are: {', '.join(encoders)}")
-        is_bgr = cvim.ndim == 3 and cvim.shape[2] == 3
-        pixels: NDArray[Any] = np.asarray(cv2.cvtColor(cvim, cv2.COLOR_BGR2RGB)) if is_bgr else cvim
         message = CompressedImage(format='jpeg' if dst_format == 'jpg' else dst_format)
-        fill_data(message, np.frombuffer(encoders[dst_format](pixels), np.uint8))
+        fill_data(message, np.frombuffer(encoders[dst_format](_other_order(cvim)), np.uint8))
         return message
 
 
-def image_message(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
-    """An Image with this header and a copy of the pixels.
-
-    Raises:
-        ImageError: the array's type or shape is not what the encoding says.
-    """
-    fields = image_fields(pixels, encoding)
-    message = _without_data(fields, header)
-    fill_data(message, fields.data)
-    return message
-
-
-def image_message_to_publish(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
-    """As `image_message`, but the message borrows the array: publish it, and do not read or keep it.
-
-    Publishing takes any buffer that is in `data`; the copy into an array.array would cost more than all the rest of it.
-    """
-    fields = image_fields(pixels, encoding)
-    message = _without_data(fields, header)
-    if '_data' in message.__slots__:
-        message._data = fields.data
-    else:
-        fill_data(message, fields.data)
-    return message
-
-
-def _without_data(fields: ImageFields, header: Header) -> Image:
-    return Image(
-        header=header,
-        height=fields.height,
-        width=fields.width,
-        encoding=fields.encoding,
-        is_bigendian=fields.is_bigendian,
-        step=fields.step,
-    )
-
-
-def fill_data(message: Image | CompressedImage | PointCloud2, flat: NDArray[np.uint8]) -> None:
-    """Sets `data` with one copy: the public setter copies an array.array once more, and anything else byte by byte."""
-    payload = array.array('B')
-    payload.frombytes(flat.data)
-    if '_data' in message.__slots__:
-        message._data = payload
-    else:
-        message.data = payload
+def _other_order(pixels: NDArray[Any]) -> NDArray[Any]:
+    """RGB to BGR and back, with or without opacity: cast_ros.images speaks RGB, cv_bridge's callers OpenCV's BGR."""
+    code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(pixels.shape[2] if pixels.ndim == 3 else 1)
+    return pixels if code is None else np.asarray(cv2.cvtColor(pixels, code))
 
 
 def _is_passthrough(encoding: str, desired: str) -> bool:

@@ -13,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from cast_ros.nodes.settings import Settings
+from cast_ros.nodes.parameters import Settings
 
 _RELIABILITY = {'best_effort': ReliabilityPolicy.BEST_EFFORT, 'reliable': ReliabilityPolicy.RELIABLE}
 
@@ -31,11 +31,11 @@ class Inputs:
         self._node = node
         self._transport = settings.image_transport
         self._subscriptions: list[Subscription] = []
-        base = node.resolve_topic_name(settings.image_topic)
+        base = node.resolve_topic_name(settings.topics['image'])
         self._other_transport_topic = f'{base}/compressed' if self._transport == 'raw' else base
         # As image_transport does it: the base name is remapped first, then the transport is appended.
         image_topic = base if self._transport == 'raw' else f'{base}/compressed'
-        camera_info_topic = node.resolve_topic_name(settings.camera_info_topic)
+        camera_info_topic = node.resolve_topic_name(settings.topics['camera_info'])
         image_type = Image if self._transport == 'raw' else CompressedImage
         reliability = _RELIABILITY[settings.input_reliability]
         self._subscribe(image_type, image_topic, on_image, reliability)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the perception node publishes: one table of outputs, and the publishers that carry them.
+"""What the perception node publishes: how an answer becomes the message of each topic, and the publishers.
 
 An output is made only if somebody subscribes to it, and the student computes only the heads that those outputs need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,16 +30,14 @@ from vision_msgs.msg import (
 
 from cast_ros.errors import ParameterError
 from cast_ros.images.camera_info import focal_length_px
-from cast_ros.nodes import scene_messages
-from cast_ros.nodes.camera_info import scaled_camera_info
-from cast_ros.nodes.image_codec import image_message_to_publish
-from cast_ros.nodes.settings import Settings
+from cast_ros.nodes import messages
+from cast_ros.nodes.messages import image_message_to_publish
+from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.topics import ANSWERS, LABEL_INFO, Topic
 from cast_ros.overlay import draw_overlay
 from cast_ros.scene import LocatedObject, Pinhole, locate_instances, nearest_of_each_class, point_cloud
 from cast_ros.scene.depth_units import depth_to_millimetres
 from cast_ros.student import Prediction, StudentContract
-
-QUEUE_DEPTH = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +65,7 @@ class Answer:
         info, prediction = self.camera_info, self.prediction
         if info is None or focal_length_px(info) is None:
             return None
-        return scene_messages.pinhole_of(info, self.header, prediction.width, prediction.height)
+        return messages.pinhole_of(info, self.header, prediction.width, prediction.height)
 
     @cached_property
     def objects(self) -> list[LocatedObject] | None:
@@ -77,25 +75,6 @@ class Answer:
     def numbered(self, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Rows to numbers, pixel by pixel."""
         return ids if self.track_numbers is None else np.take(self.numbers, ids)
-
-
-@dataclass(frozen=True)
-class Output:
-    """One topic: parameter `<name>_topic` names it, `make` builds its message (None: nothing to say this time).
-
-    An output is offered if the student has any of `heads` and all of `required`, and asks for all of `heads` that
-    it has.
-    """
-
-    name: str
-    message_type: type
-    heads: frozenset[str]
-    make: Callable[[Answer], Any]
-    required: frozenset[str] = frozenset()
-
-    def suits(self, contract: StudentContract) -> bool:
-        """Whether a student can make it."""
-        return bool(self.heads & contract.heads) and self.required <= contract.heads
 
 
 def detections_message(answer: Answer) -> Detection2DArray:
@@ -147,7 +126,7 @@ def depth_camera_info_message(answer: Answer) -> CameraInfo | None:
     if answer.camera_info is None:
         return None
     prediction = answer.prediction
-    return scaled_camera_info(answer.camera_info, answer.header, prediction.width, prediction.height)
+    return messages.scaled_camera_info(answer.camera_info, answer.header, prediction.width, prediction.height)
 
 
 def overlay_message(answer: Answer) -> Image:
@@ -178,14 +157,14 @@ def points_message(answer: Answer) -> PointCloud2 | None:
     left_out = {entry.id for entry in classes if entry.name in settings.points_left_out}
     cloud = point_cloud(answer.prediction, answer.rgb, camera, settings.points_stride, left_out)
     cloud['instance'] = answer.numbered(cloud['instance'])
-    return scene_messages.points_message(answer.header, cloud)
+    return messages.points_message(answer.header, cloud)
 
 
 def _located(answer: Answer, choose: Callable[[list[LocatedObject]], list[LocatedObject]]) -> Detection3DArray | None:
     objects, scores = answer.objects, answer.prediction.scores
     if objects is None or scores is None:
         return None
-    return scene_messages.detections_3d_message(
+    return messages.detections_3d_message(
         answer.header, choose(objects), answer.contract.class_names, scores, answer.numbers
     )
 
@@ -206,21 +185,25 @@ def _present(array: NDArray[Any] | None) -> NDArray[Any]:
     return array
 
 
-_INSTANCES, _SEMANTIC, _DEPTH = frozenset({'instances'}), frozenset({'semantic'}), frozenset({'depth'})
+MAKERS: Mapping[str, Callable[[Answer], Any]] = {
+    'detections': detections_message,
+    'instances': instances_message,
+    'semantic': semantic_message,
+    'depth': depth_message,
+    'depth_raw': depth_raw_message,
+    'depth_camera_info': depth_camera_info_message,
+    'overlay': overlay_message,
+    'detections_3d': instances_3d_message,
+    'nearest': nearest_message,
+    'points': points_message,
+}
+"""The message of each topic in ANSWERS; None says nothing this time."""
 
-OUTPUTS: tuple[Output, ...] = (
-    Output('detections', Detection2DArray, _INSTANCES, detections_message),
-    Output('instances', Image, _INSTANCES, instances_message),
-    Output('semantic', Image, _SEMANTIC, semantic_message),
-    Output('depth', Image, _DEPTH, depth_message),
-    Output('depth_raw', Image, _DEPTH, depth_raw_message),
-    Output('depth_camera_info', CameraInfo, _DEPTH, depth_camera_info_message),
-    Output('overlay', Image, _INSTANCES | _SEMANTIC | _DEPTH, overlay_message),
-    Output('detections_3d', Detection3DArray, _INSTANCES | _DEPTH, instances_3d_message, _INSTANCES | _DEPTH),
-    Output('nearest', Detection3DArray, _INSTANCES | _DEPTH, nearest_message, _INSTANCES | _DEPTH),
-    Output('points', PointCloud2, _INSTANCES | _SEMANTIC | _DEPTH, points_message, _DEPTH),
-)
-"""Every output that follows the pictures; label_info comes once per activation."""
+
+def quality_of(topic: Topic) -> QoSProfile:
+    """The quality of service that a topic is published with."""
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if topic.latched else DurabilityPolicy.VOLATILE
+    return QoSProfile(depth=topic.depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
 
 
 class Outputs:
@@ -234,42 +217,38 @@ class Outputs:
         """
         self._node = node
         self._contract = contract
-        self._publishers: dict[str, Any] = {}
-        reliable = ReliabilityPolicy.RELIABLE
         unknown = sorted(set(settings.points_left_out) - {'', *contract.class_names})
         if unknown:
             raise ParameterError(
                 f"parameter 'points_left_out' names {unknown[0]!r}, which is no class of the student; its classes are "
                 f'{", ".join(contract.class_names)}'
             )
-        self._offered = tuple(output for output in OUTPUTS if output.suits(contract))
-        for output in self._offered:
-            qos = QoSProfile(depth=QUEUE_DEPTH, reliability=reliable)
-            self._publish_on(settings, output.name, output.message_type, qos)
-        latched = QoSProfile(depth=1, reliability=reliable, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._publish_on(settings, 'label_info', LabelInfo, latched)
+        self._offered = tuple(topic for topic in ANSWERS if topic.suits(contract.heads))
+        self._publishers = {
+            topic.name: node.create_lifecycle_publisher(
+                topic.message_class(),
+                settings.topics[topic.name],
+                quality_of(topic),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+            for topic in (*self._offered, LABEL_INFO)
+        }
 
-    def _publish_on(self, settings: Settings, name: str, message_type: type, qos: QoSProfile) -> None:
-        topic = getattr(settings, f'{name}_topic')
-        self._publishers[name] = self._node.create_lifecycle_publisher(
-            message_type, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
-        )
-
-    def wanted(self) -> tuple[Output, ...]:
+    def wanted(self) -> tuple[Topic, ...]:
         """The outputs that somebody listens to right now."""
-        return tuple(output for output in self._offered if self._publishers[output.name].get_subscription_count() > 0)
+        return tuple(topic for topic in self._offered if self._publishers[topic.name].get_subscription_count() > 0)
 
-    def publish(self, wanted: tuple[Output, ...], answer: Answer) -> None:
+    def publish(self, wanted: tuple[Topic, ...], answer: Answer) -> None:
         """Makes and sends these outputs."""
-        for output in wanted:
-            message = output.make(answer)
+        for topic in wanted:
+            message = MAKERS[topic.name](answer)
             if message is not None:
-                self._publishers[output.name].publish(message)
+                self._publishers[topic.name].publish(message)
 
     def publish_label_info(self, score_threshold: float) -> None:
         """Kept by the middleware for whoever comes later."""
         stamp = self._node.get_clock().now().to_msg()
-        self._publishers['label_info'].publish(label_info_message(self._contract, stamp, score_threshold))
+        self._publishers[LABEL_INFO.name].publish(label_info_message(self._contract, stamp, score_threshold))
 
     def destroy(self) -> None:
         """Takes every topic back."""
@@ -278,6 +257,6 @@ class Outputs:
         self._publishers.clear()
 
 
-def needed_heads(wanted: tuple[Output, ...]) -> frozenset[str]:
+def needed_heads(wanted: tuple[Topic, ...]) -> frozenset[str]:
     """The heads that these outputs are made of."""
-    return frozenset().union(*(output.heads for output in wanted))
+    return frozenset().union(*(topic.heads for topic in wanted))

@@ -22,15 +22,15 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from cast_ros.errors import CastError, ParameterError
 from cast_ros.nodes.camera_info import CameraInfoCache
+from cast_ros.nodes.declaration import declare, read
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
 from cast_ros.nodes.inputs import Inputs
-from cast_ros.nodes.outputs import Outputs
-from cast_ros.nodes.parameter import Changes
-from cast_ros.nodes.parameters import BY_NAME
-from cast_ros.nodes.pipeline import Frame, Pipeline
-from cast_ros.nodes.settings import Settings, declare, refuse
+from cast_ros.nodes.outputs import Outputs, quality_of
+from cast_ros.nodes.parameters import BY_NAME, Changes, refuse
+from cast_ros.nodes.pipeline import Pipeline, ReceivedImage
 from cast_ros.nodes.shift_watch import ShiftWatch
+from cast_ros.nodes.topics import DIAGNOSTICS
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
 from cast_ros.package_files import model_path
 from cast_ros.student import Student
@@ -64,11 +64,13 @@ class PerceptionNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._shift_watch: ShiftWatch | None = None
         self._pipeline: Pipeline | None = None
-        self._worker: FrameWorker[Frame] | None = None
+        self._worker: FrameWorker[ReceivedImage] | None = None
         self._inputs: Inputs | None = None
         self._activated_s = 0.0
         survive_impossible_transitions(self)
-        self._diagnostics = self.create_publisher(DiagnosticArray, self._settings.diagnostics_topic, 10)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, self._settings.topics[DIAGNOSTICS.name], quality_of(DIAGNOSTICS)
+        )
         # Not the node's clock: with use_sim_time these must tick although /clock stands still or does not exist.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._report, clock=steady)
@@ -186,7 +188,7 @@ class PerceptionNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _adopt_parameters(self, parameters: list[Any]) -> None:
-        self._settings = Settings.read(self)
+        self._settings = read(self)
         changed = {parameter.name for parameter in parameters}
         if 'score_threshold' in changed and self.state == 'active' and self._outputs is not None:
             self._outputs.publish_label_info(self._settings.score_threshold)
@@ -196,7 +198,7 @@ class PerceptionNode(LifecycleNode):
         if self._worker is None or self._outputs is None or self._inputs is None:
             return
         if self._outputs.wanted():
-            self._worker.offer(Frame(message, self._inputs.image_topic, self._settings, time.perf_counter()))
+            self._worker.offer(ReceivedImage(message, self._inputs.image_topic, self._settings, time.perf_counter()))
         else:
             self.statistics.frame_idle()
 

@@ -20,7 +20,7 @@ from cast_ros.images.camera_info import focal_length_px
 from cast_ros.nodes.camera_info import CameraInfoCache
 from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
-from cast_ros.nodes.settings import Settings
+from cast_ros.nodes.parameters import Settings
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.student import Prediction, Student
 from cast_ros.tracking import MEMORY_S, InstanceTracker
@@ -29,7 +29,7 @@ WARNING_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class ReceivedImage:
     """A picture as it came.
 
     Attributes:
@@ -71,7 +71,7 @@ class Pipeline:
         self._shift_watch = shift_watch
         self._tracker = tracker
 
-    def process(self, frame: Frame) -> None:
+    def process(self, frame: ReceivedImage) -> None:
         """Publishes the answer, or counts and names what is wrong with the frame; never raises."""
         try:
             self._answer(frame)
@@ -89,7 +89,7 @@ class Pipeline:
                 f'a picture was lost: {error}{details}', throttle_duration_sec=WARNING_PERIOD_S
             )
 
-    def _answer(self, frame: Frame) -> None:
+    def _answer(self, frame: ReceivedImage) -> None:
         started_s = time.perf_counter()
         wanted = self._outputs.wanted()
         if not wanted:

@@ -14,7 +14,7 @@ from rclpy.node import Node
 
 from cast_ros.errors import ParameterError
 from cast_ros.monitoring import DomainShiftMonitor, Level, Shift, ShiftLimits
-from cast_ros.nodes.settings import Settings
+from cast_ros.nodes.parameters import Settings
 from cast_ros.student import StudentContract
 
 # More looks a second would tell nothing more.

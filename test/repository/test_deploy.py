@@ -11,11 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cast_ros.nodes.parameters import PARAMETERS
+from cast_ros.nodes.topics import INPUTS, OUTPUTS
 
 DEPLOY = Path(__file__).resolve().parents[2] / 'config' / 'deploy'
-TOPICS = {row.name: row.default for row in PARAMETERS if row.is_topic}
-INPUTS = {'image_topic', 'camera_info_topic'}
 
 
 def allowed(kind: str, direction: str) -> set[str]:
@@ -25,10 +23,10 @@ def allowed(kind: str, direction: str) -> set[str]:
 
 
 def test_the_policy_allows_every_topic_of_the_node_and_few_others() -> None:
-    published = {name.lstrip('/') for parameter, name in TOPICS.items() if parameter not in INPUTS}
+    published = {topic.default.lstrip('/') for topic in OUTPUTS}
     assert allowed('topics', 'publish') - published == {'~/transition_event', 'parameter_events', 'rosout'}
     assert published <= allowed('topics', 'publish')
-    subscribed = {TOPICS[parameter] for parameter in INPUTS}
+    subscribed = {topic.default for topic in INPUTS}
     assert allowed('topics', 'subscribe') - subscribed == {'image/compressed', 'clock', 'parameter_events'}
     assert subscribed <= allowed('topics', 'subscribe')
 

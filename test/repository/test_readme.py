@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from cast_ros.nodes.parameters import PARAMETERS
+from cast_ros.nodes.topics import OUTPUTS, TOPICS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT_FOLDERS = ('assets', 'config', 'docs', 'launch', 'models')
@@ -74,7 +75,9 @@ def problem_of_launch(name: str, arguments: list[str]) -> str | None:
     if not file.exists():
         return f'there is no launch file {name}'
     source = file.read_text(encoding='utf-8')
-    unknown = [word for word in arguments if f"'{word.partition(':=')[0]}'" not in source]
+    topics = {topic.name for topic in TOPICS if 'for topic in TOPICS' in source}
+    given = {word.partition(':=')[0]: word for word in arguments}
+    unknown = [word for one, word in given.items() if one not in topics and f"'{one}'" not in source]
     return f'{name} has no argument {unknown[0]}' if unknown else None
 
 
@@ -125,6 +128,15 @@ def test_a_command_of_the_readme_names_what_exists(command: str) -> None:
 )
 def test_a_command_that_cannot_work_is_found(command: str, problem: str | None) -> None:
     assert problem_of(command) == problem
+
+
+def test_the_topics_of_the_readme_are_those_of_the_node() -> None:
+    page = (ROOT / 'README.md').read_text(encoding='utf-8')
+    rows = re.findall(r'^\| (`[~/].*?) \| (?:vision_msgs/)?(.*?) \|', page, re.MULTILINE)
+    named = {name: kind for names, kind in rows for name in re.findall('`(.*?)`', names)}
+    kinds = {one.default: f'{one.message.partition("/")[2]} {one.encoding}'.strip() for one in OUTPUTS}
+    assert len(named) > 5
+    assert named == {name: kinds.get(name) for name in named}
 
 
 def test_commands_are_read_from_bash_blocks_alone() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from node_case import Case
+    from play_launch import PlayLaunch
     from ros_probe import RosProbe
 
 
@@ -28,6 +30,16 @@ def probe() -> Iterator[RosProbe]:
 
     with ros_probe() as made:
         yield made
+
+
+@pytest.fixture(scope='module')
+def launcher(project_root: Path) -> PlayLaunch:
+    import play_launch
+
+    try:
+        return play_launch.locate(project_root / '.cache', Path(sys.prefix))
+    except play_launch.CannotRunError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -9,29 +9,21 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import play_launch
 import pytest
-import yaml
+from launch_resolving import resolve
 from ros_probe import RosProbe, ros_probe
 from tiny_student import tiny_student
+
+from cast_ros.nodes.topics import TOPICS
 
 LAUNCH_FILE = 'perception.launch.py'
 START_DEADLINE_S = 40.0
 STOP_DEADLINE_S = 20.0
-
-
-@pytest.fixture(scope='module')
-def launcher(project_root: Path) -> play_launch.PlayLaunch:
-    try:
-        return play_launch.locate(project_root / '.cache', Path(sys.prefix))
-    except play_launch.CannotRunError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope='module')
@@ -40,24 +32,10 @@ def probe() -> Iterator[RosProbe]:
         yield made
 
 
-def resolve(
-    launcher: play_launch.PlayLaunch, folder: Path, launch_file: str = LAUNCH_FILE, **arguments: str
-) -> dict[str, Any]:
-    """What the launch file makes of its arguments: node path -> node."""
-    given = [f'{name}:={value}' for name, value in arguments.items()]
-    command = [str(launcher.program), 'dump', 'launch', 'cast_ros', launch_file, *given]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **launcher.variables}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    model = yaml.safe_load((folder / 'system_model.yaml').read_text(encoding='utf-8'))
-    return dict(model['structure']['nodes'])
-
-
 def test_without_arguments_the_shipped_parameter_file_decides_everything(
     launcher: play_launch.PlayLaunch, tmp_path: Path, project_root: Path
 ) -> None:
-    nodes = resolve(launcher, tmp_path)
+    nodes = resolve(launcher, tmp_path, LAUNCH_FILE)
     assert list(nodes) == ['/perception']
     node = nodes['/perception']
     assert (node['pkg'], node['exec'], node['node_name']) == ('cast_ros', 'perception', 'perception')
@@ -72,33 +50,20 @@ def test_without_arguments_the_shipped_parameter_file_decides_everything(
         ('image_transport', 'compressed', 'image_transport', 'compressed'),
         ('use_sim_time', 'true', 'use_sim_time', True),
         ('use_sim_time', 'false', 'use_sim_time', False),
-        ('image', '/front/image_raw', 'image_topic', '/front/image_raw'),
-        ('camera_info', '/front/camera_info', 'camera_info_topic', '/front/camera_info'),
-        ('detections', 'objects', 'detections_topic', 'objects'),
-        ('instances', 'ids', 'instances_topic', 'ids'),
-        ('semantic', 'classes', 'semantic_topic', 'classes'),
-        ('label_info', 'names', 'label_info_topic', 'names'),
-        ('depth', 'metres', 'depth_topic', 'metres'),
-        ('depth_raw', 'millimetres', 'depth_raw_topic', 'millimetres'),
-        ('depth_camera_info', 'metres_info', 'depth_camera_info_topic', 'metres_info'),
-        ('overlay', 'picture', 'overlay_topic', 'picture'),
-        ('detections_3d', 'boxes', 'detections_3d_topic', 'boxes'),
-        ('nearest', 'closest', 'nearest_topic', 'closest'),
-        ('points', 'cloud', 'points_topic', 'cloud'),
-        ('diagnostics', '/health', 'diagnostics_topic', '/health'),
+        *((topic.name, f'mine/{topic.name}', f'{topic.name}_topic', f'mine/{topic.name}') for topic in TOPICS),
     ],
 )
 def test_an_argument_becomes_exactly_one_parameter(
     launcher: play_launch.PlayLaunch, tmp_path: Path, argument: str, value: str, parameter: str, expected: object
 ) -> None:
-    node = resolve(launcher, tmp_path, **{argument: value})['/perception']
+    node = resolve(launcher, tmp_path, LAUNCH_FILE, **{argument: value})['/perception']
     assert node['params'] == {parameter: expected}
 
 
 def test_namespace_log_level_and_parameter_file_are_passed_on(launcher: play_launch.PlayLaunch, tmp_path: Path) -> None:
     mine = tmp_path / 'mine.yaml'
     mine.write_text('/**:\n  ros__parameters:\n    score_threshold: 0.9\n', encoding='utf-8')
-    nodes = resolve(launcher, tmp_path, namespace='left', log_level='debug', params_file=str(mine))
+    nodes = resolve(launcher, tmp_path, LAUNCH_FILE, namespace='left', log_level='debug', params_file=str(mine))
     assert list(nodes) == ['/left/perception']
     assert nodes['/left/perception']['args'] == ['--ros-args', '--log-level', 'debug']
     assert nodes['/left/perception']['params_files'] == [mine.read_text(encoding='utf-8')]

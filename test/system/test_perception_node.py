@@ -39,6 +39,7 @@ from cast_ros.images import decode_image
 from cast_ros.nodes.image_codec import CvBridge
 from cast_ros.nodes.parameters import PARAMETERS
 from cast_ros.nodes.perception_node import PerceptionNode
+from cast_ros.nodes.topics import INPUTS
 from cast_ros.student import LoadOptions
 
 
@@ -341,7 +342,7 @@ def test_every_topic_has_a_parameter(case: Case) -> None:
     case.probe.until_state(case.name, 'active')
     graph = case.probe.node
     for parameter, topic in names.items():
-        is_input = parameter in ('image_topic', 'camera_info_topic')
+        is_input = parameter in {one.parameter for one in INPUTS}
         count = graph.count_subscribers if is_input else graph.count_publishers
         case.probe.until(lambda topic=topic, count=count: count(topic) == 1, topic)
     status = case.probe.diagnostics(case.name, names['diagnostics_topic'])

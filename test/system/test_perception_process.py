@@ -23,7 +23,7 @@ from std_msgs.msg import Header
 from tiny_student import tiny_student
 
 from cast_ros.images import decode_image
-from cast_ros.nodes.image_codec import image_message
+from cast_ros.nodes.messages import image_message
 
 Start = Callable[..., 'subprocess.Popen[str]']
 

@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from cast_ros.images import decode_image
-from cast_ros.nodes.image_codec import image_message
+from cast_ros.nodes.messages import image_message
 from cast_ros.scene import POINT
 
 

@@ -90,6 +90,11 @@ class CountLedger:
         if note:
             self._noted.append([])
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no part has noted anything so far."""
+        return not any(self._noted)
+
     def pass_on(self, counts: Tensor) -> Tensor:
         """Note counts and return them, or return the mean of what all parts noted at this place."""
         if self._place is None:

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from cast_ros.errors import HarnessError
-from cast_ros.nodes.image_codec import image_message_to_publish
+from cast_ros.nodes.messages import image_message_to_publish
 from cast_ros.offline.harness.recorder import ALL_BUT_OVERLAY, Recorder
 from cast_ros.offline.harness.stand import Stand, stand
 from cast_ros.student import LoadOptions, Student

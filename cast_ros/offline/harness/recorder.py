@@ -12,9 +12,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
+from vision_msgs.msg import LabelInfo
 
+from cast_ros.nodes.topics import ANSWERS, DIAGNOSTICS, LABEL_INFO, Topic
 from cast_ros.offline.bags.messages import stamp_ns
 
 NODE_NAME = 'perception'
@@ -22,22 +22,9 @@ OVERLAY = 'overlay'
 # Deeper than any backlog of this demo: a reliable reader must not be the one who loses an answer.
 _QUEUE_DEPTH = 50
 
-# Name: (topic under the node's name, type, the heads that a student needs for it).
-_OUTPUTS: dict[str, tuple[str, Any, frozenset[str]]] = {
-    'detections': ('detections', Detection2DArray, frozenset({'instances'})),
-    'instances': ('instances', Image, frozenset({'instances'})),
-    'semantic': ('semantic', Image, frozenset({'semantic'})),
-    'depth': ('depth/image', Image, frozenset({'depth'})),
-    'depth_raw': ('depth/image_raw', Image, frozenset({'depth'})),
-    'depth_camera_info': ('depth/camera_info', CameraInfo, frozenset({'depth'})),
-    'detections_3d': ('detections_3d', Detection3DArray, frozenset({'instances', 'depth'})),
-    'nearest': ('nearest', Detection3DArray, frozenset({'instances', 'depth'})),
-    'points': ('points', PointCloud2, frozenset({'depth'})),
-    OVERLAY: ('overlay', Image, frozenset()),
-}
 MAPS = ('detections', 'instances', 'semantic', 'depth')
 """What students are judged by."""
-ALL_BUT_OVERLAY = tuple(name for name in _OUTPUTS if name != OVERLAY)
+ALL_BUT_OVERLAY = tuple(topic.name for topic in ANSWERS if topic.name != OVERLAY)
 """What other programs may listen to; all of it comes only for pictures with a CameraInfo."""
 
 
@@ -102,19 +89,20 @@ class Recorder:
         self._labelled = False
         reliable = QoSProfile(depth=_QUEUE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         self._subscriptions: dict[str, Subscription] = {}
-        for name, (topic, message_type, needed) in _OUTPUTS.items():
-            if name in outputs and needed <= set(heads):
-                self._subscriptions[name] = node.create_subscription(
-                    message_type, f'/{NODE_NAME}/{topic}', self._keeper_of(name), reliable
+        for topic in ANSWERS:
+            if topic.name in outputs and topic.suits(heads):
+                self._subscriptions[topic.name] = node.create_subscription(
+                    topic.message_class(), _full_name(topic), self._keeper_of(topic.name), reliable
                 )
-        self._diagnostics = node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, reliable)
+        self._diagnostics = node.create_subscription(
+            DiagnosticArray, DIAGNOSTICS.default, self._on_diagnostics, reliable
+        )
         # Last on purpose: subscriptions are announced in this order, so whoever answers this one with its latched
         # message knows all the others, and its first answer will go to every one of them.
         latched = QoSProfile(
             depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
-        topic = f'/{NODE_NAME}/label_info'
-        self._label_info = node.create_subscription(LabelInfo, topic, self._on_label_info, latched)
+        self._label_info = node.create_subscription(LabelInfo, _full_name(LABEL_INFO), self._on_label_info, latched)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -157,3 +145,7 @@ class Recorder:
         for status in message.status:
             if status.name.endswith('perception'):
                 self.report = NodeReport.from_status(status)
+
+
+def _full_name(topic: Topic) -> str:
+    return topic.default.replace('~', f'/{NODE_NAME}')

@@ -14,12 +14,13 @@ from tiny_student import CAP_M, CLASSES, FOCAL_REFERENCE_PX
 
 from cast_ros.images import decode_image
 from cast_ros.nodes import outputs
-from cast_ros.nodes.outputs import OUTPUTS, Answer, depth_to_millimetres, needed_heads
-from cast_ros.nodes.parameters import PARAMETERS
-from cast_ros.nodes.settings import Settings
+from cast_ros.nodes.outputs import MAKERS, Answer, needed_heads
+from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.topics import ANSWERS
+from cast_ros.scene.depth_units import depth_to_millimetres
 from cast_ros.student import DepthSpec, InputSpec, Prediction, StudentContract
 
-SETTINGS = Settings.from_values({row.name: row.default for row in PARAMETERS})
+SETTINGS = Settings()
 CONTRACT = StudentContract(
     name='two heads',
     version='1',
@@ -156,13 +157,22 @@ def test_the_cloud_can_be_read_by_its_fields() -> None:
 
 
 def test_outputs_of_several_heads_need_them_all() -> None:
-    by_name = {output.name: output for output in OUTPUTS}
-    depth_alone = CONTRACT.model_copy(update={'outputs': ('depth',)})
-    assert by_name['detections_3d'].suits(CONTRACT)
+    by_name = {topic.name: topic for topic in ANSWERS}
+    depth_alone = CONTRACT.model_copy(update={'outputs': ('depth',)}).heads
+    assert by_name['detections_3d'].suits(CONTRACT.heads)
     assert not by_name['detections_3d'].suits(depth_alone)
     assert by_name['points'].suits(depth_alone)
-    assert not by_name['points'].suits(CONTRACT.model_copy(update={'outputs': ('semantic',), 'depth': None}))
+    assert not by_name['points'].suits(CONTRACT.model_copy(update={'outputs': ('semantic',), 'depth': None}).heads)
     assert by_name['overlay'].suits(depth_alone)
+    assert not by_name['overlay'].suits(frozenset())
+
+
+def test_every_topic_that_follows_the_pictures_has_a_maker_and_messages() -> None:
+    assert list(MAKERS) == [topic.name for topic in ANSWERS]
+    for topic in ANSWERS:
+        message = MAKERS[topic.name](answer(INFO))
+        assert type(message) is topic.message_class(), topic.name
+        assert getattr(message, 'encoding', '') == topic.encoding, topic.name
 
 
 def test_millimetres_are_rounded_and_zero_where_16_bits_have_no_answer() -> None:
@@ -185,7 +195,7 @@ def test_label_info_names_every_class() -> None:
 
 
 def test_only_the_heads_of_wanted_outputs_are_needed() -> None:
-    by_name = {output.name: output for output in OUTPUTS}
+    by_name = {topic.name: topic for topic in ANSWERS}
     assert needed_heads(()) == frozenset()
     assert needed_heads((by_name['depth'], by_name['depth_raw'])) == {'depth'}
     assert needed_heads((by_name['detections'], by_name['semantic'])) == {'instances', 'semantic'}

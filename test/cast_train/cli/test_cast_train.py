@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cast-train` as a user runs it: fit, evaluate, export, and one sentence for every mistake."""
+"""`cast-train` as a user runs it: run, evaluate, export, and one sentence for every mistake."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def recipe(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ('verb', 'arguments'),
     [
+        ('run', ['config/recipes/streets-cast.yaml']),
         ('cast', ['config/recipes/streets-cast.yaml']),
         ('famda', ['config/recipes/streets-night.yaml']),
         ('swinmtl', ['config/recipes/streets-swinmtl.yaml']),
@@ -63,10 +64,10 @@ def test_what_works_in_one_process_refuses_several(
 
 def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, student = tmp_path / 'run', tmp_path / 'models' / 'road-tiny.onnx'
-    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=60') == 0
+    assert cast_train('run', recipe, '--out', run, '--set', 'phases.0.steps=60') == 0
     assert 'miou' in capsys.readouterr().out
     assert {'last.pt', 'log.jsonl', 'recipe.yaml', 'tensorboard'} <= {path.name for path in run.iterdir()}
-    assert cast_train('fit', recipe, '--out', run, '--set', 'phases.0.steps=60', '--resume') == 0
+    assert cast_train('run', recipe, '--out', run, '--set', 'phases.0.steps=60', '--resume') == 0
     capsys.readouterr()
     assert cast_train('export', run, '--out', student) == 0
     assert 'relative error' in capsys.readouterr().out
@@ -91,7 +92,7 @@ def test_from_recipe_to_judged_student(recipe: Path, tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert cast_train('evaluate', student, *where, '--json') == 0
     exported = json.loads(capsys.readouterr().out)['headline']
-    assert cast_train('evaluate', run, *where, '--json') == 0
+    assert cast_train('evaluate', run, '--split', 'train', '--json') == 0  # the run knows where its pictures lie
     assert json.loads(capsys.readouterr().out)['headline'] == pytest.approx(exported, abs=2e-3)
     assert cast_train('evaluate', student, *where) == 0
     assert 'road' in capsys.readouterr().out
@@ -111,6 +112,8 @@ def test_from_float_to_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     draw_streets(streets, 'train', 'day', frames=2)
     export_onnx(*untrained(streets), student)
     quantised = tmp_path / 'tiny-int8.onnx'
+    assert cast_train('export', student, '--int8') == 2
+    assert 'name the folder of the streets train pictures with --root' in capsys.readouterr().err
     assert cast_train('export', student, '--int8', '--root', streets) == 2
     assert 'nobody knows what int8 costs' in capsys.readouterr().err
     # What never learned anything finds nothing that it could lose.
@@ -127,7 +130,7 @@ def test_from_float_to_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('fit', 'absent.yaml'), 'absent.yaml: cannot be read'),
+        (('run', 'absent.yaml'), 'absent.yaml: cannot be read'),
         (('export', 'absent', '--out', 'x.onnx'), 'no such checkpoint'),
         (('export', 'absent'), 'name the file to write with --out'),
         (('export', 'absent', '--out', 'x.onnx', '--force'), 'belong to --int8'),
@@ -135,6 +138,8 @@ def test_from_float_to_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (('export', 'absent.onnx'), 'is exported already; add --int8'),
         (('export', 'absent.onnx', '--int8'), 'there is no such file'),
         (('evaluate', 'absent.onnx', '--root', 'nowhere'), 'nowhere: no such folder'),
+        (('evaluate', 'absent.onnx'), 'name the folder of the streets to judge it on with --root'),
+        (('label', 'network', '--out', 'labels'), 'name the folder of the streets to label with --root'),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -12,8 +12,8 @@ from tiny_recipe import tiny_recipe
 from train_verb import cast_train
 
 from cast_train.engine.fitting import fit
+from cast_train.engine.trained import load_student
 from cast_train.errors import DataError
-from cast_train.export.checkpoint import load_student
 
 
 def run_import(*arguments: str | Path) -> int:

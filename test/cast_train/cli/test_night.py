@@ -7,21 +7,24 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_night import write_recipe, write_recordings, write_student
+from tiny_cast import draw_scenes
+from tiny_night import write_recipe, write_recordings
+from tiny_run import say_everywhere, untrained_run
 from train_verb import cast_train
 
-# So large that nothing that was learned is left.
-RUIN = {
+# Stages in which nothing is learned.
+STILL = {
     name: {
         'height': 64,
         'width': 128,
         'labelled': 2,
         'unlabelled': count,
-        'steps': 3,
-        'optimizer': {'learning_rate': 0.05, 'warmup_steps': 0, 'ema_decay': 0.0},
+        'steps': 1,
+        'optimizer': {'learning_rate': 1e-12},
     }
     for name, count in (('source', 0), ('adaptation', 2))
 }
+ROAD, BUILDING = 0, 2
 
 
 def run_night(*arguments: str | Path) -> int:
@@ -30,9 +33,15 @@ def run_night(*arguments: str | Path) -> int:
 
 def test_a_day_that_lost_too_much_ends_with_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     day, night = write_recordings(tmp_path, night_has_truth=False)
-    student = write_student(tmp_path)
-    recipe = write_recipe(tmp_path / 'recipe.yaml', None, stages=RUIN, gate={'ap': 100.0, 'miou': 0.1})
+    draw_scenes(tmp_path / 'streets')
+    student = untrained_run(tmp_path / 'streets', tmp_path / 'student')
+    say_everywhere(student / 'last.pt', ROAD)
+    recipe = write_recipe(tmp_path / 'recipe.yaml', None, stages=STILL, gate={'ap': 100.0, 'miou': 0.1})
     command = ('--source', day, '--target', night, '--student', student, '--recipe', recipe, '--out', tmp_path / 'run')
+    assert run_night(*command) == 0
+    assert 'gate passed: by day ' in capsys.readouterr().out
+    # The stage is done. As if its training had ended with this: there is no building by day.
+    say_everywhere(next((tmp_path / 'run' / 'stages').glob('famda-*/last.pt')), BUILDING)
     assert run_night(*command) == 3
     printed = capsys.readouterr().out
     assert 'gate FAILED: by day ' in printed
@@ -41,6 +50,7 @@ def test_a_day_that_lost_too_much_ends_with_exit_code_3(tmp_path: Path, capsys: 
     assert not document['gate']['passed']
     assert document['gate']['lost_points']['miou'] > 0.1
     worst, points = next(iter(document['gate']['losing_classes']['day'].items()))
+    assert worst == 'road'
     page = (tmp_path / 'run' / 'report.html').read_text()
     assert 'Gate failed.' in page
     assert f'Classes that lost IoU, in points: by day {worst} {-points:+.1f}' in page
@@ -59,3 +69,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
     error = capsys.readouterr().err
     assert str(nowhere) in error
     assert error.count('\n') == 1
+
+
+def test_a_recipe_of_another_method_is_refused_by_name(
+    project_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = project_root / 'config' / 'recipes' / 'streets-night.yaml'
+    assert run_night('--source', tmp_path, '--target', tmp_path, '--out', tmp_path / 'run', '--recipe', recipe) == 2
+    assert 'streets-night.yaml: is a recipe of method famda; start it with cast-train run' in capsys.readouterr().err
+
+
+def test_an_unknown_student_is_refused_with_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(tmp_path / 'recipe.yaml', None)
+    command = ('--source', tmp_path, '--target', tmp_path, '--out', tmp_path / 'run', '--recipe', recipe)
+    assert run_night(*command, '--student', 'streets-smal') == 2
+    assert "no student 'streets-smal' in" in capsys.readouterr().err

@@ -21,8 +21,9 @@ from cast_train.data import CLASS_MAPS, DATASETS, Mapped, Sample, classes_of, op
 from cast_train.data.cityscapes import CLASSES
 from cast_train.data.class_maps import targets_into
 from cast_train.engine.fitting import fit
+from cast_train.engine.trained import load_student
 from cast_train.errors import DataError
-from cast_train.export.checkpoint import load_student, provenance_of
+from cast_train.export.run import provenance_of
 
 
 def merged(class_map: str, dataset: str) -> dict[str, set[str]]:

@@ -20,8 +20,9 @@ from tiny_recipe import tiny_recipe
 from cast_ros.student import InputSpec, StudentContract
 from cast_train.data import DATASETS, classes_of, common_classes, open_dataset
 from cast_train.engine.fitting import fit
+from cast_train.engine.trained import load_student
 from cast_train.errors import DataError
-from cast_train.export.checkpoint import load_student, provenance_of
+from cast_train.export.run import provenance_of
 
 TREES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     'acdc': (draw_acdc, 'train', 'fog'),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from drawn_coco import draw_coco
 from torch.utils.data import DataLoader
 
-from cast_train.data import LazySamples, load_samples, open_dataset
+from cast_train.data import Changed, LazySamples, load_samples, open_dataset
 from cast_train.data.sample import Dataset
 from cast_train.errors import DataError
 
@@ -58,3 +60,16 @@ def test_workers_can_decode(pictures: list[Dataset]) -> None:
     # A spawned worker gets it pickled; a forked one would only share it.
     loader = DataLoader(lazy, batch_size=None, num_workers=1, multiprocessing_context='spawn')  # type: ignore[arg-type]
     assert [sample.name for sample in loader] == ['a', 'b', 'a', 'b']
+
+
+def test_changed_samples_are_made_when_they_are_asked_for_also_by_workers(
+    pictures: list[Dataset], tmp_path: Path
+) -> None:
+    changed = Changed(LazySamples(pictures), partial(replace, domain='night'))
+    assert [(sample.name, sample.domain) for sample in changed] == [(name, 'night') for name in 'abab']
+    loader = DataLoader(changed[1:3], batch_size=None, num_workers=1, multiprocessing_context='spawn')  # type: ignore[arg-type]
+    assert [(sample.name, sample.domain) for sample in loader] == [('b', 'night'), ('a', 'night')]
+    (tmp_path / 'two/a.jpg').unlink()
+    assert len(changed[2:]) == 2
+    with pytest.raises(DataError, match=r'a\.jpg: no such file'):
+        changed[2:][0]

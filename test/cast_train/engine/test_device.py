@@ -19,20 +19,19 @@ from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.engine.task import SupervisedTask, Task
 from cast_train.losses import LossSection
-from cast_train.losses.adversarial import AdversarialSection
-from cast_train.losses.grounding import GroundedBoxes, GroundingWeights, grounding_loss
-from cast_train.losses.pixel_contrast import PixelContrast
-from cast_train.methods.adversarial_task import AdversarialTask
+from cast_train.methods.cast.grounding import GroundedBoxes, GroundingWeights, grounding_loss
+from cast_train.methods.cast.pixel_contrast import PixelContrast
+from cast_train.methods.cast.recipe import GuidedSection
+from cast_train.methods.cast.task import CastTask, GuidedTask
 from cast_train.methods.encoder import EncoderTask
-from cast_train.methods.famda_recipe import AdaptationSection
-from cast_train.methods.famda_task import OBSERVED_EVERY, FamdaTask
+from cast_train.methods.famda.recipe import AdaptationSection
+from cast_train.methods.famda.task import OBSERVED_EVERY, FamdaTask
 from cast_train.methods.method_recipe import StageSection
-from cast_train.methods.recipe import GuidedSection
-from cast_train.methods.tasks import CastTask, GuidedTask
+from cast_train.methods.swinmtl.critic import AdversarialSection
+from cast_train.methods.swinmtl.task import AdversarialTask
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
 from cast_train.ranks import seed_step
-from cast_train.teachers import PseudoLabels, PseudoLabelSettings, pseudo_targets
 
 CLASSES, THINGS = 4, (2, 3)
 SIDE = 64
@@ -114,7 +113,7 @@ def computed(task: Task, given: Batch) -> tuple[dict[str, Tensor], dict[str, flo
     seed_step(1, STEP)
     terms = task(given, STEP)
     torch.stack(list(terms.values())).sum().backward()
-    weights = [parameter for parameter in task.student.parameters() if parameter.grad is not None]
+    weights = [parameter for parameter in task.network.parameters() if parameter.grad is not None]
     gradients = [parameter.grad.cpu() for parameter in weights[::20] if parameter.grad is not None]
     return {name: term.detach().cpu() for name, term in terms.items()}, task.observations(STEP), gradients
 
@@ -153,17 +152,6 @@ def test_a_detector_has_the_same_losses_on_another_device() -> None:
         assert {name: term.item() for name, term in found.items()} == pytest.approx(
             {name: term.item() for name, term in expected.items()}
         )
-
-
-def test_views_on_another_device_get_pseudo_labels() -> None:
-    soft = np.zeros((1, SIDE, SIDE), np.uint8)
-    soft[0, 8:24] = 255
-    answer = PseudoLabels(SIDE, SIDE, np.array([2]), np.array([0.9], np.float32), soft)
-    with second_device() as device:
-        images = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8).to(device)
-        (targets,) = pseudo_targets(images, [answer], THINGS, PseudoLabelSettings())
-    assert targets.masks is not None
-    assert int(targets.masks.sum()) == 16 * SIDE
 
 
 def test_a_network_on_another_device_is_judged_as_on_the_cpu() -> None:

@@ -38,7 +38,7 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     recipe = tmp_path / 'recipe.yaml'
     recipe.write_text(yaml.safe_dump(recipe_document(tmp_path / 'streets', STEPS, height=32, width=64, run=run)))
     calm, killed = tmp_path / 'calm', tmp_path / 'killed'
-    command = ['fit', str(recipe), '--resume', '--out']
+    command = ['run', str(recipe), '--resume', '--out']
     run_with_kills([*command, str(calm)], seed=7, kills=0, longest_s=0)
     seconds = max(1.0, (calm / 'last.pt').stat().st_mtime - (calm / 'recipe.yaml').stat().st_mtime)
     run_with_kills([*command, str(killed)], seed=7, kills=KILLS, longest_s=0.25 * seconds)

@@ -29,10 +29,11 @@ from cast_train.engine.parallel import start_fabric
 from cast_train.engine.recipe import OptimizerSection, Recipe, RunSection
 from cast_train.engine.signals import StoppedError
 from cast_train.engine.step import backward
-from cast_train.engine.task import SupervisedTask
+from cast_train.engine.task import Rows, SupervisedTask, Task
 from cast_train.errors import TrainingError
 from cast_train.losses import LossSection
 from cast_train.models import Student
+from cast_train.ranks import mean_counts
 
 
 @pytest.fixture(scope='module')
@@ -237,7 +238,7 @@ class PoisonedTask(SupervisedTask):
     """Its loss is infinite at some steps, and its gradient is not a number at others."""
 
     def __init__(self, task: SupervisedTask, infinite: set[int], gradients: set[int]) -> None:
-        super().__init__(task.student, LossSection())
+        super().__init__(task.network, LossSection())
         self.infinite, self.gradients = infinite, gradients
 
     def forward(self, batch: Batch, step: int) -> dict[str, torch.Tensor]:
@@ -295,7 +296,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(streets: Path) -> None:
         task = make_task(recipe, contract)
         plan = recipe.plan.model_copy(update={'run': RunSection(accumulate=parts)})
         fabric = start_fabric()
-        module = fabric.setup_module(FrozenNorms(task.student, recipe.losses))
+        module = fabric.setup_module(FrozenNorms(task.network, recipe.losses))
         terms = backward(fabric, module, 0, batch, plan)  # type: ignore[arg-type]
         totals.append({name: value.item() for name, value in terms.items()})
         gradients.append(torch.cat([p.grad.flatten() for p in task.parameters() if p.grad is not None]))
@@ -303,6 +304,29 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(streets: Path) -> None:
     assert totals[2] == pytest.approx(totals[0], rel=1e-5)
     for other in gradients[1:]:
         assert (other - gradients[0]).norm() < 1e-4 * gradients[0].norm()
+
+
+class PlainTask(Task[torch.nn.Linear, Rows]):
+    """Losses that are means of their own, or divide by what all parts count."""
+
+    def __init__(self, counts: bool) -> None:
+        super().__init__(torch.nn.Linear(1, 1))
+        self.counts, self.calls = counts, 0
+
+    def forward(self, batch: Rows, step: int) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        value = torch.stack([self.network(row['x']) for row in batch.rows]).sum()
+        return {'value': value / mean_counts(torch.tensor(len(batch))) if self.counts else value}
+
+
+@pytest.mark.parametrize(('counts', 'calls'), [(True, 8), (False, 5)])
+def test_counts_are_asked_of_every_part_only_where_there_are_any(streets: Path, counts: bool, calls: int) -> None:
+    plan = tiny_recipe(streets, steps=1, batch=4).plan.model_copy(update={'run': RunSection(accumulate=4)})
+    fabric, task = start_fabric(), PlainTask(counts)
+    backward(fabric, fabric.setup_module(task), 0, Rows([{'x': torch.ones(1)}] * 4), plan)
+    assert task.calls == calls
+    assert task.network.weight.grad is not None
+    assert task.network.weight.grad.item() == pytest.approx(1.0)
 
 
 class FrozenNorms(SupervisedTask):
@@ -394,3 +418,23 @@ def test_the_average_starts_as_a_mean_and_then_moves_slowly() -> None:
     torch.nn.init.constant_(network.weight, 100.0)
     average.update(network)
     assert average.network.weight.item() == pytest.approx((1 + 2 / 3) * 0.9 + 10.0)
+    with torch.no_grad():
+        steady = MovingAverage(network, decay=0.9, warm_up=False)
+        torch.nn.init.constant_(network.weight, 0.0)
+    steady.update(network)
+    assert steady.network.weight.item() == pytest.approx(90.0)
+
+
+def test_without_an_average_the_weights_themselves_are_judged_and_saved(streets: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(streets, steps=2, optimizer={'ema_decay': None})
+    seen: list[tuple[Student, bool]] = []
+
+    def judge(network: Student) -> dict[str, float]:
+        seen.append((network, network.training))
+        return {}
+
+    task, _ = run_task(recipe, tmp_path, judge)
+    assert seen == [(task.network, False)]
+    state = load_checkpoint(tmp_path / 'last.pt')
+    assert all(torch.equal(tensor, state['network'][name]) for name, tensor in state['ema'].items())
+    assert all(torch.equal(tensor, task.network.state_dict()[name]) for name, tensor in state['ema'].items())

@@ -21,8 +21,8 @@ from tiny_recipe import recipe_document
 
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.norms import share_norms
+from cast_train.methods.cast.projection import encode_strong
 from cast_train.models import Student
-from cast_train.models.projection import encode_strong
 
 LAUNCH = 'from cast_train.cli import main; main()'
 
@@ -34,8 +34,8 @@ def free_port() -> int:
 
 
 def fit(recipe: Path, run: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`cast-train fit`, each process with the environment that torchrun would give it; the output is the first's."""
-    command = [sys.executable, '-c', LAUNCH, 'fit', str(recipe), '--out', str(run), *arguments]
+    """`cast-train run`, each process with the environment that torchrun would give it; the output is the first's."""
+    command = [sys.executable, '-c', LAUNCH, 'run', str(recipe), '--out', str(run), *arguments]
     shared = os.environ | {'OMP_NUM_THREADS': '1', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free_port())}
     shared |= {'WORLD_SIZE': str(processes), 'LOCAL_WORLD_SIZE': str(processes), 'TORCHELASTIC_RUN_ID': 'test'}
     shared |= {'GROUP_RANK': '0', 'TORCHELASTIC_MAX_RESTARTS': '0'}

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from tiny_recipe import recipe_document, tiny_recipe
 
-from cast_train.engine.recipe import load_recipe, parse_recipe
+from cast_train.engine.recipe import Recipe, parse_recipe
+from cast_train.engine.recipe_file import load
 from cast_train.errors import RecipeError
 
 
@@ -21,8 +22,8 @@ def recipe_file(tmp_path: Path) -> Path:
 
 
 def test_overrides_reach_sections_and_lists(recipe_file: Path) -> None:
-    recipe = load_recipe(
-        recipe_file, ('seed=9', 'optimizer.learning_rate=0.5', 'phases.0.steps=7', 'data.root=/elsewhere')
+    recipe = load(
+        Recipe, recipe_file, ('seed=9', 'optimizer.learning_rate=0.5', 'phases.0.steps=7', 'data.root=/elsewhere')
     )
     assert (recipe.seed, recipe.optimizer.learning_rate, recipe.total_steps) == (9, 0.5, 7)
     assert recipe.data.root == Path('/elsewhere')
@@ -46,22 +47,22 @@ def test_overrides_reach_sections_and_lists(recipe_file: Path) -> None:
 )
 def test_a_wrong_override_is_named(recipe_file: Path, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        load_recipe(recipe_file, (override,))
+        load(Recipe, recipe_file, (override,))
 
 
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
     path = tmp_path / 'x.yaml'
     with pytest.raises(RecipeError, match='cannot be read as YAML'):
-        load_recipe(path)
+        load(Recipe, path)
     path.write_text('a: [')
     with pytest.raises(RecipeError, match='cannot be read as YAML'):
-        load_recipe(path)
+        load(Recipe, path)
     path.write_text('- 1')
     with pytest.raises(RecipeError, match='mapping of keys'):
-        load_recipe(path)
+        load(Recipe, path)
     path.write_text('a: !!python/object/apply:os.getcwd []')
     with pytest.raises(RecipeError, match='cannot be read as YAML'):
-        load_recipe(path)
+        load(Recipe, path)
 
 
 def test_a_recipe_survives_the_checkpoint(tmp_path: Path) -> None:

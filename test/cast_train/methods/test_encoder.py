@@ -13,8 +13,9 @@ from drawn_streets import draw_streets
 from safetensors.torch import save_file
 
 from cast_train.data import Batch
+from cast_train.engine.recipe_file import load
 from cast_train.errors import RecipeError
-from cast_train.methods.encoder import EncoderTask, fit_encoder, load_encoder_recipe
+from cast_train.methods.encoder import EncoderRecipe, EncoderTask, fit_encoder
 from cast_train.models import Student
 from cast_train.models.backbones import make_backbone
 
@@ -43,7 +44,7 @@ def recipe_file(tmp_path: Path) -> Path:
 
 def test_the_weights_start_a_student(recipe_file: Path, tmp_path: Path) -> None:
     out = tmp_path / 'weights' / 'nano.safetensors'
-    fit_encoder(load_encoder_recipe(recipe_file), tmp_path / 'run', out, resume=False)
+    fit_encoder(load(EncoderRecipe, recipe_file), tmp_path / 'run', out, resume=False)
     fresh = Student('nano', classes=3, thing_ids=(2,))
     started = Student('nano', classes=3, thing_ids=(2,), backbone_weights=out)
     name, tensor = next(iter(started.backbone.state_dict().items()))
@@ -54,7 +55,7 @@ def test_only_the_backbone_and_the_projections_learn() -> None:
     torch.manual_seed(0)
     task = EncoderTask(Student('nano', classes=3, thing_ids=(2,)), *make_backbone(GUIDE))
     learned = {name.split('.')[0] + '.' + name.split('.')[1] for name, p in task.named_parameters() if p.requires_grad}
-    assert learned == {'student.backbone', 'projections.0', 'projections.1', 'projections.2'}
+    assert learned == {'network.backbone', 'projections.0', 'projections.1', 'projections.2'}
     assert not task.train().guide.training
 
 
@@ -75,4 +76,4 @@ def test_the_loss_falls_on_a_batch_seen_again_and_again() -> None:
 
 def test_an_unknown_guide_is_named(recipe_file: Path) -> None:
     with pytest.raises(RecipeError, match=r"guide\.backbone is 'resnet'; known are"):
-        load_encoder_recipe(recipe_file, ('guide.backbone=resnet',))
+        load(EncoderRecipe, recipe_file, ('guide.backbone=resnet',))

@@ -21,6 +21,14 @@ def test_peaks_are_local_maxima_best_first_whatever_their_class() -> None:
     )
 
 
+def test_the_hottest_peaks_are_found_where_their_probability_rounds_to_one() -> None:
+    heat = torch.full((1, 1, 6, 12), -9.0)
+    heat[0, 0, 1, 1::3] = torch.tensor([40.0, 60.0, 30.0, 50.0])
+    best, found = best_peaks(heat, 6)
+    assert found[0, :4].tolist() == [12 + 4, 12 + 10, 12 + 1, 12 + 7]
+    assert best[0, :4].tolist() == [1.0] * 4
+
+
 def test_nothing_is_taken_off_inside_a_box_and_more_the_farther_away() -> None:
     rows, columns = outside(torch.tensor([[[0.5, 0.5, 0.25, 0.5]]]), 16, 32)
     penalty = rows[0, 0, :, None] + columns[0, 0]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -16,11 +15,13 @@ from torch import Tensor
 
 from cast_ros.student import ClassInfo, DepthSpec, InputSpec, StudentContract
 from cast_ros.student import Student as RuntimeStudent
+from cast_train.data import Sample
 from cast_train.engine.optimizer import make_optimizer
-from cast_train.engine.recipe import OptimizerSection, load_recipe
+from cast_train.engine.recipe import OptimizerSection, Recipe
+from cast_train.engine.recipe_file import load
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
-from cast_train.export.parity import LARGEST_RELATIVE_ERROR, raw_outputs, relative_error
+from cast_train.export.parity import check_parity
 from cast_train.models import Student, StudentSize, TorchStudent
 from cast_train.models.backbones import make_backbone
 from cast_train.models.dpt import DptNeck
@@ -125,13 +126,9 @@ def test_the_exported_file_keeps_the_contract_agrees_and_predicts_on_the_robot_s
     modes = [a.s for node in model.graph.node if node.op_type == 'Resize' for a in node.attribute if a.name == 'mode']
     assert set(modes) == {b'linear'}, 'position embeddings are in the file at the size of the input'
 
-    picture = np.random.default_rng(0).integers(0, 255, (1, 64, 128, 3), dtype=np.uint8)
     ours = TorchStudent(tiny, contract)
-    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    file = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {'image': picture}), strict=True))
-    memory = raw_outputs(ours.graph, picture)
-    assert relative_error(memory, file) <= LARGEST_RELATIVE_ERROR
-    assert (memory['semantic'] == file['semantic']).mean() > 0.999
+    picture = np.random.default_rng(0).integers(0, 255, (64, 128, 3), dtype=np.uint8)
+    check_parity(path, ours, [Sample('noise', picture)]).require(path)
 
     street = np.random.default_rng(1).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     with RuntimeStudent.load(path) as exported:
@@ -143,7 +140,8 @@ def test_the_exported_file_keeps_the_contract_agrees_and_predicts_on_the_robot_s
     assert expected.depth is not None
     assert np.allclose(theirs.depth, expected.depth, rtol=1e-3, equal_nan=True)
     assert theirs.semantic is not None
-    assert (theirs.semantic == expected.semantic).mean() > 0.999
+    # A cell, which rounding may give another class, is 0.2 % of the picture; check_parity judges each.
+    assert (theirs.semantic == expected.semantic).mean() > 0.995
 
 
 def test_the_real_size_has_the_papers_parameters_and_learns() -> None:
@@ -256,7 +254,7 @@ def test_embeddings_norms_and_scales_of_the_transformer_do_not_decay(tiny: Stude
 
 
 def test_its_recipe_is_valid_and_names_this_size(project_root: Path) -> None:
-    recipe = load_recipe(project_root / 'config' / 'recipes' / 'cityscapes-vits.yaml')
+    recipe = load(Recipe, project_root / 'config' / 'recipes' / 'cityscapes-vits.yaml')
     assert recipe.student.size == 'vits'
     assert recipe.data.dataset == 'cityscapes'
     assert recipe.total_steps == 90_000

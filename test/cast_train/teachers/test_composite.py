@@ -1,39 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A detector and a promptable mask network as one teacher, and the training of the second."""
+"""A detector and a promptable mask network as one teacher."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
-from drawn_streets import draw_streets
+from tiny_masks import TINY
 from tiny_run import untrained, untrained_run
 
 from cast_ros.student import InputSpec
 from cast_ros.student.geometry import InputGeometry
 from cast_train.data.streets import CLASSES
-from cast_train.engine.checkpoint import load_checkpoint
-from cast_train.errors import RecipeError, TeacherError, TrainingError
+from cast_train.errors import RecipeError, TeacherError
 from cast_train.models import QueryPrediction
 from cast_train.models.promptable import PromptableMasks, PromptableSize
 from cast_train.teachers.composite import CompositeTeacher, detect, within
 from cast_train.teachers.network import NetworkTeacher, Seen, count_parameters_m
-from cast_train.teachers.promptable import fit_promptable, load_promptable_recipe, open_promptable
 from cast_train.teachers.registry import TEACHERS, open_teacher
 
 PERSON, CAR, TRUCK = 8, 9, 10
-TINY = {
-    'backbone': 'mobilenetv4_conv_small_050',
-    'channels': 16,
-    'fine_channels': 16,
-    'head_channels': 16,
-    'grid': 8,
-}
 
 
 def masks_network(seed: int = 0) -> PromptableMasks:
@@ -120,63 +108,6 @@ def test_the_fingerprint_follows_both_networks_and_the_settings(tmp_path: Path) 
     ]
     assert len(set(found)) == len(found)
     assert CompositeTeacher(network, contract, masks_network(), spec).fingerprint == found[0]
-
-
-def recipe_file(root: Path, steps: int, **changes: Any) -> Path:
-    """A recipe of fit-masks that runs in seconds on drawn streets."""
-    part = [{'split': 'train', 'domain': 'day'}]
-    document = {
-        'name': 'tiny-masks',
-        'network': TINY,
-        'input': {'height': 64, 'width': 128},
-        'data': {'dataset': 'streets', 'root': str(root), 'train': part, 'validation': part},
-        'phases': [{'height': 64, 'width': 128, 'batch': 2, 'steps': steps}],
-        'optimizer': {'warmup_steps': 1},
-        'run': {'log_every': 1, 'checkpoint_every': 2},
-        **changes,
-    }
-    path = root / 'recipe.yaml'
-    path.write_text(yaml.safe_dump(document))
-    return path
-
-
-def test_the_mask_network_is_trained_resumed_exactly_and_opened(tmp_path: Path) -> None:
-    draw_streets(tmp_path, 'train', 'day', frames=2)
-    recipe = load_promptable_recipe(recipe_file(tmp_path, 4))
-    said: list[str] = []
-    result = fit_promptable(recipe, tmp_path / 'straight', resume=False, say=said.append)
-    assert 0 <= result['iou'] <= 1
-    assert len([line for line in said if line.startswith('step')]) == 4
-
-    def stop_at_two(text: str) -> None:
-        if text.startswith('step 3'):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit_promptable(recipe, tmp_path / 'stopped', resume=False, say=stop_at_two)
-    with pytest.raises(TrainingError, match='--resume'):
-        fit_promptable(recipe, tmp_path / 'stopped', resume=False, say=said.append)
-    fit_promptable(recipe, tmp_path / 'stopped', resume=True, say=said.append)
-    one, other = (load_checkpoint(tmp_path / run / 'last.pt') for run in ('straight', 'stopped'))
-    assert one['ema_updates'] == other['ema_updates'] == 4
-    assert all(torch.equal(one['ema'][name], other['ema'][name]) for name in one['ema'])
-
-    network, spec = open_promptable(tmp_path / 'straight')
-    assert (spec.height, spec.width) == (64, 128)
-    assert all(torch.equal(tensor, one['ema'][name]) for name, tensor in network.state_dict().items())
-    log = [json.loads(line) for line in (tmp_path / 'straight' / 'log.jsonl').read_text().splitlines()]
-    assert log[-1]['validation'].keys() == {'iou', 'iou_jittered'}
-
-    changed = load_promptable_recipe(recipe_file(tmp_path, 4), ('seed=2',))
-    with pytest.raises(TrainingError, match='another recipe'):
-        fit_promptable(changed, tmp_path / 'straight', resume=True, say=said.append)
-
-
-def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="did you mean 'boxes'"):
-        load_promptable_recipe(recipe_file(tmp_path, 1, boxs={'jitter': 0.1}))
-    with pytest.raises(RecipeError, match=r'network\.backbone'):
-        load_promptable_recipe(recipe_file(tmp_path, 1, network={'backbone': 'resnet50'}))
 
 
 def test_the_registry_opens_by_name_and_says_what_is_wrong(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from cast_train.data.streets import CLASSES
 from cast_train.errors import DataError, TeacherError
 from cast_train.teachers import PseudoLabels, PseudoLabelSettings
 from cast_train.teachers.cache import LabelCache
-from cast_train.teachers.labelling import LabelRun, PictureFolder, PseudoSamples, Shard, read_label
+from cast_train.teachers.labelling import LabelRun, PictureFolder, Shard, pseudo_labelled, read_label
 from cast_train.teachers.report import CollapseRule
 
 COUNT = 11
@@ -96,7 +96,7 @@ def test_every_picture_is_asked_once_and_read_back(tmp_path: Path) -> None:
 
 def test_stored_labels_stand_in_for_the_true_ones(tmp_path: Path) -> None:
     run_in(tmp_path).label(Brightness(), pictures())
-    found = PseudoSamples(pictures(), tmp_path, 'brightness', PseudoLabelSettings(score=0.6))
+    found = pseudo_labelled(pictures(), tmp_path, 'brightness', PseudoLabelSettings(score=0.6))
     assert len(found) == COUNT
     assert [len(sample.instance_labels) for sample in found[4:7]] == [0, 0, 1]  # type: ignore[arg-type]
     assert found[6].name == '6'

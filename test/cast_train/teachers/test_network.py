@@ -10,11 +10,9 @@ import pytest
 import torch
 from tiny_run import untrained, untrained_run
 
-from cast_train.engine.ema import MovingAverage
 from cast_train.errors import TeacherError
 from cast_train.models.graph import TorchStudent
 from cast_train.teachers import TeacherAsStudent
-from cast_train.teachers.ema import EmaTeacher
 from cast_train.teachers.network import NetworkSettings, NetworkTeacher
 
 
@@ -92,33 +90,3 @@ def test_a_floor_drops_detections(tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(TeacherError, match=r'nowhere: no such run.*last\.pt'):
         NetworkTeacher.open(NetworkSettings(checkpoint=tmp_path / 'nowhere'))
-
-
-def test_a_moving_average_labels_views_and_is_never_the_same_teacher_twice(tmp_path: Path) -> None:
-    network, contract = untrained(tmp_path)
-    average = MovingAverage(network, 0.5)
-    teacher, twin = EmaTeacher(average, contract), EmaTeacher(average, contract)
-    before = teacher.fingerprint
-    assert before == teacher.fingerprint != twin.fingerprint
-    (view,) = pictures(1, 65, 96)
-    view = view[:64]
-    (first,) = teacher.label([view], [None])
-    with torch.no_grad():
-        network.depth.out.bias += 1.0
-    average.update(network)
-    assert teacher.fingerprint != before
-    (second,) = teacher.label([view], [None])
-    assert first.depth_m is not None
-    assert second.depth_m is not None
-    assert np.nanmedian(second.depth_m) > 1.3 * np.nanmedian(first.depth_m)
-    assert not average.network.training
-
-
-def test_views_that_a_moving_average_cannot_take_are_refused(tmp_path: Path) -> None:
-    network, contract = untrained(tmp_path)
-    teacher = EmaTeacher(MovingAverage(network, 0.5), contract)
-    with pytest.raises(TeacherError, match='150×100'):
-        teacher.label(pictures(1), [None])
-    blank = [np.zeros((64, 64, 3), np.uint8), np.zeros((64, 96, 3), np.uint8)]
-    with pytest.raises(TeacherError, match='one size'):
-        teacher.label(blank, [None, None])

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from pydantic import ValidationError
 
 from cast_ros.student import DepthSpec, InputSpec, StudentContract
-from cast_train.data import Sample
+from cast_train.data import Sample, make_targets, make_view
 from cast_train.data.streets import CLASSES
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.teachers import (
@@ -17,8 +16,6 @@ from cast_train.teachers import (
     PseudoLabelSettings,
     TeacherAsStudent,
     pseudo_sample,
-    pseudo_samples,
-    pseudo_targets,
 )
 
 PERSON, CAR, TRUCK = 8, 9, 10
@@ -113,14 +110,14 @@ def test_coarse_masks_are_enlarged_to_the_picture() -> None:
 
 
 def test_a_teacher_without_dense_answers_leaves_them_absent() -> None:
-    (found,) = pseudo_samples([picture()], [answer((CAR, 0.9, (8, 24, 8, 32)), dense=False)], PseudoLabelSettings())
+    found = pseudo_sample(picture(), answer((CAR, 0.9, (8, 24, 8, 32)), dense=False), PseudoLabelSettings())
     assert found.semantic is None
     assert found.depth_m is None
 
 
 def test_targets_of_views_hold_stuff_and_things_and_no_depth_of_the_sky() -> None:
-    images = torch.zeros(1, 3, HEIGHT, WIDTH, dtype=torch.uint8)
-    (targets,) = pseudo_targets(images, [answer((CAR, 0.9, (8, 24, 8, 32)))], THINGS, PseudoLabelSettings())
+    sample = pseudo_sample(picture(), answer((CAR, 0.9, (8, 24, 8, 32))), PseudoLabelSettings())
+    targets = make_targets(make_view(sample, HEIGHT, WIDTH, 50.0, 80.0, None, [0]), THINGS)
     assert targets.labels is not None
     assert targets.labels.tolist() == [ROAD, SKY, CAR]
     assert targets.masks is not None

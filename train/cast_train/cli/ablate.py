@@ -8,16 +8,14 @@ from typing import Annotated
 
 import typer
 
-from cast_train.cli.method_run import require_one_process
+from cast_train.cli.train import SetOption, require_one_process
 
 
 def ablate(
     table: Annotated[Path, typer.Argument(help='Table (YAML), for example benchmarks/accuracy/cast_stages.yaml.')],
     out: Annotated[Path, typer.Option(help='Folder of NAME.json and NAME.md.')] = Path('benchmarks/accuracy'),
     store: Annotated[Path, typer.Option(help='Folder of finished stages, which tables share.')] = Path('runs/stages'),
-    overrides: Annotated[
-        list[str] | None, typer.Option('--set', help='Change a value of every row: key.sub=value; may be repeated.')
-    ] = None,
+    overrides: SetOption = None,
 ) -> None:
     """Fill a table; start the same command again to go on, or twice at once to use two cores."""
     require_one_process('ablate')

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    student: Annotated[Path, typer.Argument(help='An exported student (.onnx), or a run folder of `cast-train fit`.')],
+    student: Annotated[Path, typer.Argument(help='An exported student (.onnx), or a run folder of `cast-train run`.')],
     dataset: Annotated[str, typer.Option(help='Name of the data set.')] = 'streets',
-    root: Annotated[Path, typer.Option(help='Folder of the data set.')] = Path('../shared/data/streets'),
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the data set; that of a run's recipe by default.")
+    ] = None,
     split: Annotated[str, typer.Option(help='Split.')] = 'val',
     domain: Annotated[str, typer.Option(help='Domain, for example day or night.')] = 'day',
     class_map: Annotated[str | None, typer.Option(help='Class map, if the student was trained with one.')] = None,
@@ -31,10 +33,15 @@ def evaluate(
     from cast_train.data import load_samples, open_dataset
     from cast_train.engine.evaluate import evaluate as run_evaluate
     from cast_train.engine.evaluate import headline, require_classes
-    from cast_train.export.checkpoint import load_student
+    from cast_train.engine.trained import load_student
+    from cast_train.errors import DataError
 
-    pictures = open_dataset(dataset, root, split, domain, class_map)
-    predictor: Predictor = RuntimeStudent.load(student) if student.suffix == '.onnx' else load_student(student)[0]
+    trained = None if student.suffix == '.onnx' else load_student(student)
+    where = root if root is not None or trained is None else trained[1].data.root
+    if where is None:
+        raise DataError(f'{student}: name the folder of the {dataset} to judge it on with --root')
+    pictures = open_dataset(dataset, where, split, domain, class_map)
+    predictor: Predictor = RuntimeStudent.load(student) if trained is None else trained[0]
     require_classes(student, predictor.contract, dataset, pictures.classes)
     scores = run_evaluate(predictor, load_samples([pictures]))
     if as_json:

@@ -11,17 +11,16 @@ import typer
 from cast_train.errors import ExportError
 
 NOT_WRITTEN = 3
-STREETS = Path('../shared/data/streets')
 
 
 def export(
     source: Annotated[
-        Path, typer.Argument(help='Run folder of `cast-train fit`; with --int8 also an exported float file (.onnx).')
+        Path, typer.Argument(help='Run folder of `cast-train run`; with --int8 also an exported float file (.onnx).')
     ],
     out: Annotated[
         Path | None, typer.Option(help='The ONNX file to write; of an .onnx, SOURCE-int8.onnx beside it by default.')
     ] = None,
-    root: Annotated[Path | None, typer.Option(help='Folder of the data set, when it moved since training.')] = None,
+    root: Annotated[Path | None, typer.Option(help='Folder of the data set, of a run where it moved since.')] = None,
     int8: Annotated[
         bool, typer.Option('--int8', help='Write an int8 file; of a run, OUT-int8.onnx beside the float file.')
     ] = False,
@@ -55,7 +54,7 @@ def export(
     if source.suffix == '.onnx':
         if not int8:
             raise ExportError(f'{source}: is exported already; add --int8 for a file in 8 bits')
-        data = DataSource(dataset, root or STREETS, domain, class_map)
+        data = DataSource(dataset, root, domain, class_map)
         calibration, labelled = sources_of_file(source, data, validate, asked)
         result = export_int8(source, out or int8_beside(source), calibration, labelled, force)
     else:

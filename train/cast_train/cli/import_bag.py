@@ -79,7 +79,7 @@ def import_bag(
 def _classes(asked: str | None) -> str | tuple[ClassInfo, ...] | None:
     """A data set's name as it is; of a student its classes."""
     from cast_train.data import DATASETS
-    from cast_train.export.checkpoint import contract_of
+    from cast_train.engine.trained import contract_of
 
     if asked is None or asked in DATASETS or not Path(asked).exists():
         return asked

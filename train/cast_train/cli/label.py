@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ def label(
     dataset: Annotated[str, typer.Option(help='Data set, or the one whose classes a folder is labelled with.')] = (
         'streets'
     ),
-    root: Annotated[Path, typer.Option(help='Folder of the data set.')] = Path('../shared/data/streets'),
+    root: Annotated[Path | None, typer.Option(help='Folder of the data set; not needed with --pictures.')] = None,
     split: Annotated[str, typer.Option(help='Split.')] = 'train',
     domain: Annotated[str, typer.Option(help='Domain, for example day or night.')] = 'day',
     class_map: Annotated[str | None, typer.Option(help='Class map, in place of the classes of the data set.')] = None,
@@ -37,13 +37,17 @@ def label(
     """Label pictures; under torchrun, or with RANK and WORLD_SIZE set, every process takes its share of them."""
     from cast_train.data import open_dataset
     from cast_train.data.registry import classes_of
+    from cast_train.engine.recipe_file import override
     from cast_train.teachers.labelling import LabelRun, PictureFolder, Pictures, Shard
     from cast_train.teachers.registry import open_teacher
     from cast_train.teachers.report import CollapseRule
 
-    classes = classes_of(dataset, root, split, domain, class_map)
+    where = root or pictures
+    if where is None:
+        raise TeacherError(f'name the folder of the {dataset} to label with --root, or pictures with --pictures')
+    classes = classes_of(dataset, where, split, domain, class_map)
     source: Pictures = (
-        open_dataset(dataset, root, split, domain, class_map) if pictures is None else PictureFolder(pictures, fx)
+        open_dataset(dataset, where, split, domain, class_map) if pictures is None else PictureFolder(pictures, fx)
     )
     shard = Shard.of_environment()
     run = LabelRun(
@@ -55,25 +59,9 @@ def label(
         shard=shard,
         say=lambda text: typer.echo(f'rank {shard.rank}: {text}', err=True),
     )
-    report = run.label(open_teacher(teacher, _parsed(settings or []), classes), source)
+    report = run.label(open_teacher(teacher, override({}, settings or ()), classes), source)
     figures = report.as_document(classes, score)
     typer.echo(
         f'rank {shard.rank} of {shard.world}: {report.labelled} pictures, {report.computed} computed now, '
         f'{report.detections} detections, mean confidence {figures["mean_confidence"]}, {figures["class_histogram"]}'
     )
-
-
-def _parsed(settings: list[str]) -> dict[str, Any]:
-    """``key=value`` with values in YAML."""
-    import yaml
-
-    found = {}
-    for text in settings:
-        key, separator, value = text.partition('=')
-        if not separator:
-            raise TeacherError(f'--set {text!r}: write it as key=value, for example --set checkpoint=runs/teacher')
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise TeacherError(f'--set {text!r}: the value is not YAML ({error})') from error
-    return found

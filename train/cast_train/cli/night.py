@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cast_train.cli.method_run import require_one_process
+from cast_ros.package_files import DEFAULT_MODEL, model_path
+from cast_train.cli.train import SetOption, require_one_process
+from cast_train.errors import RecipeError
 
 GATE_FAILED = 3
 
@@ -16,22 +18,30 @@ GATE_FAILED = 3
 def night(
     source: Annotated[Path, typer.Option(help='Day: a bag with ground truth, or a folder of import-bag.')],
     target: Annotated[Path, typer.Option(help='Night: a bag, or a folder of import-bag; needs no ground truth.')],
-    student: Annotated[Path, typer.Option(help='Student to adapt: its .onnx file, run folder or checkpoint.')],
     out: Annotated[Path, typer.Option(help='Folder for everything; the same command goes on where it was stopped.')],
-    recipe: Annotated[Path, typer.Option(help='Recipe (YAML).')] = Path('config/recipes/night.yaml'),
-    overrides: Annotated[
-        list[str] | None, typer.Option('--set', help='Change a value: key.sub=value; may be repeated.')
-    ] = None,
+    student: Annotated[
+        str,
+        typer.Option(
+            help='Student to adapt: an .onnx file, a run folder, a checkpoint, or the name of a shipped one.',
+            show_default=DEFAULT_MODEL,
+        ),
+    ] = '',
+    recipe: Annotated[Path, typer.Option(help='Recipe (YAML), or the name of a shipped one.')] = Path('night'),
+    overrides: SetOption = None,
 ) -> None:
     """Adapt a student from labelled days to unlabelled nights; exit code 3 if it lost too much by day."""
     require_one_process('night')
     from rich.console import Console
 
-    from cast_train.methods.night import run_night
-    from cast_train.methods.night_recipe import load_night_recipe
+    from cast_train.methods.registry import open_recipe
 
-    parsed = load_night_recipe(recipe, tuple(overrides or ()))
-    found = run_night(parsed, source, target, student, out, Console(stderr=True))
+    _, parsed = open_recipe(recipe, tuple(overrides or ()))
+    if parsed.method != 'night':
+        raise RecipeError(f'{recipe}: is a recipe of method {parsed.method}; start it with cast-train run')
+    from cast_train.methods.night.run import run_night
+
+    start = Path(student) if student and Path(student).exists() else model_path(student)
+    found = run_night(parsed, source, target, start, out, Console(stderr=True))
     typer.echo(f'{found.student}: {found.summary}')
     if not found.passed:
         raise typer.Exit(GATE_FAILED)

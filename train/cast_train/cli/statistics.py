@@ -11,8 +11,8 @@ import typer
 
 def statistics(
     student: Annotated[Path, typer.Argument(help='An exported student (.onnx); its contract is rewritten.')],
+    root: Annotated[Path, typer.Option(help='Folder of the data set.')],
     dataset: Annotated[str, typer.Option(help='Name of the data set; `frames` for what import-bag made.')] = 'streets',
-    root: Annotated[Path, typer.Option(help='Folder of the data set.')] = Path('../shared/data/streets'),
     split: Annotated[str, typer.Option(help='Split.')] = 'train',
     domain: Annotated[str, typer.Option(help='Domain, for example day or night.')] = 'day',
     pictures: Annotated[int, typer.Option(help='At most so many, evenly spread over the split.', min=2)] = 200,

@@ -5,7 +5,7 @@ from cast_train.data.augment import Augmentation, Targets, View, make_targets, m
 from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples, read_samples
 from cast_train.data.class_maps import CLASS_MAPS, ClassMap, Mapped
 from cast_train.data.registry import DATASETS, classes_of, common_classes, open_dataset
-from cast_train.data.sample import Dataset, LazySamples, Sample, joined, subset_of
+from cast_train.data.sample import Changed, Dataset, LazySamples, Sample, joined, subset_of
 from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
 from cast_train.data.strong import StrongViews, strong_view
 
@@ -14,6 +14,7 @@ __all__ = [
     'DATASETS',
     'Augmentation',
     'Batch',
+    'Changed',
     'ClassMap',
     'Dataset',
     'LabelChoice',

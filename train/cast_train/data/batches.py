@@ -41,6 +41,9 @@ class Batch:
     labelled: int
     strong: Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.images)
+
     def parts(self, count: int) -> list[Batch]:
         """Cut into ``count`` batches with equal numbers of both kinds of rows."""
         kinds = (range(self.labelled), range(self.labelled, len(self.targets)))

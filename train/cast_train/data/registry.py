@@ -59,7 +59,7 @@ def open_dataset(name: str, root: Path, split: str, domain: str = '', class_map:
     if name not in DATASETS:
         raise DataError(f'unknown data set {name!r}; known are {", ".join(sorted(DATASETS))}')
     if not root.is_dir():
-        raise DataError(f'{root}: no such folder; point the recipe at the data with --set data.root=FOLDER')
+        raise DataError(f'{root}: no such folder; say where the {name} pictures lie')
     dataset = DATASETS[name].open(root, split, domain)
     return dataset if class_map is None else Mapped(dataset, class_map, name)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol, overload
@@ -108,6 +108,31 @@ class LazySamples(Sequence[Sample]):
     def subset(self, indices: Sequence[int]) -> LazySamples:
         """Only these pictures, counted through this sequence."""
         return LazySamples(self._datasets, [self._indices[index] for index in indices])
+
+
+class Changed(Sequence[Sample]):
+    """Samples as something makes them of others, made when they are asked for; a slice is lazy as well.
+
+    Args:
+        samples: of which they are made.
+        change: makes one; must be picklable, for the workers of a loader.
+    """
+
+    def __init__(self, samples: Sequence[Sample], change: Callable[[Sample], Sample]) -> None:
+        self._samples, self._change = samples, change
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Changed: ...
+
+    def __getitem__(self, index: int | slice) -> Sample | Changed:
+        found = self._samples[index]
+        return self._change(found) if isinstance(found, Sample) else Changed(found, self._change)
 
 
 def joined(first: Sequence[Sample], second: Sequence[Sample]) -> Sequence[Sample]:

@@ -8,25 +8,28 @@ from collections.abc import Mapping
 from math import nan
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
+from typing_extensions import Self
 
 from cast_ros.files import write_text
 from cast_train.engine.recipe import Plan
 
 
-class Log(Protocol):
-    """Where a run reports to; use as a context manager."""
+class Log:
+    """Where a run reports to, of every rank but the first: nowhere. Use as a context manager."""
 
-    def __enter__(self) -> Log: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Close what is open."""
 
     def say(self, text: str) -> None:
         """Tell a sentence."""
@@ -52,33 +55,7 @@ class Log(Protocol):
         """Report metrics on the validation part."""
 
 
-class SilentLog:
-    """Of every rank but the first."""
-
-    def __enter__(self) -> SilentLog:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is open."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def step(
-        self, step: int, losses: dict[str, float], learning_rate: float, pictures: int, waited_s: float, worked_s: float
-    ) -> None:
-        """Nothing."""
-
-    def observations(self, step: int, values: dict[str, float]) -> None:
-        """Nothing."""
-
-    def evaluation(self, step: int, metrics: dict[str, float]) -> None:
-        """Nothing."""
-
-
-class RunLog:
+class RunLog(Log):
     """Writes ``recipe.yaml``, ``log.jsonl`` and TensorBoard events into a run folder."""
 
     def __init__(self, run: Path, plan: Plan, document: Mapping[str, Any], first: int) -> None:
@@ -102,7 +79,7 @@ class RunLog:
         self._task = self._bar.add_task(plan.name, total=plan.total_steps, completed=first, status='')
         self._start_report()
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 

@@ -13,40 +13,36 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from cast_train.data import Batch
 from cast_train.engine.checkpoint import BEST, LAST, PREVIOUS, save_checkpoint
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.judging import EarlyStop, Progress
-from cast_train.engine.logging import Log, RunLog, SilentLog
+from cast_train.engine.logging import Log, RunLog
 from cast_train.engine.norms import share_norms
-from cast_train.engine.optimizer import make_optimizer
 from cast_train.engine.parallel import check_parts, start_fabric
 from cast_train.engine.recipe import Plan
 from cast_train.engine.run_state import RunState
 from cast_train.engine.signals import StoppedError, StopSignals
 from cast_train.engine.step import Losses, save_snapshot, train_step
-from cast_train.engine.task import Task
+from cast_train.engine.task import AnyBatch, Given, Network, Task
 from cast_train.errors import TrainingError
-from cast_train.models import Student
 from cast_train.ranks import from_first_rank, largest_over_ranks, rank_and_world
 
-__all__ = ['BEST', 'LAST', 'EarlyStop', 'Judge', 'train']
-
-Judge = Callable[[Student], dict[str, float]]
+Judge = Callable[[Network], dict[str, float]]
 
 
 def train(
-    task: Task,
+    task: Task[Network, Given],
     plan: Plan,
-    stream: Callable[[int], Iterator[Batch]],
+    stream: Callable[[int], Iterator[Given]],
     run: Path,
-    judge: Judge | None = None,
+    judge: Judge[Network] | None = None,
     resume: bool = False,
     identity: Mapping[str, Any] | None = None,
     early_stop: EarlyStop | None = None,
     note: str = '',
+    accelerator: str = 'auto',
 ) -> dict[str, float]:
-    """Train ``task.student`` in place; the run folder ends up with ``last.pt``, ``log.jsonl`` and TensorBoard events.
+    """Train ``task.network`` in place; the run folder ends up with ``last.pt``, ``log.jsonl`` and TensorBoard events.
 
     Under ``torchrun`` every process calls it alike; the first one judges, logs and writes.
 
@@ -55,12 +51,13 @@ def train(
         plan: how.
         stream: yields the batches from a given step on, to the end of the plan.
         run: output folder.
-        judge: measures the averaged student, every ``evaluate_every`` steps and at the end.
+        judge: measures the averaged network, every ``evaluate_every`` steps and at the end.
         resume: go on from the checkpoint in the folder; otherwise it must not hold one.
         identity: the document that a resumed run must agree with, stored as ``recipe`` in the checkpoint. A folder
             that `evaluate` and `export` are to open needs a whole ``Recipe`` here. The plan by default.
         early_stop: when to stop before the end; ``best.pt`` then holds the best judged weights.
         note: a sentence for the log.
+        accelerator: ``cpu`` or ``cuda``, for one process; by default the best there is.
 
     Returns:
         What ``judge`` said of the averaged weights at the end; with ``early_stop``, of the best ones.
@@ -69,10 +66,11 @@ def train(
         TrainingError: the folder holds another run, training diverged, or (``StoppedError``) a signal ended it.
     """
     torch.set_num_threads(plan.run.threads)
-    fabric = start_fabric()
+    fabric = start_fabric(accelerator)
     rank, world = rank_and_world()
     check_parts(plan, world)
-    task = task.to(memory_format=torch.channels_last)
+    if task.channels_last:
+        task = task.to(memory_format=torch.channels_last)
     if plan.run.precision == 'float64':
         task = task.double()
     if world > 1:
@@ -80,17 +78,17 @@ def train(
     module = cast(nn.Module, fabric.setup_module(task))
     state = RunState(
         task,
-        make_optimizer(task, plan.optimizer),
-        MovingAverage(task.student, plan.optimizer.ema_decay),
+        task.make_optimizer(plan.optimizer),
+        MovingAverage(task.network, plan.optimizer.ema_decay),
         Progress(early_stop),
         plan.model_dump(mode='json') if identity is None else identity,
     )
     warning = state.restore(run, resume)
-    log: Log = RunLog(run, plan, state.identity, state.step) if rank == 0 else SilentLog()
+    log = RunLog(run, plan, state.identity, state.step) if rank == 0 else Log()
     with log, StopSignals() as signals:
         if warning:
             log.say(warning)
-        millions = sum(parameter.numel() for parameter in task.student.parameters()) / 1e6
+        millions = sum(parameter.numel() for parameter in task.network.parameters()) / 1e6
         where = fabric.device.type if world == 1 else f'{world} processes on {fabric.device.type}'
         log.say(f'{note or plan.name}: {millions:.2f} M parameters, step {state.step} of {plan.total_steps}, {where}')
         course = _Course(fabric, module, state, plan, run, judge, log, signals)
@@ -112,11 +110,11 @@ class _Course:
     state: RunState
     plan: Plan
     run: Path
-    judge: Judge | None
+    judge: Judge[Any] | None
     log: Log
     signals: StopSignals
 
-    def run_to_end(self, stream: Callable[[int], Iterator[Batch]]) -> None:
+    def run_to_end(self, stream: Callable[[int], Iterator[AnyBatch]]) -> None:
         """All steps that are left, from the one after the checkpoint on."""
         state, total_steps = self.state, self.plan.total_steps
         batches = stream(state.step)
@@ -137,11 +135,11 @@ class _Course:
         """Judge the average on the first rank, and report."""
         judge = self.judge
         assert judge is not None
-        metrics = from_first_rank(lambda: judge(self.state.average.network))
+        metrics = from_first_rank(lambda: judge(self.state.average.network.eval()))
         self.log.evaluation(self.state.step, metrics)
         return metrics
 
-    def _step(self, batches: Iterator[Batch]) -> None:
+    def _step(self, batches: Iterator[AnyBatch]) -> None:
         asked = time.perf_counter()
         batch = next(batches)
         started = time.perf_counter()
@@ -150,12 +148,12 @@ class _Course:
         ended = time.perf_counter()
         if self.state.nonfinite:
             self._warn(step, batch, losses)
-        pictures = len(batch.images) * rank_and_world()[1]
+        pictures = len(batch) * rank_and_world()[1]
         rate = self.state.optimizer.param_groups[-1]['lr']
         self.log.step(step, {} if self.state.nonfinite else losses, rate, pictures, started - asked, ended - started)
         self.log.observations(step, self.state.task.observations(step))
 
-    def _warn(self, step: int, batch: Batch, losses: Losses) -> None:
+    def _warn(self, step: int, batch: AnyBatch, losses: Losses) -> None:
         """Say that a step was skipped, and end the run if too many were."""
         path = save_snapshot(self.run, step, batch, losses) if rank_and_world()[0] == 0 else self.run
         found = ', '.join(f'{name} {value:.4g}' for name, value in losses.items())
@@ -163,7 +161,7 @@ class _Course:
         if count >= limit:
             raise TrainingError(
                 f'step {step}: loss or gradient is not finite for {count} step(s) in a row ({found}); look at '
-                f'{path}, and start again with a lower optimizer.learning_rate'
+                f'{path}, and start again with a lower learning_rate'
             )
         self.log.say(f'Warning: step {step} skipped, loss or gradient is not finite ({found}); its batch: {path}')
 

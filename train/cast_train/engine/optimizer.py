@@ -17,7 +17,7 @@ UNDECAYED = ('embedding', 'pos_embed', 'cls_token', 'cpb_mlp', 'logit_scale')
 
 
 def make_optimizer(network: nn.Module, settings: OptimizerSection) -> torch.optim.Optimizer:
-    """AdamW without weight decay on norms, biases and embeddings; the student's backbone at its own learning rate.
+    """AdamW without weight decay on norms, biases and embeddings; the network's backbone at its own learning rate.
 
     Parameters that need no gradient are left out.
 
@@ -27,7 +27,7 @@ def make_optimizer(network: nn.Module, settings: OptimizerSection) -> torch.opti
     groups: dict[tuple[bool, int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            own = name.removeprefix('student.')
+            own = name.removeprefix('network.')
             is_backbone = own.startswith('backbone.')
             blocks = 0
             if is_backbone and settings.layer_decay < 1:
@@ -49,7 +49,7 @@ def make_optimizer(network: nn.Module, settings: OptimizerSection) -> torch.opti
 
 
 def _blocks_after(network: nn.Module, name: str) -> int:
-    backbone: Any = getattr(network, 'student', network).backbone
+    backbone: Any = getattr(network, 'network', network).backbone
     if not hasattr(backbone, 'blocks_after'):
         raise TrainingError('optimizer.layer_decay needs a backbone of blocks, such as those of swinmtl; leave it at 1')
     blocks: int = backbone.blocks_after(name)

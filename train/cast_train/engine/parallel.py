@@ -13,14 +13,14 @@ from cast_train.engine.recipe import Plan
 from cast_train.errors import TrainingError
 
 
-def start_fabric() -> Fabric:
+def start_fabric(accelerator: str = 'auto') -> Fabric:
     """Join the other processes of ``torchrun``, or be alone; may be called again.
 
-    A GPU of its own for each process, else the CPU with gloo.
+    Alone on the ``accelerator``; else a GPU of its own for each process, or the CPU with gloo.
     """
     world = int(os.environ.get('WORLD_SIZE', '1'))
     if world == 1:
-        return Fabric(devices=1)
+        return Fabric(accelerator=accelerator, devices=1)
     local = int(os.environ.get('LOCAL_WORLD_SIZE', str(world)))
     accelerator = 'cuda' if torch.cuda.device_count() >= local else 'cpu'
     fabric = Fabric(

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, open_dataset
-from cast_train.engine.recipe_file import load_document, parse, require_known
+from cast_train.engine.recipe_file import parse
 from cast_train.losses import LossSection
 from cast_train.models import SIZES, DepthForm, StudentSize
-from cast_train.settings import Positive, Settings, Share, Side, Weight
+from cast_train.settings import Positive, Settings, Share, Side, Weight, one_of
+
+Name = Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
 
 
 class WidthsSection(Settings):
@@ -35,7 +37,7 @@ class StudentSection(Settings):
 
     added: ClassVar = ('depth_form', 'widths')
 
-    size: str
+    size: Annotated[str, one_of(SIZES)]
     backbone_weights: Path | None = None
     initial: Path | None = None
     depth_form: DepthForm | None = None
@@ -85,13 +87,19 @@ class NamedPictures(Settings):
     """
 
     added: ClassVar = ('class_map',)
+    # Where pictures lie and how they are read. Whatever else there is decides what they mean.
+    places: ClassVar = frozenset({'dataset', 'root', 'train', 'validation', 'in_memory'})
 
-    dataset: str
+    dataset: Annotated[str, one_of(DATASETS)]
     root: Path
-    class_map: str | None = None
+    class_map: Annotated[str, one_of(CLASS_MAPS)] | None = None
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
     in_memory: bool = True
+
+    def digested(self) -> dict[str, Any]:
+        """What decides what the pictures mean, beside their content; nothing if their data set says it all."""
+        return self.model_dump(mode='json', exclude=set(self.places))
 
     @property
     def in_words(self) -> str:
@@ -118,13 +126,18 @@ class DataSection(NamedPictures):
     limit: Positive | None = None
 
 
-class Phase(Settings):
+class Stretch(Settings):
+    """So many steps, each on so many pictures."""
+
+    batch: Positive
+    steps: Positive
+
+
+class Phase(Stretch):
     """A stretch of training at one view size: small views first learn fast, large views last learn detail."""
 
     height: Side
     width: Side
-    batch: Positive
-    steps: Positive
 
 
 class OptimizerSection(Settings):
@@ -138,6 +151,7 @@ class OptimizerSection(Settings):
         schedule: ``decay`` falls from the end of the warm-up to the last step; ``rise_and_fall`` rises over the first
             half of the steps and falls over the second (SwinMTL, papers.md §2.3), without a warm-up.
         least_learning_rate: where the schedule starts to rise, and ends.
+        ema_decay: of the moving average that is judged and exported; null judges and exports the weights as they are.
         layer_decay: each block of a transformer learns at so many times the rate of the next one.
     """
 
@@ -149,14 +163,14 @@ class OptimizerSection(Settings):
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     power: Annotated[float, Field(gt=0)] = 0.9
     clip_norm: Annotated[float, Field(gt=0)] = 3.0
-    ema_decay: Share = 0.998
+    ema_decay: Share | None = 0.998
     schedule: Literal['decay', 'rise_and_fall'] = 'decay'
     least_learning_rate: Weight = 0.0
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class RunSection(Settings):
-    """How a run proceeds; none of it changes what is learned, beyond rounding.
+    """How a run proceeds; beyond rounding, only ``accumulate`` changes what is learned.
 
     Attributes:
         log_every: steps between reports.
@@ -166,9 +180,22 @@ class RunSection(Settings):
         threads: of each process that computes.
         precision: of the network: bf16 keeps weights, averages and losses in float32; float64 is for finding out what
             is rounding and what is not.
-        accumulate: a batch is computed in so many parts, for less memory; batch norm then sees one part at a time.
+        accumulate: a batch is computed in so many parts, for less memory. The losses are those of the whole batch; but
+            batch norm sees one part at a time, so that a network which has any learns something else.
         nonfinite_limit: so many steps in a row without a finite loss and gradient end the run.
     """
+
+    undecisive: ClassVar = frozenset(
+        {
+            'log_every',
+            'checkpoint_every',
+            'evaluate_every',
+            'workers',
+            'threads',
+            'precision',
+            'nonfinite_limit',
+        }
+    )
 
     log_every: Positive = 20
     checkpoint_every: Positive = 100
@@ -179,15 +206,19 @@ class RunSection(Settings):
     accumulate: Positive = 1
     nonfinite_limit: Positive = 5
 
+    def digested(self) -> dict[str, Any]:
+        """What decides what is learned, where it is set: all but what ``undecisive`` names."""
+        return self.model_dump(mode='json', exclude=set(self.undecisive), exclude_defaults=True)
+
 
 class Plan(Settings):
     """How one network is trained, whatever the method: what ``engine.loop.train`` needs of a recipe."""
 
-    name: str
-    seed: Annotated[int, Field(ge=0)]
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    optimizer: OptimizerSection
-    run: RunSection
+    name: Name
+    seed: Annotated[int, Field(ge=0)] = 1
+    phases: Annotated[tuple[SerializeAsAny[Stretch], ...], Field(min_length=1)]
+    optimizer: OptimizerSection = OptimizerSection()
+    run: RunSection = RunSection()
 
     @property
     def total_steps(self) -> int:
@@ -198,7 +229,7 @@ class Plan(Settings):
 class StudentRecipe(Settings):
     """A student, how it sees, and how it is trained: what recipes of all methods have in common."""
 
-    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
+    name: Name
     version: str
     license: str
     seed: Annotated[int, Field(ge=0)] = 1
@@ -236,20 +267,6 @@ class Recipe(StudentRecipe):
         return self.plan.total_steps
 
 
-def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides; values are YAML too.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key (with the nearest known one), or a value out of range.
-    """
-    return parse_recipe(load_document(path, overrides), str(path))
-
-
 def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
     """Check a recipe that is already a mapping; ``source`` names it in errors."""
-    recipe = parse(Recipe, document, source)
-    require_known(source, 'student.size', recipe.student.size, SIZES)
-    require_known(source, 'data.dataset', recipe.data.dataset, DATASETS)
-    if recipe.data.class_map is not None:
-        require_known(source, 'data.class_map', recipe.data.class_map, CLASS_MAPS)
-    return recipe
+    return parse(Recipe, document, source)

@@ -16,7 +16,6 @@ from cast_train.engine.ema import MovingAverage
 from cast_train.engine.judging import Progress
 from cast_train.engine.task import Task
 from cast_train.errors import TrainingError
-from cast_train.models import Student
 from cast_train.ranks import from_first_rank
 
 # Keys of a recipe that decide no weight: how a run proceeds, and how it and its student are told of. A stage that
@@ -34,16 +33,16 @@ class RunState:
     Attributes:
         task: with the weights as they are.
         optimizer: of the task.
-        average: of the student's weights.
+        average: of the network's weights.
         progress: of the judgements.
         identity: the document that a resumed run must agree with.
         step: number of steps done.
         nonfinite: steps in a row, up to now, that were skipped.
     """
 
-    task: Task
+    task: Task[Any, Any]
     optimizer: torch.optim.Optimizer
-    average: MovingAverage[Student]
+    average: MovingAverage[Any]
     progress: Progress
     identity: Mapping[str, Any]
     step: int = 0
@@ -54,7 +53,7 @@ class RunState:
         return {
             'recipe': dict(self.identity),
             'step': self.step,
-            'network': self.task.student.state_dict(),
+            'network': self.task.network.state_dict(),
             'task': self.task.companions(),
             'optimizer': self.optimizer.state_dict(),
             'ema': self.average.network.state_dict(),
@@ -81,7 +80,7 @@ class RunState:
                 f'{path}: was made with other values of {", ".join(changed)}; use the same recipe, or another --out'
             )
         try:
-            self.task.student.load_state_dict(state['network'])
+            self.task.network.load_state_dict(state['network'])
             self.task.load_state_dict({**self.task.state_dict(), **state['task']})
             self.optimizer.load_state_dict(state['optimizer'])
             self.average.network.load_state_dict(state['ema'])
@@ -89,7 +88,8 @@ class RunState:
             self.progress.load(state['progress'])
         except (KeyError, RuntimeError, ValueError) as error:
             raise TrainingError(
-                f'{path}: does not fit what is to be trained ({error}); it was made by another version or method'
+                f'{path}: does not fit what is to be trained ({error}); it was made by another version or '
+                'method: finish it with that one, or start anew with another --out'
             ) from error
         self.step, self.nonfinite = int(state['step']), int(state['nonfinite'])
         return warning

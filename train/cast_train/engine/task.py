@@ -1,44 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is trained: a student, whatever trains beside it, and how a batch becomes loss terms."""
+"""What is trained: a network, whatever trains beside it, and how a batch becomes loss terms."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol
+
+import torch
 from torch import Tensor, nn
+from typing_extensions import Self, TypeVar
 
 from cast_train.data import Batch
+from cast_train.engine.optimizer import learning_rate_at, make_optimizer
+from cast_train.engine.recipe import OptimizerSection, Plan
 from cast_train.losses import LossSection, supervised_losses
 from cast_train.models import Student
 
 
-class Task(nn.Module):
+class AnyBatch(Protocol):
+    """What the loop needs of a batch; a dataclass, so that one that breaks a step can be written down."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+
+    def parts(self, count: int) -> Sequence[Self]:
+        """Cut into ``count`` batches of equal size."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of pictures, each with all that its task wants to know of it, as tensors by name."""
+
+    rows: list[dict[str, Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def parts(self, count: int) -> list[Rows]:
+        """See ``AnyBatch``."""
+        each = len(self) // count
+        return [Rows(self.rows[first : first + each]) for first in range(0, len(self), each)]
+
+    def to(self, device: torch.device) -> Rows:
+        """See ``AnyBatch``."""
+        return Rows([{name: tensor.to(device) for name, tensor in row.items()} for row in self.rows])
+
+
+# A plain ``Task`` trains a student on batches of labelled pictures.
+Network = TypeVar('Network', bound=nn.Module, default=Student)
+Given = TypeVar('Given', bound=AnyBatch, default=Batch)
+
+
+class Task(nn.Module, Generic[Network, Given]):
     """One method of training.
 
-    Further submodules train beside the student and are saved with it; parameters without ``requires_grad`` are saved
+    Further submodules train beside the network and are saved with it; parameters without ``requires_grad`` are saved
     only. A task must ask the other processes for the same sums in the same order whatever its batch holds
     (``cast_train.ranks``).
 
     Args:
-        student: what is averaged, judged and exported.
+        network: what is averaged, judged and exported.
     """
 
-    def __init__(self, student: Student) -> None:
-        super().__init__()
-        self.student = student
+    # Convolutions are faster so; false for networks of others, which may count on the usual order in memory.
+    channels_last: ClassVar[bool] = True
 
-    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Weighted loss terms (scalars) of a batch, the same names at every step."""
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch what learns; what is frozen always predicts."""
+        super().train(mode)
+        for child in self.children():
+            parameters = list(child.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                child.eval()
+        return self
+
+    def forward(self, batch: Given, step: int) -> dict[str, Tensor]:
+        """Weighted loss terms (scalars) of a batch, the same names at every step.
+
+        Where none of them needs a gradient, the batch teaches nothing and no weight moves.
+        """
         raise NotImplementedError
 
-    def after_step(self, step: int, average: Student) -> None:
-        """Called after each update of weights and average; for teachers that move with the student."""
+    def make_optimizer(self, settings: OptimizerSection) -> torch.optim.Optimizer:
+        """Of all that learns; each group tells its share of the learning rate as ``factor``."""
+        return make_optimizer(self, settings)
+
+    def learning_rate(self, step: int, plan: Plan) -> float:
+        """Of one step."""
+        return learning_rate_at(step, plan.optimizer, plan.total_steps)
+
+    def after_step(self, step: int) -> None:
+        """Called after each update of the weights; for teachers that move with the student."""
 
     def observations(self, step: int) -> dict[str, float]:
         """What the log should tell of this step beside its losses; nothing at most steps."""
         return {}
 
     def companions(self) -> dict[str, Tensor]:
-        """The state of everything but the student."""
-        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith('student.')}
+        """The state of everything but the network, for the checkpoint."""
+        return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith('network.')}
 
 
 class SupervisedTask(Task):
@@ -55,4 +125,4 @@ class SupervisedTask(Task):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """See ``Task``."""
-        return supervised_losses(self.student(batch.images), batch.targets, self._losses, self.student.thing_ids)
+        return supervised_losses(self.network(batch.images), batch.targets, self._losses, self.network.thing_ids)

@@ -47,7 +47,7 @@ def check_recipe(recipe: Recipe) -> list[Finding]:
     check_parts(recipe.plan, 1)
     contract = build_contract(recipe, data[0].classes)
     task = make_task(recipe, contract)
-    student = task.student
+    student = task.network
     weights = recipe.student.initial or recipe.student.backbone_weights or 'none, it starts from random ones'
     batch = _probe_batch(recipe, largest, data[: len(recipe.data.train)], contract.thing_ids)
     terms, saved_bytes = _probe(task, batch)

@@ -56,11 +56,10 @@ def kept_words(card: Path) -> str:
 def _facts(model: Path, contract: StudentContract, parity: Parity) -> str:
     size = f'{contract.input.width}×{contract.input.height}, {contract.input.resize}'
     origin = ', '.join(f'{name} {value}' for name, value in contract.provenance.items())
-    gap = '' if parity.ap_gap is None else f', AP differs by {100 * parity.ap_gap:.3f} points'
     rows = [
         f'File `{model.name}` ({model.stat().st_size / 1e6:.1f} MB), licence {contract.license}, input {size}.',
         f'Made by: {origin}. The recipe is `{model.stem}.recipe.yaml`, the log `{model.stem}.log.jsonl`.',
-        f'File against network: relative error {parity.relative_error:.1e}{gap}.',
+        f'File against the network in float64: {parity.summary}.',
     ]
     return '\n'.join(rows)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cast_ros.student import Student as RuntimeStudent
-from cast_train.data import load_samples, open_dataset
+from cast_train.data import Dataset, load_samples, open_dataset
 from cast_train.engine.evaluate import require_classes
 from cast_train.engine.fitting import read_parts
+from cast_train.engine.trained import load_student
+from cast_train.errors import DataError
 from cast_train.export.calibration_pictures import CalibrationPictures, pictures_of_path, pictures_of_samples
-from cast_train.export.checkpoint import load_student
 from cast_train.export.int8_judgement import Labelled
 
 
@@ -32,12 +33,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set as ``open_dataset`` takes it, without the split."""
+    """A data set as ``open_dataset`` takes it, without the split; the root may be unknown until one is opened."""
 
     name: str
-    root: Path
+    root: Path | None
     domain: str
     class_map: str | None
+
+    def open(self, split: str) -> Dataset:
+        """Open a split.
+
+        Raises:
+            DataError: nobody said where it is, or the tree is not as the loader expects.
+        """
+        if self.root is None:
+            raise DataError(f'name the folder of the {self.name} {split} pictures with --root')
+        return open_dataset(self.name, self.root, split, self.domain, self.class_map)
 
 
 def sources_of_run(run: Path, root: Path | None, asked: Asked) -> tuple[CalibrationPictures, Labelled]:
@@ -73,11 +84,10 @@ def sources_of_file(
         contract = student.contract
     labelled = None
     if split is not None:
-        judged = open_dataset(data.name, data.root, split, data.domain, data.class_map)
+        judged = data.open(split)
         require_classes(source, contract, data.name, judged.classes)
         labelled = Labelled(load_samples([judged]), f'{data.name} {split} {data.domain}'.rstrip())
     if asked.path is not None:
         return pictures_of_path(asked.path, asked.topic, asked.count, contract.input), labelled
-    training = open_dataset(data.name, data.root, 'train', data.domain, data.class_map)
     words = f'{data.name} train {data.domain}'.rstrip()
-    return pictures_of_samples(training, words, asked.count, contract.input), labelled
+    return pictures_of_samples(data.open('train'), words, asked.count, contract.input), labelled

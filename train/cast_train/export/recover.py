@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
@@ -26,12 +25,10 @@ from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample
 from cast_train.errors import ExportError
 from cast_train.export.onnx import trace
-from cast_train.export.parity import raw_outputs
+from cast_train.export.parity import check_parity
 from cast_train.models import SIZES, Student
-from cast_train.models.graph import StudentGraph
+from cast_train.models.graph import TorchStudent
 
-# Rounding of float32 through a whole network; a wrong weight is off by far more.
-LARGEST_DEPTH_ERROR, LEAST_AGREEMENT = 1e-3, 0.97
 # The export computes SwinV2's position biases once and for all; the weights that they came from are not in the file.
 RECOVERABLE = tuple(name for name, widths in SIZES.items() if widths.has_queries)
 CALIBRATION_PICTURES, COMPARED_PICTURES = 32, 4
@@ -64,9 +61,9 @@ def recover_student(path: Path, pictures: Sequence[Sample]) -> tuple[Student, St
         if [(one.operator, one.values.shape) for one in own] == [(one.operator, one.values.shape) for one in constants]:
             _take_over(network, own, constants)
             inputs = _inputs(pictures[:CALIBRATION_PICTURES], contract)
-            _require_same(path, network, contract, inputs[:COMPARED_PICTURES])
+            _require_same(path, network, contract, pictures[:COMPARED_PICTURES])
             _calibrate(network, inputs)
-            _require_same(path, network, contract, inputs[:COMPARED_PICTURES])
+            _require_same(path, network, contract, pictures[:COMPARED_PICTURES])
             return network.eval(), contract
     raise ExportError(
         f'{path}: its graph is that of none of {", ".join(RECOVERABLE)} as this version exports them; start from the '
@@ -181,25 +178,10 @@ def _calibrate(network: Student, inputs: list[npt.NDArray[np.uint8]]) -> None:
         norm.bias.copy_(mean)
 
 
-def _require_same(
-    path: Path, network: Student, contract: StudentContract, inputs: Sequence[npt.NDArray[np.uint8]]
-) -> None:
-    """Raise ``ExportError`` unless the network answers as the file does.
-
-    Depth says it of backbone and pyramid, the class map of the queries. A query's mask is cut hard, so that rounding
-    may flip a few pixels.
-    """
-    graph = StudentGraph(network, contract.thing_ids)
-    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    error, agreement = 0.0, 1.0
-    for picture in inputs:
-        depth, semantic = session.run(['depth', 'semantic'], {'image': picture[None]})
-        own = raw_outputs(graph, picture[None])
-        # numpy's maximum keeps a NaN, which then breaks the limit; Python's would lose it.
-        error = float(np.maximum(error, np.abs(own['depth'] / depth - 1).max()))
-        agreement = min(agreement, float((own['semantic'] == semantic).mean()))
-    if not (error <= LARGEST_DEPTH_ERROR and agreement >= LEAST_AGREEMENT):
+def _require_same(path: Path, network: Student, contract: StudentContract, pictures: Sequence[Sample]) -> None:
+    """Raise ``ExportError`` unless the network answers as the file does, but for rounding."""
+    error = check_parity(path, TorchStudent(network, contract), pictures).unexplained
+    if error is not None:
         raise ExportError(
-            f'{path}: the network made from it answers otherwise (depth differs by {100 * error:.2g} %, '
-            f'{100 * agreement:.1f} % of the classes agree); start from the checkpoint of its run'
+            f'{path}: the network made from it answers otherwise, by {error}; start from the checkpoint of its run'
         )

@@ -5,17 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import onnx
+import torch
+
+from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.contract import build_contract
-from cast_train.engine.evaluate import headline
+from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import read_parts
 from cast_train.engine.recipe import Recipe
+from cast_train.engine.trained import load_student
 from cast_train.export.card import write_card
-from cast_train.export.checkpoint import load_student, provenance_of
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import Parity, check_parity
+from cast_train.export.revision import git_revision
 from cast_train.export.statistics import measure_statistics
 
 # Pictures that the input statistics are taken from.
@@ -34,12 +40,10 @@ class Exported:
     @property
     def summary(self) -> str:
         """Two lines for people."""
-        gap = 'none' if self.parity.ap_gap is None else f'{100 * self.parity.ap_gap:.3f} points'
         figures = '  '.join(f'{name} {value:.4f}' for name, value in self.metrics.items())
         return (
             f'{self.model} ({self.model.stat().st_size / 1e6:.1f} MB) and {self.card.name}: '
-            f'relative error {self.parity.relative_error:.1e}, AP gap {gap}, '
-            f'semantic agreement {100 * self.parity.semantic_agreement:.2f} %\n{figures}'
+            f'{self.parity.summary}\n{figures}'
         )
 
 
@@ -78,7 +82,9 @@ def export_run(
         export_onnx(student.network, student.contract, unchecked)
         parity = check_parity(unchecked, student, validation)
         parity.require(out)
-        metrics = headline(parity.scores)
+        with RuntimeStudent.load(unchecked) as exported:
+            scores = evaluate(exported, validation)
+        metrics = headline(scores)
         where = ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.validation)
         contract = build_contract(
             recipe.model_copy(update={'name': out.stem}),
@@ -90,5 +96,19 @@ def export_run(
         export_onnx(student.network, contract, out)
     finally:
         unchecked.unlink(missing_ok=True)
-    card = write_card(out, run if run.is_dir() else run.parent, recipe, contract, parity.scores, parity)
+    card = write_card(out, run if run.is_dir() else run.parent, recipe, contract, scores, parity)
     return Exported(out, card, parity, metrics)
+
+
+def provenance_of(recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
+    """Where a student comes from: recipe, data, revision, seed, versions and steps."""
+    return {
+        'recipe': recipe.name,
+        'data': recipe.learned_from or recipe.data.in_words,
+        'seed': recipe.seed,
+        'steps': state['step'],
+        'git_revision': git_revision(),
+        'trained': datetime.fromtimestamp(state['saved'], timezone.utc).isoformat(timespec='seconds'),
+        'torch': torch.__version__,
+        'onnx': onnx.__version__,
+    }

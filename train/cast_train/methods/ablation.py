@@ -20,11 +20,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cast_ros.files import replacing, write_text
-from cast_train.engine.recipe_file import load_document, parse
+from cast_train.engine.recipe_file import load
+from cast_train.engine.trained import LOG
 from cast_train.errors import RecipeError
 from cast_train.export.revision import git_revision
-from cast_train.methods.stages import LOG, Stage, StageBusyError, Stages
-from cast_train.methods.tables import method_of
+from cast_train.methods.registry import require_roots, staged
+from cast_train.methods.stages import StageBusyError, Stages, StoredStage
 from cast_train.settings import Settings
 
 METRICS = {'ap': 'AP', 'ap50': 'AP50', 'miou': 'mIoU', 'abs_rel': 'AbsRel'}
@@ -36,7 +37,7 @@ class RowSection(Settings):
 
     Attributes:
         name: as the table shows it.
-        stage: one of the method's (``methods.tables``).
+        stage: one of the method's (``methods.pipeline.Staged``).
         set: overrides of the recipe, ``key.sub=value``.
         seeds: instead of the table's.
         note: a sentence below the table.
@@ -55,7 +56,7 @@ class TableSection(Settings):
     Attributes:
         name: of its files.
         title: above it.
-        recipe: that all rows vary.
+        recipe: that all rows vary; a path or a name.
         data: what the figures were measured on, and how, in a sentence.
         set: overrides of the recipe for all rows, ``key.sub=value``; a row's own come after them.
         seeds: of every row that does not name its own.
@@ -102,10 +103,10 @@ def load_table(path: Path) -> TableSection:
     """Read a table's YAML.
 
     Raises:
-        RecipeError: unreadable, an unknown key, or a stage that does not exist.
+        RecipeError: unreadable, an unknown key, a recipe without stages, or a stage that does not exist.
     """
-    table = parse(TableSection, load_document(path, ()), str(path))
-    stages = method_of(table.recipe).stages
+    table = load(TableSection, path)
+    stages = staged(table.recipe, table.set)[0].stages
     for row in table.rows:
         if row.stage not in stages:
             raise RecipeError(f'{path}: row {row.name!r}: unknown stage {row.stage!r}; known are {", ".join(stages)}')
@@ -120,12 +121,12 @@ def cells_of(table: TableSection, overrides: tuple[str, ...] = ()) -> list[Cell]
     """
     if any(override.partition('=')[0].strip() == 'seed' for override in (*overrides, *table.set)):
         raise RecipeError(f'seed cannot be set for the table {table.name}; name seeds under its own key `seeds`')
-    load, found = method_of(table.recipe).load, []
+    found = []
     for place in range(max(len(row.seeds or table.seeds) for row in table.rows)):
         for index, row in enumerate(table.rows):
             seeds = row.seeds or table.seeds
             if place < len(seeds):
-                recipe = load(table.recipe, (*table.set, *overrides, *row.set, f'seed={seeds[place]}'))
+                recipe = staged(table.recipe, (*table.set, *overrides, *row.set, f'seed={seeds[place]}'))[1]
                 found.append(Cell(index, seeds[place], row.stage, recipe))
     return found
 
@@ -139,12 +140,13 @@ def ablate(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Do every cell that nobody has done, and keep ``out``/NAME.json and NAME.md up to date; returns the document."""
-    method = method_of(table.recipe)
+    method = staged(table.recipe, table.set)[0]
     pictures: dict[str, Any] = {}
 
-    def stage_of(cell: Cell, stages: Stages) -> Stage:
+    def stage_of(cell: Cell, stages: Stages) -> StoredStage:
         key = method.identity(cell.recipe)
         if key not in pictures:
+            require_roots(cell.recipe)
             pictures[key] = method.read(cell.recipe)
         return method.stages[cell.stage](method.make(cell.recipe, stages, pictures[key]))
 
@@ -167,7 +169,7 @@ def ablate(
             time.sleep(WAIT_S)
 
 
-def _results(stages: Sequence[Stage], out: Path) -> dict[int, Result]:
+def _results(stages: Sequence[StoredStage], out: Path) -> dict[int, Result]:
     """What is known of stages, by their place: from the store, or from the tables that lie in ``out``."""
     recorded = _recorded(out)
     found = {}
@@ -289,7 +291,7 @@ def _spread(values: list[float] | None, factor: float) -> str:
     return mean if len(values) == 1 else f'{mean} ± {factor * statistics.stdev(values):.{digits}f}'
 
 
-def _keep_log(stage: Stage, folder: Path) -> None:
+def _keep_log(stage: StoredStage, folder: Path) -> None:
     """Copy the log of a row's run, under the name that the table gives it."""
     log, kept = stage.folder / LOG, folder / f'{stage.key}.jsonl'
     if log.is_file() and not kept.is_file():

@@ -19,14 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cast_train.data import Augmentation, Batch, Source, ViewRules, batches, load_samples
-from cast_train.data.registry import DATASETS
 from cast_train.engine.loop import train
-from cast_train.engine.recipe import DataSection, OptimizerSection, Phase, Plan, RunSection
-from cast_train.engine.recipe_file import load_document, parse, require_known
+from cast_train.engine.recipe import DataSection, Phase, Plan
 from cast_train.engine.task import Task
 from cast_train.models import SIZES, Student
 from cast_train.models.backbones import BACKBONES, make_backbone
-from cast_train.settings import Settings
+from cast_train.settings import Settings, one_of
 
 LEVELS = (1, 2, 3)  # strides 8, 16 and 32
 # Views carry no depth, so that any number will do.
@@ -36,23 +34,19 @@ ANY_PX = 1.0
 class GuideSection(Settings):
     """The pretrained backbone whose features are learned, and its weights."""
 
-    backbone: str
+    backbone: Annotated[str, one_of(BACKBONES)]
     weights: Path
 
 
-class EncoderRecipe(Settings):
+class EncoderRecipe(Plan):
     """How an encoder is pretrained; sections as in a recipe of ``cast-train fit``."""
 
     method: Literal['encoder']
-    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
-    seed: Annotated[int, Field(ge=0)] = 1
-    size: str
+    size: Annotated[str, one_of(SIZES)]
     guide: GuideSection
     data: DataSection
     augmentation: Augmentation = Augmentation()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=1)]
-    optimizer: OptimizerSection = OptimizerSection()
-    run: RunSection = RunSection()
 
 
 class EncoderTask(Task):
@@ -74,34 +68,15 @@ class EncoderTask(Task):
         )
         self.standards = nn.ModuleList(nn.BatchNorm2d(channels[level], affine=False) for level in LEVELS)
 
-    def train(self, mode: bool = True) -> EncoderTask:
-        """Switch the student; the guide always predicts."""
-        super().train(mode)
-        self.guide.eval()
-        return self
-
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One term for each level."""
         with torch.no_grad():
-            wanted = self.guide((batch.images.float() - self.student.mean) / self.student.std)
-        seen = self.student.encode(batch.images)
+            wanted = self.guide((batch.images.float() - self.network.mean) / self.network.std)
+        seen = self.network.encode(batch.images)
         terms = {}
         for level, projection, standard in zip(LEVELS, self.projections, self.standards, strict=True):
             terms[f'stride_{4 * 2**level}'] = F.mse_loss(projection(seen[level]), standard(wanted[level]))
         return terms
-
-
-def load_encoder_recipe(path: Path, overrides: tuple[str, ...] = ()) -> EncoderRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key, or a value out of range.
-    """
-    recipe = parse(EncoderRecipe, load_document(path, overrides), str(path))
-    require_known(str(path), 'size', recipe.size, SIZES)
-    require_known(str(path), 'guide.backbone', recipe.guide.backbone, BACKBONES)
-    require_known(str(path), 'data.dataset', recipe.data.dataset, DATASETS)
-    return recipe
 
 
 def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> None:
@@ -122,10 +97,9 @@ def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> No
     def stream(first: int) -> Iterator[Batch]:
         return batches([Source(samples, phase.batch)], rules, recipe.seed, first, phase.steps, recipe.run.workers)
 
-    plan = Plan(name=recipe.name, seed=recipe.seed, phases=recipe.phases, optimizer=recipe.optimizer, run=recipe.run)
     task = EncoderTask(student, guide, channels)
     average: dict[str, Tensor] = {}
-    train(task, plan, stream, run, _keep(average), resume, recipe.model_dump(mode='json'))
+    train(task, recipe, stream, run, _keep(average), resume)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(average, out)
 

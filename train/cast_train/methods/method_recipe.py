@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -65,7 +65,26 @@ def refuse_patience(stages: Mapping[str, StageSection | None], why: str) -> None
 
 
 class MethodRecipe(StudentRecipe):
-    """The base of every method's recipe: what it is trained on, and in which stages, is the method's."""
+    """The base of every method's recipe: what it is trained on, and in which stages, is the method's.
+
+    Every key decides every stage that trains, so that none is forgotten, but for those that a class names:
+
+    Attributes:
+        undecisive: keys that decide no stage.
+        by_stage: keys of which a stage knows a part or another form; its method takes them into its inputs itself.
+    """
+
+    undecisive: ClassVar = frozenset({'method', 'name', 'version', 'license'})
+    by_stage: ClassVar = frozenset({'student', 'run'})
+
+    def digested(self) -> dict[str, Any]:
+        """What decides every stage that trains; where a key is at a default that came later it is left out."""
+        written = self.model_dump(mode='json', exclude={*self.undecisive, *self.by_stage})
+        return {**written, **self.run.digested()}
+
+    def sized(self, size: str | None) -> StudentSection:
+        """The student's section, or that of a network of another size, which has nothing of the student's."""
+        return self.student if size in (None, self.student.size) else StudentSection(size=size)
 
     def plain(
         self, stage: StageSection, pictures: NamedPictures, size: str | None = None, losses: LossSection | None = None
@@ -78,15 +97,12 @@ class MethodRecipe(StudentRecipe):
             size: of the network that the stage trains, if it is not the student.
             losses: instead of the recipe's.
         """
-        student = self.student.model_copy(update={'backbone_weights': None, 'initial': None})
-        if size is not None and size != self.student.size:
-            student = StudentSection(size=size)
         return Recipe(
             name=self.name,
             version=self.version,
             license=self.license,
             seed=self.seed,
-            student=student,
+            student=self.sized(size).model_copy(update={'backbone_weights': None, 'initial': None}),
             input=self.input,
             depth=self.depth,
             data=DataSection(**pictures.model_dump(include=set(NamedPictures.model_fields))),

@@ -1,125 +1,152 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole run of a method: all stages, the exported student with its card, and a manifest of what went in."""
+"""What a method gives so that its recipes can be run, validated and put into tables; and a run in stages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from cast_ros.files import write_text
 from cast_train.engine.recipe import Recipe
+from cast_train.engine.trained import weights_in
+from cast_train.engine.validation import Finding
+from cast_train.errors import TrainingError
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.cast import Cast
-from cast_train.methods.cast_training import Pictures
-from cast_train.methods.famda import Domains, Famda
-from cast_train.methods.famda_recipe import FamdaRecipe
-from cast_train.methods.recipe import CastRecipe
-from cast_train.methods.stages import Stage, Stages, digest_of, digest_of_file
-from cast_train.methods.swinmtl import LabelledPictures, SwinMtl, SwinMtlRecipe
-from cast_train.methods.trained import weights_in
+from cast_train.methods.stages import Stages, StoredStage, digest_of, digest_of_file
 
 MANIFEST = 'manifest.json'
 
+Say = Callable[[str], None]
 
-def run_cast(recipe: CastRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
-    """Run every stage of CAST that is not in ``store`` yet, export the refined student, and return its ONNX file.
 
-    Args:
-        recipe: what to do.
-        folder: gets NAME.onnx with its card and ``manifest.json``.
-        store: where stages are found and put; a killed run goes on there.
-        say: told what happens.
+class Run(Protocol):
+    """Does all that a recipe says."""
 
-    Raises:
-        TrainingError: a stage diverged, or the network lost accuracy when it was exported.
-        DataError: the data set is not as expected.
-        TeacherError: the teacher cannot be loaded, or its labels collapsed.
-        StageBusyError: another process works in the same store on the same stage.
+    def __call__(self, recipe: Any, folder: Path, store: Path | None, resume: bool, say: Say) -> str:
+        """Return what to tell the user.
+
+        Args:
+            recipe: of the method's kind.
+            folder: gets everything that is made.
+            store: of finished stages, which several runs may share; None is ``folder``/stages.
+            resume: go on with the run that ``folder`` holds; without, such a folder is refused.
+            say: told what happens.
+        """
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, as its wing offers it to ``methods.registry``.
+
+    Attributes:
+        check: opens what the recipe names and says what it found; raises ``CastError`` for what would stop a run.
+        run: does all of it. A ``Staged`` has stages that can be rows of a table; None has a verb of its own, because a
+            recipe alone does not say enough.
+        shares_work: whether the processes of torchrun may work on it together.
     """
-    pictures = Pictures(recipe.data)
-    cast = Cast(recipe, Stages(store, say), pictures)
-    say(f'{len(cast.every_label)} of {len(pictures.train)} pictures with labels ({cast.split.source})')
-    refined = cast.refinement()
-    data = {
-        'data_sha256': pictures.digest,
-        'labelled': [pictures.names[index] for index in cast.split.labelled],
-        'held_out': [pictures.names[index] for index in cast.split.held_out],
-    }
-    method = {'method': 'CAST', 'labels': cast.split.source, 'teacher': recipe.teacher.kind}
-    now = recipe.of_stage(recipe.stages.refinement, recipe.student.size)
-    return _finish(recipe, now, cast.stages, refined, folder, method, data)
+
+    check: Callable[[Any], list[Finding]]
+    run: Run | None
+    shares_work: bool = False
 
 
-def run_famda(recipe: FamdaRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
-    """Run every stage of FAMDA that is not in ``store`` yet, export the adapted student, and return its ONNX file.
+class Told(NamedTuple):
+    """What a run in stages says of itself.
 
-    Arguments and errors as for ``run_cast``.
+    Attributes:
+        first: a line before it starts.
+        method: provenance of the student.
+        now: the student's plain recipe, as it reads now.
+        data: for the manifest.
     """
-    domains = Domains(recipe)
-    famda = Famda(recipe, Stages(store, say), domains)
-    say(
-        f'{len(domains.source.train)} pictures of {recipe.source.name} with labels, '
-        f'{len(domains.target.train)} of {recipe.target.name} without'
-    )
-    adapted = famda.adapted()
-    method = {
-        'method': 'FAMDA, reconstructed',
-        'source': recipe.source.name,
-        'target': recipe.target.name,
-        'segments': 'none' if recipe.segments is None else recipe.segments.kind,
-        'depth_teacher': 'none' if recipe.depth_teacher is None else recipe.depth_teacher.kind,
-    }
-    now = recipe.of_stage(recipe.stages.adaptation)
-    return _finish(recipe, now, famda.stages, adapted, folder, method, {'data_sha256': domains.digest})
+
+    first: str
+    method: dict[str, str]
+    now: Recipe
+    data: dict[str, Any]
 
 
-def run_swinmtl(recipe: SwinMtlRecipe, folder: Path, store: Path, say: Callable[[str], None]) -> Path:
-    """Train a student as SwinMTL does unless it is in ``store``, export it, and return its ONNX file.
+@dataclass(frozen=True)
+class Staged:
+    """A method in stages that are done once: all of them for a run, any of them for the cell of a table.
 
-    Arguments and errors as for ``run_cast``.
+    Attributes:
+        read: the pictures that a recipe names.
+        identity: of these pictures: rows of a table with the same one share them.
+        make: one recipe at one seed, with stages as methods.
+        stages: name to stage.
+        last: the one whose student a run exports.
+        tell: about what ``make`` returned.
     """
-    pictures = LabelledPictures(recipe.data)
-    swinmtl = SwinMtl(recipe, Stages(store, say), pictures)
-    method = {
-        'method': 'SwinMTL',
-        'tasks': ', '.join(recipe.tasks),
-        'critic': 'no' if recipe.critic is None else 'yes',
-        'cut_mix': 'yes' if recipe.cut_mix else 'no',
-    }
-    data = {'data_sha256': pictures.digest}
-    return _finish(recipe, recipe.of_student, swinmtl.stages, swinmtl.student(), folder, method, data)
+
+    read: Callable[[Any], Any]
+    identity: Callable[[Any], str]
+    make: Callable[[Any, Stages, Any], Any]
+    stages: Mapping[str, Callable[[Any], StoredStage]]
+    last: str
+    tell: Callable[[Any], Told]
+
+    def __call__(self, recipe: Any, folder: Path, store: Path | None, resume: bool, say: Say) -> str:
+        """Run every stage that is not in the store yet, export the student, and say where it is.
+
+        Raises:
+            TrainingError: the folder holds a run and ``resume`` is off, a stage diverged, or the network lost accuracy
+                when it was exported.
+            DataError: the data set is not as expected.
+            TeacherError: a teacher cannot be loaded, or its labels collapsed.
+            StageBusyError: another process works in the same store on the same stage.
+        """
+        own = folder / 'stages'
+        if not resume and (own.exists() or (folder / MANIFEST).exists()):
+            raise TrainingError(
+                f'{folder}: this folder already holds a run; go on with --resume, or choose another --out'
+            )
+        student = self.student(recipe, folder, store or own, say)
+        return f'{student}: look at it with `cast inspect {student}`; what made it stands in {folder / MANIFEST}'
+
+    def student(self, recipe: Any, folder: Path, store: Path, say: Say) -> Path:
+        """The ONNX file of the last stage's student, with its card and a manifest of what went in beside it."""
+        made = self.make(recipe, Stages(store, say), self.read(recipe))
+        told = self.tell(made)
+        say(told.first)
+        last = self.stages[self.last](made)
+        student = folder / f'{recipe.name}.onnx'
+        folder.mkdir(parents=True, exist_ok=True)
+        say(export_run(weights_in(last.folder), student, provenance=told.method, now=told.now).summary)
+        document = {
+            'recipe': recipe.model_dump(mode='json'),
+            'recipe_sha256': digest_of(recipe.model_dump(mode='json')),
+            **told.data,
+            'git_revision': git_revision(),
+            'stages': [_entry(stage) for stage in made.stages.used],
+            'student': student.name,
+            'student_sha256': digest_of_file(student),
+        }
+        write_text(folder / MANIFEST, json.dumps(document, indent=1))
+        return student
 
 
-def _finish(
-    recipe: CastRecipe | FamdaRecipe | SwinMtlRecipe,
-    now: Recipe,
-    stages: Stages,
-    last: Stage,
-    folder: Path,
-    method: dict[str, str],
-    data: dict[str, Any],
-) -> Path:
-    """Export the last stage's student, told of as its plain recipe reads ``now``, and write down what went into it."""
-    student = folder / f'{recipe.name}.onnx'
-    folder.mkdir(parents=True, exist_ok=True)
-    stages.say(export_run(weights_in(last.folder), student, provenance=method, now=now).summary)
-    document = {
-        'recipe': recipe.model_dump(mode='json'),
-        'recipe_sha256': digest_of(recipe.model_dump(mode='json')),
-        **data,
-        'git_revision': git_revision(),
-        'stages': [_entry(stage) for stage in stages.used],
-        'student': student.name,
-        'student_sha256': digest_of_file(student),
-    }
-    write_text(folder / MANIFEST, json.dumps(document, indent=1))
-    return student
+def in_one_go(work: Callable[[Any, Path, bool, Say], str]) -> Run:
+    """The run of a method without stages."""
+
+    def run(recipe: Any, folder: Path, store: Path | None, resume: bool, say: Say) -> str:
+        if store is not None:
+            raise TrainingError(f'--store is for finished stages, and a recipe of method {recipe.method} has none')
+        return work(recipe, folder, resume, say)
+
+    return run
 
 
-def _entry(stage: Stage) -> dict[str, Any]:
+def in_words(figures: dict[str, float]) -> str:
+    """A line of figures."""
+    return '  '.join(f'{name} {value:.4f}' for name, value in figures.items())
+
+
+def _entry(stage: StoredStage) -> dict[str, Any]:
     weights = weights_in(stage.folder)
     return {
         'name': stage.name,

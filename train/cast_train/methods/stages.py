@@ -24,7 +24,6 @@ from cast_train.export.revision import git_revision
 
 DONE = 'stage.json'
 LOCK = 'working'
-LOG = 'log.jsonl'
 
 
 class StageBusyError(TrainingError):
@@ -32,7 +31,7 @@ class StageBusyError(TrainingError):
 
 
 @dataclass(frozen=True)
-class Stage:
+class StoredStage:
     """A stage: finished, or only known by what goes into it.
 
     Attributes:
@@ -68,9 +67,9 @@ class Stages:
         self.root = root
         self.say = say
         self._look = look
-        self.used: list[Stage] = []
+        self.used: list[StoredStage] = []
 
-    def once(self, name: str, inputs: dict[str, Any], work: Callable[[Path], dict[str, Any]]) -> Stage:
+    def once(self, name: str, inputs: dict[str, Any], work: Callable[[Path], dict[str, Any]]) -> StoredStage:
         """Return the stage with these inputs, doing its work if no earlier run finished it.
 
         ``work`` gets the folder of the stage, goes on with what it finds there, and returns JSON values.
@@ -82,10 +81,10 @@ class Stages:
         folder = self.root / key_of(name, digest)
         if not (folder / DONE).is_file():
             if self._look:
-                return Stage(name, digest, folder, {})
+                return StoredStage(name, digest, folder, {})
             self._do(name, digest, inputs, folder, work)
         document = json.loads((folder / DONE).read_text())
-        stage = Stage(name, digest, folder, document['result'], document['git_revision'])
+        stage = StoredStage(name, digest, folder, document['result'], document['git_revision'])
         self.say(f'{name}: {_summary(stage.result)}')
         if all(other.digest != digest for other in self.used):
             self.used.append(stage)
@@ -133,6 +132,11 @@ def _summary(result: dict[str, Any]) -> str:
 def key_of(name: str, digest: str) -> str:
     """What a stage is called on disk and in tables."""
     return f'{name}-{digest[:12]}'
+
+
+def digest_of_stage(stage: StoredStage | None) -> str | None:
+    """What a stage tells the ones that build on it; None where there is no such stage."""
+    return None if stage is None else stage.digest
 
 
 def digest_of(document: Any) -> str:

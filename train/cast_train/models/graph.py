@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cast_ros.student import Prediction, StudentContract
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student.contract import OutputName
-from cast_train.models.student import Student
+from cast_train.models.student import Student, StudentOutput
 
 MAX_DETECTIONS = 50
 OUTPUTS: tuple[OutputName, ...] = ('scores', 'labels', 'masks', 'semantic', 'depth')
@@ -44,7 +44,15 @@ class StudentGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map 1×H×W×3 uint8 RGB to the outputs, in the order of ``outputs``."""
-        output = self.student(image.permute(0, 3, 1, 2).float())
+        return self.answer(self.predict(image))
+
+    def predict(self, image: Tensor) -> StudentOutput:
+        """What the network says about 1×H×W×3 uint8 RGB, in the precision of its weights."""
+        output: StudentOutput = self.student(image.permute(0, 3, 1, 2).to(self.student.mean.dtype))
+        return output
+
+    def answer(self, output: StudentOutput) -> tuple[Tensor, ...]:
+        """Choose from it what the contract promises, in the order of ``outputs``."""
         semantic = output.class_scores().argmax(1).to(torch.uint8)
         dense = (semantic, output.log_depth.exp())
         if 'scores' not in self.outputs:
@@ -65,13 +73,18 @@ def best_instances(class_logits: Tensor, mask_logits: Tensor, things: Tensor) ->
     Returns:
         Scores, class ids and queries of up to ``MAX_DETECTIONS`` pairs, best first, each …×K.
     """
-    inside = (mask_logits > 0).to(mask_logits.dtype)
-    quality = (mask_logits.sigmoid() * inside).sum((-2, -1)) / (inside.sum((-2, -1)) + 1e-6)
-    pairs = (class_logits.softmax(-1)[..., things] * quality[..., None]).flatten(-2)
+    pairs = (class_logits.softmax(-1)[..., things] * mask_quality(mask_logits)[..., None]).flatten(-2)
     count = min(MAX_DETECTIONS, pairs.shape[-1])
     scores, order = pairs.topk(count)
     queries = torch.div(order, len(things), rounding_mode='floor')
     return scores, things[order - queries * len(things)], queries
+
+
+def mask_quality(mask_logits: Tensor, border: float = 0.0) -> Tensor:
+    """Mean probability of the cells above ``border``, the inside of a mask, …×h×w to …; 0 where there are none."""
+    inside = (mask_logits > border).to(mask_logits.dtype)
+    quality: Tensor = (mask_logits.sigmoid() * inside).sum((-2, -1)) / (inside.sum((-2, -1)) + 1e-6)
+    return quality
 
 
 class _TorchSession:

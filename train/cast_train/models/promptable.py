@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from cast_train.models.backbones import make_backbone
+from cast_train.models.backbones import BACKBONES, make_backbone
 from cast_train.models.decoder import ConvNormAct, Pyramid, SeparableConv, coordinates
 from cast_train.models.student import IMAGE_MEAN, IMAGE_STD
-from cast_train.settings import Positive, Settings, Weight
+from cast_train.settings import Positive, Settings, Weight, one_of
 
 COORDINATE_CHANNELS = 16
 SIZE_CHANNELS = 2
@@ -38,7 +38,7 @@ class PromptableSize(Settings):
             shows the whole object.
     """
 
-    backbone: str = 'mobilenetv4_conv_small'
+    backbone: Annotated[str, one_of(BACKBONES)] = 'mobilenetv4_conv_small'
     channels: Positive = 64
     fine_channels: Positive = 48
     head_channels: Positive = 64
@@ -91,7 +91,7 @@ class PromptableMasks(nn.Module):
         """
         normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         fine, coarse = self.pyramid(self.backbone(normalised))
-        regions = [self.regions(one) for one in boxes]
+        regions = [self.regions(one.to(normalised)) for one in boxes]
         grid = self.size.grid
         crops = roi_align(normalised, regions, self.mask_side, 1.0, 1, aligned=True)
         pixels = self.pixels(crops.contiguous(memory_format=torch.channels_last))

@@ -59,8 +59,9 @@ class Decoded(NamedTuple):
 
 def compose_semantic(prediction: QueryPrediction) -> Tensor:
     """Return B×C×h×w: Σ over queries of class probability × mask probability, without no-object (Mask2Former)."""
-    classes = prediction.class_logits.float().softmax(-1)[..., :-1]
-    masks = prediction.mask_logits.float().sigmoid()
+    # Under autocast they come in 16 bits, which is too few for a sum over queries.
+    classes, masks = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in prediction[:2])
+    classes, masks = classes.softmax(-1)[..., :-1], masks.sigmoid()
     composed: Tensor = (classes.transpose(1, 2) @ masks.flatten(2)).unflatten(2, masks.shape[-2:])
     return composed
 
@@ -185,10 +186,11 @@ def best_peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     Both are B×count, best first. Where there are fewer peaks the rest has heat 0 and any index.
     """
-    heat = heat.detach().sigmoid()
-    is_peak = (F.max_pool2d(heat, 3, stride=1, padding=1) <= heat).to(heat.dtype)
-    best, indices = (heat * is_peak).flatten(1).topk(count)
-    return best, indices
+    heat = heat.detach()
+    # Logits, since probabilities near one are equal in float32: which of them is best would hang on the runtime.
+    is_peak = F.max_pool2d(heat, 3, stride=1, padding=1) <= heat
+    best, indices = torch.where(is_peak, heat, BLOCKED).flatten(1).topk(count)
+    return best.sigmoid(), indices
 
 
 def outside(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -171,6 +171,6 @@ class Student(nn.Module):
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Features of the backbone alone, at strides 4, 8, 16 and 32."""
-        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        normalised = ((images.to(self.mean.dtype) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         features: list[Tensor] = self.backbone(normalised)
         return features

@@ -7,8 +7,6 @@ from cast_train.teachers.teacher import (
     Teacher,
     TeacherAsStudent,
     pseudo_sample,
-    pseudo_samples,
-    pseudo_targets,
 )
 
 __all__ = [
@@ -17,6 +15,4 @@ __all__ = [
     'Teacher',
     'TeacherAsStudent',
     'pseudo_sample',
-    'pseudo_samples',
-    'pseudo_targets',
 ]

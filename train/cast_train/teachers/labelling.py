@@ -12,12 +12,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 from cast_ros.student import ClassInfo
-from cast_train.data import Sample
+from cast_train.data import Changed, Sample
 from cast_train.data.folders import read_rgb
 from cast_train.errors import DataError, TeacherError
 from cast_train.teachers.cache import LabelCache
@@ -196,7 +197,9 @@ def read_label(cache: LabelCache, sample: Sample) -> PseudoLabels:
     return answer
 
 
-class PseudoSamples(Sequence[Sample]):
+def pseudo_labelled(
+    samples: Sequence[Sample], folder: Path, fingerprint: str, settings: PseudoLabelSettings
+) -> Sequence[Sample]:
     """Samples with a teacher's stored labels in place of their own, put together when they are asked for.
 
     Args:
@@ -205,26 +208,11 @@ class PseudoSamples(Sequence[Sample]):
         fingerprint: of the teacher.
         settings: which detections count.
     """
+    return Changed(samples, partial(_pseudo_labelled, LabelCache(folder, fingerprint), settings))
 
-    def __init__(
-        self, samples: Sequence[Sample], folder: Path, fingerprint: str, settings: PseudoLabelSettings
-    ) -> None:
-        self._samples, self._cache, self._settings = samples, LabelCache(folder, fingerprint), settings
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Sample]: ...
-
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        sample = self._samples[index]
-        return pseudo_sample(sample, read_label(self._cache, sample), self._settings)
+def _pseudo_labelled(cache: LabelCache, settings: PseudoLabelSettings, sample: Sample) -> Sample:
+    return pseudo_sample(sample, read_label(cache, sample), settings)
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

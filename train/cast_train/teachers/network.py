@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from cast_ros.student import InputSpec, StudentContract
 from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.postprocessing import read_depth, read_semantic, sky_mask
+from cast_train.engine.trained import load_student
 from cast_train.errors import TeacherError
-from cast_train.export.checkpoint import load_student
 from cast_train.models import QueryPrediction, Student, compose_semantic
 from cast_train.models.graph import best_instances
 from cast_train.settings import Settings, Share, Side

@@ -1,33 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training the promptable mask network once, on boxes around true instances; afterwards it stays frozen.
-
-It has a loop of its own, since the engine's trains students: classes, a contract and their metrics mean nothing here.
-"""
+"""Training the promptable mask network once, on boxes around true instances; afterwards it stays frozen."""
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
-import yaml
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from cast_ros.student import InputSpec
-from cast_train.data import DATASETS, Augmentation, Sample, load_samples
+from cast_train.data import Augmentation, Sample, load_samples
 from cast_train.data.augment import make_targets, make_view
-from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
-from cast_train.engine.ema import MovingAverage
-from cast_train.engine.recipe import DataSection, InputSection, OptimizerSection, Part, Phase, RunSection
-from cast_train.engine.recipe_file import load_document, parse, require_known
+from cast_train.engine.checkpoint import LAST, load_checkpoint
+from cast_train.engine.loop import train
+from cast_train.engine.recipe import DataSection, InputSection, Part, Phase, Plan
+from cast_train.engine.recipe_file import parse
+from cast_train.engine.task import Rows, Task
 from cast_train.errors import RecipeError, TeacherError, TrainingError
-from cast_train.models.backbones import BACKBONES
 from cast_train.models.promptable import (
     PromptableMasks,
     PromptableSize,
@@ -37,13 +31,11 @@ from cast_train.models.promptable import (
     paste,
     read_targets,
 )
+from cast_train.ranks import mean_counts
 from cast_train.settings import Positive, Settings, Weight
 
-LAST = 'last.pt'
 # Separates the draws of boxes from those of views.
 BOX_DRAWS = 7
-
-Say = Callable[[str], None]
 
 
 class BoxSection(Settings):
@@ -53,15 +45,13 @@ class BoxSection(Settings):
     most: Positive = 10
 
 
-class PromptableRecipe(Settings):
+class PromptableRecipe(Plan):
     """How the mask network is trained; sections as in a recipe of ``cast-train fit``.
 
     ``backbone_weights`` is a safetensors file for the backbone, or null.
     """
 
     method: Literal['masks'] = 'masks'
-    name: Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
-    seed: Annotated[int, Field(ge=0)] = 1
     network: PromptableSize = PromptableSize()
     backbone_weights: Path | None = None
     input: InputSection
@@ -69,30 +59,11 @@ class PromptableRecipe(Settings):
     augmentation: Augmentation = Augmentation()
     boxes: BoxSection = BoxSection()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    optimizer: OptimizerSection = OptimizerSection()
-    run: RunSection = RunSection()
 
     @property
-    def total_steps(self) -> int:
-        """Steps of all phases together."""
-        return sum(phase.steps for phase in self.phases)
-
-
-def load_promptable_recipe(path: Path, overrides: tuple[str, ...] = ()) -> PromptableRecipe:
-    """Read a YAML recipe and apply ``key.sub=value`` overrides.
-
-    Raises:
-        RecipeError: unreadable, not YAML, an unknown key, or a value out of range.
-    """
-    return parse_promptable_recipe(load_document(path, overrides), str(path))
-
-
-def parse_promptable_recipe(document: dict[str, Any], source: str) -> PromptableRecipe:
-    """Check a recipe that is already a mapping; ``source`` names it in errors."""
-    recipe = parse(PromptableRecipe, document, source)
-    require_known(source, 'data.dataset', recipe.data.dataset, DATASETS)
-    require_known(source, 'network.backbone', recipe.network.backbone, BACKBONES)
-    return recipe
+    def spec(self) -> InputSpec:
+        """The input of the network."""
+        return InputSpec(**self.input.model_dump())
 
 
 def open_promptable(path: Path) -> tuple[PromptableMasks, InputSpec]:
@@ -107,58 +78,60 @@ def open_promptable(path: Path) -> tuple[PromptableMasks, InputSpec]:
         raise TeacherError(f'{file}: no such file; train the mask network with cast-train fit-masks, or name its run')
     state = load_checkpoint(file)
     try:
-        recipe = parse_promptable_recipe(state['recipe'], str(file))
+        recipe = parse(PromptableRecipe, state['recipe'], str(file))
         network = PromptableMasks(recipe.network)
         network.load_state_dict(state['ema'])
     except (RecipeError, RuntimeError) as error:
         raise TeacherError(f'{file}: is not a run of cast-train fit-masks of this version ({error})') from error
-    return network.eval(), InputSpec(height=recipe.input.height, width=recipe.input.width, resize=recipe.input.resize)
+    return network.eval(), recipe.spec
 
 
-def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool, say: Say) -> dict[str, float]:
-    """Train, and return the mean IoU on the validation part.
+class PromptableTask(Task[PromptableMasks, Rows]):
+    """Cross entropy and Dice loss of the masks, in the mean over all boxes; a batch without any teaches nothing."""
+
+    def forward(self, batch: Rows, step: int) -> dict[str, Tensor]:
+        """See ``Task``; a row is a view 3×H×W, M×4 boxes, and M×S×S masks on the grids of their regions."""
+        wanted = torch.cat([row['masks'] for row in batch.rows])
+        share = len(wanted) / mean_counts(torch.tensor(len(wanted), device=wanted.device))
+        if not len(wanted):
+            return {'mask': share, 'dice': share}
+        images = torch.stack([row['image'] for row in batch.rows])
+        terms = mask_loss(self.network(images, [row['boxes'] for row in batch.rows]), wanted)
+        return {name: share * value for name, value in terms.items()}
+
+    def learning_rate(self, step: int, plan: Plan) -> float:
+        """Linear warm-up, and all the while polynomial decay to zero after the last step."""
+        settings = plan.optimizer
+        warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+        return float(settings.learning_rate * warm * (1 - step / plan.total_steps) ** settings.power)
+
+
+def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool) -> dict[str, float]:
+    """Train, and return the mean IoU of the averaged weights on the validation part (``measure_iou``).
 
     Args:
         recipe: what to do.
-        run: output folder; ends up with ``last.pt``, ``log.jsonl`` and ``recipe.yaml``.
-        resume: go on from ``last.pt`` there; otherwise the folder must not hold one.
-        say: told how far it is.
+        run: output folder, as of ``cast_train.engine.loop.train``.
+        resume: go on from the checkpoint there; otherwise the folder must not hold one.
 
     Raises:
         TrainingError: the folder holds another run, or training diverged.
         DataError: the data set is not as expected.
     """
-    torch.set_num_threads(recipe.run.threads)
     torch.manual_seed(recipe.seed)
     samples, things = _read(recipe, recipe.data.train)
-    network = PromptableMasks(recipe.network, recipe.backbone_weights).to(memory_format=torch.channels_last)
-    optimizer = _make_optimizer(network, recipe)
-    average = MovingAverage(network, recipe.optimizer.ema_decay)
-    first = _restore(run / LAST, recipe, network, optimizer, average, resume)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / 'recipe.yaml').write_text(yaml.safe_dump(recipe.model_dump(mode='json'), sort_keys=False))
-    parameters_m = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-    say(f'{len(samples)} pictures, {parameters_m:.2f} M parameters, step {first} of {recipe.total_steps}')
-    with (run / 'log.jsonl').open('a') as log:
-        sums: dict[str, float] = {}
-        since = time.perf_counter()
-        for step in range(first, recipe.total_steps):
-            for name, value in _train_step(network, optimizer, average, recipe, samples, things, step).items():
-                sums[name] = sums.get(name, 0.0) + value
-            done = step + 1
-            if done % recipe.run.log_every == 0:
-                means = {name: round(value / recipe.run.log_every, 5) for name, value in sums.items()}
-                seconds = round((time.perf_counter() - since) / recipe.run.log_every, 3)
-                _write(log, {'step': done, 'seconds_per_step': seconds, **means})
-                say(f'step {done}/{recipe.total_steps}  ' + '  '.join(f'{k} {v:.3f}' for k, v in means.items()))
-                sums, since = {}, time.perf_counter()
-            if done % recipe.run.checkpoint_every == 0 or done == recipe.total_steps:
-                save_checkpoint(_state(recipe, network, optimizer, average, done), run / LAST)
-        validation, _ = _read(recipe, recipe.data.validation)
-        spec = InputSpec(height=recipe.input.height, width=recipe.input.width, resize=recipe.input.resize)
-        result = measure_iou(average.network, spec, validation, things, recipe.boxes.jitter)
-        _write(log, {'step': recipe.total_steps, 'validation': {k: round(v, 5) for k, v in result.items()}})
-    return result
+    validation, _ = _read(recipe, recipe.data.validation)
+    network = PromptableMasks(recipe.network, recipe.backbone_weights)
+
+    def judge(average: PromptableMasks) -> dict[str, float]:
+        return measure_iou(average, recipe.spec, validation, things, recipe.boxes.jitter)
+
+    def stream(first: int) -> Iterator[Rows]:
+        phases = [phase for phase in recipe.phases for _ in range(phase.steps)]
+        for step in range(first, len(phases)):
+            yield _batch(recipe, phases[step], network, samples, things, step)
+
+    return train(PromptableTask(network), recipe, stream, run, judge, resume, note=f'{len(samples)} pictures')
 
 
 @torch.no_grad()
@@ -167,6 +140,7 @@ def measure_iou(
 ) -> dict[str, float]:
     """Mean IoU over all true instances of 12 pixels and more, in the network's input: exact boxes, jittered boxes."""
     found: dict[str, list[float]] = {'iou': [], 'iou_jittered': []}
+    device = next(network.parameters()).device
     for number, sample in enumerate(samples):
         image, masks = _view(sample, spec.height, spec.width, None, things, [number])
         if not len(masks):
@@ -175,7 +149,8 @@ def measure_iou(
         noisy = jitter(exact, noise, torch.Generator().manual_seed(number))
         for name, boxes in (('iou', exact), ('iou_jittered', noisy)):
             extent = spec.height, spec.width
-            drawn = paste(network(image[None], [boxes]).sigmoid(), network.regions(boxes), extent, extent) >= 0.5
+            logits = network(image[None].to(device), [boxes]).float().cpu()
+            drawn = paste(logits.sigmoid(), network.regions(boxes), extent, extent) >= 0.5
             union = (drawn | masks).sum((1, 2))
             found[name] += ((drawn & masks).sum((1, 2)) / union).tolist()
     return {name: float(np.mean(values)) if values else math.nan for name, values in found.items()}
@@ -199,117 +174,24 @@ def _view(
     return view.image, targets.masks[torch.isin(targets.labels, torch.tensor(things))]
 
 
-def _train_step(
-    network: PromptableMasks,
-    optimizer: torch.optim.Optimizer,
-    average: MovingAverage[PromptableMasks],
+def _batch(
     recipe: PromptableRecipe,
+    phase: Phase,
+    network: PromptableMasks,
     samples: Sequence[Sample],
     things: tuple[int, ...],
     step: int,
-) -> dict[str, float]:
-    """One update; a batch without any instance changes nothing."""
-    for group in optimizer.param_groups:
-        group['lr'] = _learning_rate_at(step, recipe)
-    images, masks = zip(*_batch(recipe, samples, things, step), strict=True)
-    generator = torch.Generator().manual_seed(
-        int(np.random.default_rng([recipe.seed, step, BOX_DRAWS]).integers(2**62))
-    )
-    boxes = [jitter(boxes_around(own), recipe.boxes.jitter, generator) for own in masks]
-    if not sum(len(own) for own in boxes):
-        return {}
-    network.train()
-    logits = network(torch.stack(images), boxes)
-    terms = mask_loss(logits, read_targets(masks, [network.regions(own) for own in boxes], network.mask_side))
-    total = torch.stack(list(terms.values())).sum()
-    if not math.isfinite(total.item()):
-        raise TrainingError(f'step {step}: the loss is not finite; lower optimizer.learning_rate and resume')
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
-    optimizer.step()
-    average.update(network)
-    return {name: value.item() for name, value in terms.items()}
-
-
-def _batch(
-    recipe: PromptableRecipe, samples: Sequence[Sample], things: tuple[int, ...], step: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Rows:
     """The views of a step and up to ``boxes.most`` masks of each; step n is the same however the run got there."""
-    phase = _phase_at(recipe, step)
+    draws = np.random.default_rng([recipe.seed, step, BOX_DRAWS])
+    noise = torch.Generator().manual_seed(int(draws.integers(2**62)))
+    rows = []
     for slot in range(phase.batch):
         rng = np.random.default_rng([recipe.seed, step, slot, BOX_DRAWS])
-        sample = samples[int(rng.integers(len(samples)))]
-        image, masks = _view(sample, phase.height, phase.width, recipe.augmentation, things, [recipe.seed, step, slot])
-        yield image, masks[torch.from_numpy(rng.permutation(len(masks))[: recipe.boxes.most])]
-
-
-def _phase_at(recipe: PromptableRecipe, step: int) -> Phase:
-    for phase in recipe.phases:
-        if step < phase.steps:
-            return phase
-        step -= phase.steps
-    raise IndexError(step)
-
-
-def _learning_rate_at(step: int, recipe: PromptableRecipe) -> float:
-    """Linear warm-up, then polynomial decay to zero at the last step."""
-    settings = recipe.optimizer
-    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    return float(settings.learning_rate * warm * (1 - step / recipe.total_steps) ** settings.power)
-
-
-def _make_optimizer(network: nn.Module, recipe: PromptableRecipe) -> torch.optim.Optimizer:
-    """AdamW without weight decay on norms and biases."""
-    decays = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return torch.optim.AdamW(
-        [{'params': decays, 'weight_decay': recipe.optimizer.weight_decay}, {'params': others, 'weight_decay': 0.0}],
-        lr=recipe.optimizer.learning_rate,
-    )
-
-
-def _state(
-    recipe: PromptableRecipe,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: MovingAverage[PromptableMasks],
-    step: int,
-) -> dict[str, Any]:
-    return {
-        'recipe': recipe.model_dump(mode='json'),
-        'step': step,
-        'network': network.state_dict(),
-        'optimizer': optimizer.state_dict(),
-        'ema': average.network.state_dict(),
-        'ema_updates': average.updates,
-        'saved': time.time(),
-    }
-
-
-def _restore(
-    path: Path,
-    recipe: PromptableRecipe,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: MovingAverage[PromptableMasks],
-    resume: bool,
-) -> int:
-    """Load the state in ``path`` if there is one, and return the step to go on with."""
-    if not path.is_file():
-        return 0
-    if not resume:
-        raise TrainingError(f'{path}: this folder already holds a run; go on with --resume, or choose another --out')
-    state = load_checkpoint(path)
-    if state['recipe'] != recipe.model_dump(mode='json'):
-        raise TrainingError(f'{path}: was made by another recipe; use the same one, or another --out')
-    network.load_state_dict(state['network'])
-    optimizer.load_state_dict(state['optimizer'])
-    average.network.load_state_dict(state['ema'])
-    average.updates = state['ema_updates']
-    return int(state['step'])
-
-
-def _write(log: Any, record: dict[str, object]) -> None:
-    log.write(json.dumps(record) + '\n')
-    log.flush()
+        sample, seed = samples[int(rng.integers(len(samples)))], [recipe.seed, step, slot]
+        image, masks = _view(sample, phase.height, phase.width, recipe.augmentation, things, seed)
+        masks = masks[torch.from_numpy(rng.permutation(len(masks))[: recipe.boxes.most])]
+        boxes = jitter(boxes_around(masks), recipe.boxes.jitter, noise)
+        wanted = read_targets([masks], [network.regions(boxes)], network.mask_side)
+        rows.append({'image': image, 'boxes': boxes, 'masks': wanted})
+    return Rows(rows)

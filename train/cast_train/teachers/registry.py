@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from cast_ros.student import ClassInfo
 from cast_train.engine.recipe_file import parse
@@ -16,109 +16,72 @@ from cast_train.teachers.network_roles import NetworkDepth, NetworkSegments, Net
 from cast_train.teachers.teacher import Teacher
 
 
-class Kind(Protocol):
-    """One kind of teacher."""
+class Kind(NamedTuple):
+    """One kind of teacher: the class of its settings, and what opens it for the classes of a data set."""
 
-    def settings(self) -> type[Settings]:
-        """The class of its settings."""
-
-    def open(self, settings: Any, classes: Sequence[ClassInfo]) -> Teacher:
-        """Open it for the classes of a data set."""
+    settings: type[Settings]
+    open: Callable[[Any, Sequence[ClassInfo]], Teacher]
 
 
-class _Network:
-    def settings(self) -> type[Settings]:
-        return NetworkSettings
-
-    def open(self, settings: NetworkSettings, classes: Sequence[ClassInfo]) -> Teacher:
+def _network() -> Kind:
+    def opened(settings: NetworkSettings, classes: Sequence[ClassInfo]) -> Teacher:
         teacher = NetworkTeacher.open(settings)
         _require_classes(str(settings.checkpoint), teacher.contract.class_names, classes)
         return teacher
 
+    return Kind(NetworkSettings, opened)
 
-class _Composite:
-    def settings(self) -> type[Settings]:
-        return CompositeSettings
 
-    def open(self, settings: CompositeSettings, classes: Sequence[ClassInfo]) -> Teacher:
+def _composite() -> Kind:
+    def opened(settings: CompositeSettings, classes: Sequence[ClassInfo]) -> Teacher:
         teacher = CompositeTeacher.open(settings)
         _require_classes(str(settings.detector), teacher.contract.class_names, classes)
         return teacher
 
-
-class _GroundedSam2:
-    """Imported when it is asked for: its libraries are an extra, and slow to load."""
-
-    def settings(self) -> type[Settings]:
-        from cast_train.teachers.grounded_sam2 import GroundedSam2Settings
-
-        return GroundedSam2Settings
-
-    def open(self, settings: Any, classes: Sequence[ClassInfo]) -> Teacher:
-        from cast_train.teachers.grounded_sam2 import GroundedSam2
-
-        return GroundedSam2(settings, classes)
+    return Kind(CompositeSettings, opened)
 
 
-class _NetworkSegments:
-    def settings(self) -> type[Settings]:
-        return NetworkSegmentsSettings
-
-    def open(self, settings: NetworkSegmentsSettings, classes: Sequence[ClassInfo]) -> Teacher:
-        return NetworkSegments.open(settings)
+# The libraries of some are an extra, and slow to load: they are imported when they are asked for.
 
 
-class _NetworkDepth:
-    def settings(self) -> type[Settings]:
-        return NetworkSettings
+def _grounded_sam2() -> Kind:
+    from cast_train.teachers.grounded_sam2 import GroundedSam2, GroundedSam2Settings
 
-    def open(self, settings: NetworkSettings, classes: Sequence[ClassInfo]) -> Teacher:
-        return NetworkDepth.open(settings)
+    return Kind(GroundedSam2Settings, GroundedSam2)
 
 
-class _SamRefiner:
-    """Imported when it is asked for, as ``_GroundedSam2`` is."""
+def _sam_refiner() -> Kind:
+    from cast_train.teachers.sam_refiner import SamRefiner, SamRefinerSettings
 
-    def settings(self) -> type[Settings]:
-        from cast_train.teachers.sam_refiner import SamRefinerSettings
-
-        return SamRefinerSettings
-
-    def open(self, settings: Any, classes: Sequence[ClassInfo]) -> Teacher:
-        from cast_train.teachers.sam_refiner import SamRefiner
-
-        return SamRefiner(settings)
+    return Kind(SamRefinerSettings, lambda settings, _: SamRefiner(settings))
 
 
-class _DepthAnything:
-    """Imported when it is asked for, as ``_GroundedSam2`` is."""
+def _depth_anything() -> Kind:
+    from cast_train.teachers.depth_anything import DepthAnything, DepthAnythingSettings
 
-    def settings(self) -> type[Settings]:
-        from cast_train.teachers.depth_anything import DepthAnythingSettings
-
-        return DepthAnythingSettings
-
-    def open(self, settings: Any, classes: Sequence[ClassInfo]) -> Teacher:
-        from cast_train.teachers.depth_anything import DepthAnything
-
-        return DepthAnything(settings)
+    return Kind(DepthAnythingSettings, lambda settings, _: DepthAnything(settings))
 
 
+Kinds = dict[str, Callable[[], Kind]]
 # Those that give class-agnostic masks, and those that give depth alone; no class of theirs has to fit.
-SEGMENT_TEACHERS: dict[str, Kind] = {'network_segments': _NetworkSegments(), 'sam_refiner': _SamRefiner()}
-DEPTH_TEACHERS: dict[str, Kind] = {'network_depth': _NetworkDepth(), 'depth_anything': _DepthAnything()}
-TEACHERS: dict[str, Kind] = {
-    'composite': _Composite(),
-    'grounded_sam2': _GroundedSam2(),
-    'network': _Network(),
+SEGMENT_TEACHERS: Kinds = {
+    'network_segments': lambda: Kind(NetworkSegmentsSettings, lambda settings, _: NetworkSegments.open(settings)),
+    'sam_refiner': _sam_refiner,
+}
+DEPTH_TEACHERS: Kinds = {
+    'network_depth': lambda: Kind(NetworkSettings, lambda settings, _: NetworkDepth.open(settings)),
+    'depth_anything': _depth_anything,
+}
+TEACHERS: Kinds = {
+    'composite': _composite,
+    'grounded_sam2': _grounded_sam2,
+    'network': _network,
     **SEGMENT_TEACHERS,
     **DEPTH_TEACHERS,
 }
 
 
-def open_teacher(
-    name: str, settings: dict[str, Any], classes: Sequence[ClassInfo], kinds: dict[str, Kind] = TEACHERS
-) -> Teacher:
+def open_teacher(name: str, settings: dict[str, Any], classes: Sequence[ClassInfo], kinds: Kinds = TEACHERS) -> Teacher:
     """Open a teacher by its name.
 
     Args:
@@ -134,13 +97,12 @@ def open_teacher(
     if name not in kinds:
         raise TeacherError(f'unknown teacher {name!r}; known are {", ".join(sorted(kinds))}')
     try:
-        model = kinds[name].settings()
+        kind = kinds[name]()
     except ImportError as error:
         raise TeacherError(
             f'teacher {name}: {error}; install the extra that brings it (see docs/teachers.md)'
         ) from error
-    parsed = parse(model, settings, f'teacher {name}')
-    return kinds[name].open(parsed, classes)
+    return kind.open(parse(kind.settings, settings, f'teacher {name}'), classes)
 
 
 def _require_classes(source: str, known: tuple[str, ...], classes: Sequence[ClassInfo]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Class-agnostic masks by Segment Anything (SAM or SAM 2, Hugging Face), with a grid of points over the whole picture.
 
-The masks know no classes; ``teachers.majority`` gives them those of a class map. Threshold values are those that
+The masks know no classes; ``methods.famda.labels`` gives them those of a class map. Threshold values are those that
 SAM4UDASS uses for this very job (papers.md §3.3).
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every teacher offers, and what becomes of it: training samples, targets of a view, a student to be judged."""
+"""What every teacher offers, and what becomes of it: training samples, a student to be judged."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import Annotated, Any, Protocol
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from cast_ros.student import Prediction, StudentContract
 from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.postprocessing import paint_instances
 from cast_train.data import Sample
-from cast_train.data.augment import Targets, View, make_targets
 from cast_train.data.segments import Segments
 from cast_train.settings import Settings, Share
 
@@ -113,36 +110,6 @@ def pseudo_sample(sample: Sample, answer: PseudoLabels, settings: PseudoLabelSet
         semantic=semantic,
         depth_m=answer.depth_m,
     )
-
-
-def pseudo_samples(
-    samples: Sequence[Sample], answers: Sequence[PseudoLabels], settings: PseudoLabelSettings
-) -> list[Sample]:
-    """One ``pseudo_sample`` for each pair."""
-    return [pseudo_sample(sample, answer, settings) for sample, answer in zip(samples, answers, strict=True)]
-
-
-def pseudo_targets(
-    images: Tensor, answers: Sequence[PseudoLabels], thing_ids: tuple[int, ...], settings: PseudoLabelSettings
-) -> list[Targets]:
-    """Targets, on the CPU, for B×3×H×W training views that a teacher labelled just now, without a focal length."""
-    targets = []
-    images = images.cpu()
-    for image, answer in zip(images, answers, strict=True):
-        found = pseudo_sample(Sample('', image.permute(1, 2, 0).numpy()), answer, settings)
-        assert found.instance_ids is not None
-        assert found.instance_labels is not None
-        depth_m = found.depth_m
-        view = View(
-            name='',
-            image=image,
-            instance_ids=torch.from_numpy(found.instance_ids.astype(np.int32)),
-            instance_labels=torch.from_numpy(found.instance_labels),
-            semantic=None if found.semantic is None else torch.from_numpy(found.semantic),
-            depth_m=None if depth_m is None else torch.from_numpy(np.where(np.isfinite(depth_m), depth_m, np.nan)),
-        )
-        targets.append(make_targets(view, thing_ids, settings.smallest_px))
-    return targets
 
 
 def _paint(answer: PseudoLabels, settings: PseudoLabelSettings) -> tuple[npt.NDArray[np.uint16], list[int]]:

@@ -7,20 +7,47 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
-from cast_ros.nodes.outputs import OUTPUTS
-from cast_ros.nodes.parameters import BY_NAME
-from cast_ros.offline.harness.recorder import _OUTPUTS, ALL_BUT_OVERLAY, MAPS, OVERLAY
+from collections.abc import Iterator
+
+import rclpy
+from rclpy.node import Node
+
+from cast_ros.nodes.topics import ANSWERS
+from cast_ros.offline.harness.recorder import ALL_BUT_OVERLAY, MAPS, OVERLAY, Recorder
+
+EVERYTHING = (*ALL_BUT_OVERLAY, OVERLAY)
 
 
-def test_every_output_of_the_node_is_known_with_its_topic_and_type() -> None:
-    topics = {output.name: BY_NAME[f'{output.name}_topic'].default for output in OUTPUTS}
-    known = {name: f'~/{topic}' for name, (topic, _, _) in _OUTPUTS.items()}
-    assert known == topics
-    types = {name: message_type for name, (_, message_type, _) in _OUTPUTS.items()}
-    assert types == {output.name: output.message_type for output in OUTPUTS}
+@pytest.fixture
+def node() -> Iterator[Node]:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    made = Node('listener', context=context)
+    yield made
+    made.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def listened_to(recorder: Recorder) -> dict[str, tuple[str, type]]:
+    return {name: (one.topic_name, one.msg_type) for name, one in recorder._subscriptions.items()}
+
+
+def test_every_output_of_the_node_is_listened_to_with_its_topic_and_type(node: Node) -> None:
+    found = listened_to(Recorder(node, {'instances', 'semantic', 'depth'}, EVERYTHING))
+    assert found == {
+        topic.name: (topic.default.replace('~', '/perception'), topic.message_class()) for topic in ANSWERS
+    }
+
+
+def test_nobody_waits_for_what_a_student_cannot_make(node: Node) -> None:
+    assert set(listened_to(Recorder(node, {'depth'}, EVERYTHING))) == {
+        *('depth', 'depth_raw', 'depth_camera_info', 'overlay', 'points')
+    }
+    assert set(listened_to(Recorder(node, {'semantic'}, EVERYTHING))) == {'semantic', 'overlay'}
+    assert set(listened_to(Recorder(node, {'instances', 'depth'}, MAPS))) == {'detections', 'instances', 'depth'}
 
 
 def test_benchmarks_listen_to_everything_but_the_overlay() -> None:
-    assert {*ALL_BUT_OVERLAY, OVERLAY} == {output.name for output in OUTPUTS}
+    assert {*ALL_BUT_OVERLAY, OVERLAY} == {topic.name for topic in ANSWERS}
     assert OVERLAY not in ALL_BUT_OVERLAY
     assert set(MAPS) < set(ALL_BUT_OVERLAY)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters on a node: declared as ROS wants them described, and read as one whole."""
+
+from __future__ import annotations
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+from cast_ros.errors import ParameterError
+from cast_ros.nodes.parameters import PARAMETERS, Changes, Parameter, Settings
+
+
+def declare(node: Node) -> Settings:
+    """Declares every parameter on the node and returns the values that files and command line gave.
+
+    Raises:
+        ParameterError: a value has the wrong type or is out of range.
+    """
+    for row in PARAMETERS:
+        try:
+            node.declare_parameter(row.name, row.default, descriptor_of(row))
+        except InvalidParameterTypeException as error:
+            hint = f' (write {row.default!r}, with a point)' if isinstance(row.default, float) else ''
+            raise ParameterError(f"parameter '{row.name}' must be of type {row.type_name}{hint}: {error}") from error
+        except InvalidParameterValueException as error:
+            raise ParameterError(f"parameter '{row.name}' must be {row.allowed}: {error}") from error
+    return read(node)
+
+
+def read(node: Node) -> Settings:
+    """The current values of a node that has declared them."""
+    return Settings.from_values({row.name: node.get_parameter(row.name).value for row in PARAMETERS})
+
+
+def descriptor_of(row: Parameter) -> ParameterDescriptor:
+    """What `ros2 param describe` shows, and what rclpy enforces on its own."""
+    descriptor = ParameterDescriptor(
+        description=f'{row.description} Can be set {row.changes.value}.',
+        additional_constraints='' if row.within else row.allowed,
+        read_only=row.changes is Changes.AT_START,
+    )
+    if row.within is not None:
+        least, most = row.within
+        if isinstance(row.default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=least, to_value=most)]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=int(least), to_value=int(most))]
+    return descriptor

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CAST's pixel contrast: each cell of the weak view recognises itself in the strong one, among R negatives.
+
+The paper's form is the default, the published code's variant is a sampler (papers.md §1.3). docs/losses.md has the
+formulas, where they come from, and what each choice costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from cast_train.data.augment import Targets
+from cast_train.methods.cast.samplers import DrawRules, SamplerName, draw_negatives
+from cast_train.models.backbones import STRIDES
+from cast_train.models.queries import QueryPrediction
+from cast_train.ranks import mean_counts
+from cast_train.settings import Positive, Settings, Share, Weight
+
+# What the published code takes off a negative's similarity / temperature before it cuts at zero.
+PUBLISHED_HINGE = 0.5
+UNKNOWN_SEGMENT = -1
+
+Temperature = Annotated[float, Field(gt=0, le=10)]
+
+
+class PixelContrast(Settings):
+    """How pixels are contrasted.
+
+    Attributes:
+        weight: λ_pxl of the objective; zero switches the term off.
+        negatives: R, drawn for each anchor.
+        temperature_start, temperature_end: T falls linearly from the first to the last step.
+        sampler: what decides which negatives are likely; ``published`` also takes the published code's hinge, and
+            negatives of other pictures alone.
+        stride: level of the encoder that is contrasted.
+        anchors: cells of each picture that are contrasted at each step, chosen at random; null takes all.
+        candidates: cells among which the anchors of one picture draw at each step, chosen uniformly; null takes all.
+        same_image: share of the candidates that are cells of the anchor's own picture; null treats all cells alike.
+        object_queries: count a query's mask by 1 − p(no object); the paper counts all alike.
+        chunk: anchors worked on at once; bounds memory to some arrays of chunk × candidates, and changes no value.
+    """
+
+    weight: Weight = 0.1
+    negatives: Positive = 200
+    temperature_start: Temperature = 0.3
+    temperature_end: Temperature = 0.07
+    sampler: SamplerName = 'fusion'
+    stride: Literal[4, 8, 16, 32] = 8
+    anchors: Positive | None = 128
+    candidates: Positive | None = 512
+    same_image: Share | None = None
+    object_queries: bool = False
+    chunk: Positive = 256
+
+    @property
+    def level(self) -> int:
+        """Index of ``stride`` in the encoder's features."""
+        return STRIDES.index(self.stride)
+
+    @property
+    def draw_rules(self) -> DrawRules:
+        """The part that says how negatives are drawn."""
+        return DrawRules(**{name: getattr(self, name) for name in DrawRules._fields})
+
+    def temperature(self, progress: float) -> float:
+        """T at ``progress`` 0…1 of the training."""
+        return self.temperature_start + (self.temperature_end - self.temperature_start) * progress
+
+
+class Curves(NamedTuple):
+    """How well pixels are told apart; papers.md §1.3, the theory.
+
+    Attributes:
+        margin: mean distance to negatives minus mean distance to positives; a distance is 1 − cosine.
+        false_negative_rate: share of the drawn negatives that are of the anchor's own segment; NaN without labels.
+    """
+
+    margin: float
+    false_negative_rate: float
+
+
+def pixel_contrast(
+    weak: Tensor, strong: Tensor, prediction: QueryPrediction, progress: float, settings: PixelContrast
+) -> Tensor:
+    """L_pxl, not weighted: mean over anchors of −log(exp(s⁺) / (exp(s⁺) + Σ_r exp(s⁻_r))), s = <z, z'> / T.
+
+    The gradient reaches ``weak`` alone, as anchors and as negatives; not ``strong``, and not the prediction. An anchor
+    that finds no negative (nothing differs from it, or it is the only cell) is left out of the mean; without any
+    anchor the loss is zero. A NaN in the embeddings or the prediction makes the loss NaN.
+
+    Args:
+        weak: B×D×h×w embeddings of unit length.
+        strong: the same cells in the strong view.
+        prediction: the student's final level for the weak view.
+        progress: 0…1 of the training, for the temperature.
+        settings: see there.
+    """
+    height, width = weak.shape[-2:]
+    embeddings, targets = _cells(weak), _cells(strong.detach())
+    with torch.no_grad(), torch.autocast(weak.device.type, enabled=False):
+        temperature = settings.temperature(progress)
+        hinge = PUBLISHED_HINGE if settings.sampler == 'published' else None
+        z = embeddings.detach()
+        loss, gradient, anchors = z.new_zeros(()), torch.zeros_like(z), z.new_zeros(())
+        for draw in draw_negatives(prediction, height, width, settings.draw_rules):
+            own, target = z.index_select(0, draw.anchors), targets.index_select(0, draw.anchors)
+            others = z.index_select(0, draw.candidates)
+            positive = (own * target).sum(1) / temperature
+            negative = own @ others.T / temperature
+            losses, by_positive, by_negative = cross_entropy_of_draws(positive, negative, draw.counts, hinge)
+            loss += losses.sum()
+            gradient.index_add_(0, draw.anchors, by_positive[:, None] * target + by_negative @ others)
+            gradient.index_add_(0, draw.candidates, by_negative.T @ own)
+            anchors += (draw.counts.sum(1) != 0).sum()
+        share = 1 / mean_counts(anchors).to(z.dtype)
+        loss, gradient = loss * share, gradient * (share / temperature)
+    found: Tensor = _WithGradient.apply(embeddings, loss, gradient)
+    return found
+
+
+def cross_entropy_of_draws(
+    positive: Tensor, negative: Tensor, counts: Tensor, hinge: float | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """−log(exp(s⁺) / (exp(s⁺) + Σ n·exp(s⁻))) of A anchors, and its derivatives by s⁺ (A,) and s⁻ (A×M).
+
+    The sum of exponentials is taken relative to the largest one, as in logsumexp. Without a negative all is zero, up
+    to rounding.
+
+    Args:
+        positive: (A,) s⁺.
+        negative: A×M s⁻ of every candidate; overwritten.
+        counts: A×M n, how often each candidate was drawn.
+        hinge: a negative counts by max(s⁻ − hinge, 0); None counts it as it is.
+    """
+    beyond = None
+    if hinge is not None:
+        beyond = negative > hinge
+        negative = negative.sub_(hinge).clamp_(min=0)
+    top = torch.maximum(positive, negative.amax(1))
+    shares = negative.sub_(top[:, None]).exp_().mul_(counts)
+    own = (positive - top).exp()
+    total = own + shares.sum(1)
+    losses = top + total.log() - positive
+    shares /= total[:, None]
+    if beyond is not None:
+        shares *= beyond
+    return losses, own / total - 1, shares
+
+
+class _WithGradient(torch.autograd.Function):
+    """A value whose gradient was found on the way: no array of anchors × candidates has to wait for the backward."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, inputs: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, outer: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return outer * gradient, None, None
+
+
+@torch.no_grad()
+def contrast_curves(
+    weak: Tensor,
+    strong: Tensor,
+    prediction: QueryPrediction,
+    targets: Sequence[Targets],
+    thing_ids: Sequence[int],
+    settings: PixelContrast,
+) -> Curves:
+    """Margin and false-negative rate of a batch; arguments as for ``pixel_contrast`` and ``segments_of``.
+
+    It draws negatives of its own, and leaves the random generator as it was: to watch a run must not change it.
+    """
+    height, width = weak.shape[-2:]
+    z, other_view = _cells(weak), _cells(strong)
+    segments = segments_of(targets, height, width, thing_ids).flatten().to(z.device)
+    near, far, drawn, anchors, false, judged = (torch.zeros((), dtype=torch.float64, device=z.device) for _ in range(6))
+    with torch.random.fork_rng(), torch.autocast(weak.device.type, enabled=False):
+        for draw in draw_negatives(prediction, height, width, settings.draw_rules):
+            counts = draw.counts
+            own = z[draw.anchors]
+            anchors += len(own)
+            near += (1 - (own * other_view[draw.anchors]).sum(1)).sum()
+            far += (counts * (1 - own @ z[draw.candidates].T)).sum()
+            drawn += counts.sum()
+            of_anchor, of_candidate = segments[draw.anchors][:, None], segments[draw.candidates][None]
+            known = (of_anchor != UNKNOWN_SEGMENT) & (of_candidate != UNKNOWN_SEGMENT)
+            judged += (counts * known).sum()
+            false += (counts * (known & (of_anchor == of_candidate))).sum()
+    return Curves(float(far / drawn - near / anchors), float(false / judged))
+
+
+def segments_of(targets: Sequence[Targets], height: int, width: int, thing_ids: Sequence[int]) -> Tensor:
+    """B×height×width int64 on the CPU, what the middle of each cell belongs to; −1 unknown.
+
+    Every instance has a number of its own. Stuff cannot be counted: its number is the class id, in every picture.
+    """
+    found = torch.full((len(targets), height, width), UNKNOWN_SEGMENT)
+    following = 1 << 16
+    for picture, target in enumerate(targets):
+        if target.masks is None or target.labels is None or not len(target.masks):
+            continue
+        device = target.masks.device
+        rows = ((torch.arange(height, device=device) + 0.5) / height * target.masks.shape[1]).long()
+        columns = ((torch.arange(width, device=device) + 0.5) / width * target.masks.shape[2]).long()
+        masks = target.masks[:, rows][:, :, columns]
+        numbers = torch.arange(following, following + len(masks), device=device)
+        is_thing = torch.isin(target.labels, torch.tensor(thing_ids, dtype=torch.int64, device=device))
+        numbers = torch.where(is_thing, numbers, target.labels)
+        following += len(masks)
+        found[picture] = torch.where(masks.any(0), numbers[masks.int().argmax(0)], UNKNOWN_SEGMENT)
+    return found
+
+
+def _cells(embeddings: Tensor) -> Tensor:
+    """B×D×h×w as B·h·w×D, in float32 at least."""
+    cells = embeddings.permute(0, 2, 3, 1).flatten(0, 2)
+    return cells.to(torch.promote_types(cells.dtype, torch.float32))
