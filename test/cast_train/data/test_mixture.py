@@ -17,9 +17,10 @@ from tiny_recipe import recipe_document
 from cast_train.data import Stated, mixed_chances, open_dataset
 from cast_train.engine.fitting import fit, read_training, source_table, supervised_stream
 from cast_train.engine.recipe import Recipe, parse_recipe
+from cast_train.engine.trained import load_student
 from cast_train.engine.validation import check_recipe
 from cast_train.errors import DataError, RecipeError
-from cast_train.export.checkpoint import load_student, provenance_of
+from cast_train.export.run import provenance_of
 
 
 def road_document(root: Path, steps: int = 2, **changes: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from cast_train.data import Augmentation, Batch, Sample, Targets, make_targets, make_view
-from cast_train.data.classmix import Side, class_mix
 from cast_train.data.partial import pasted_knowledge
+from cast_train.methods.famda.classmix import Side, class_mix
 
 CROPS = Augmentation(zoom=3.0, whole=0.0, flip=0.5, brightness=0, contrast=0, saturation=0, noise=0, blur=0)
 UNIONS = ((1, 2), (3, 4))
