@@ -15,6 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from cast_ros.nodes.parameters import Settings
 
+COMPRESSED = '/compressed'
+TYPES = {'raw': 'sensor_msgs/msg/Image', 'compressed': 'sensor_msgs/msg/CompressedImage'}
 _RELIABILITY = {'best_effort': ReliabilityPolicy.BEST_EFFORT, 'reliable': ReliabilityPolicy.RELIABLE}
 
 
@@ -31,10 +33,11 @@ class Inputs:
         self._node = node
         self._transport = settings.image_transport
         self._subscriptions: list[Subscription] = []
-        base = node.resolve_topic_name(settings.topics['image'])
-        self._other_transport_topic = f'{base}/compressed' if self._transport == 'raw' else base
-        # As image_transport does it: the base name is remapped first, then the transport is appended.
-        image_topic = base if self._transport == 'raw' else f'{base}/compressed'
+        asked = node.resolve_topic_name(settings.topics['image'])
+        # As image_transport does it: the base name is remapped first, then the transport is appended, unless a person
+        # gave the whole name of the compressed topic.
+        self._base = asked.removesuffix(COMPRESSED)
+        image_topic = asked if self._transport == 'raw' else f'{self._base}{COMPRESSED}'
         camera_info_topic = node.resolve_topic_name(settings.topics['camera_info'])
         image_type = Image if self._transport == 'raw' else CompressedImage
         reliability = _RELIABILITY[settings.input_reliability]
@@ -79,12 +82,23 @@ class Inputs:
         publishers = self.publisher_count()
         plural = '' if publishers == 1 else 's'
         sentence = f'waiting for {self.image_topic} ({self._transport}), {publishers} publisher{plural}'
-        if publishers:
+        here, compressed = self._types_on(self.image_topic), f'{self._base}{COMPRESSED}'
+        if TYPES[self._transport] in here:
             return f'{sentence}, but no picture comes: is the camera paused, or its quality of service incompatible?'
-        if self._node.count_publishers(self._other_transport_topic):
-            other = 'compressed' if self._transport == 'raw' else 'raw'
-            return f"{sentence}; {self._other_transport_topic} is published: set parameter image_transport to '{other}'"
+        other = 'compressed' if self._transport == 'raw' else 'raw'
+        found = f'{sentence} of {" and ".join(sorted(here))}' if here else sentence
+        if other == 'compressed' and TYPES[other] in self._types_on(compressed):
+            return f"{found}; {compressed} carries {TYPES[other]}: set parameter image_transport to 'compressed'"
+        if TYPES['raw'] in self._types_on(self._base):
+            remedy = "image_transport to 'raw'" if other == 'raw' else f"image_topic to '{self._base}'"
+            return f'{found}; {self._base} carries {TYPES["raw"]}: set parameter {remedy}'
+        if here:
+            return f'{found}, not of {TYPES[self._transport]}: set parameter image_topic to a topic of that type'
         return f'{sentence}: set parameter image_topic, or remap it, to what the camera publishes'
+
+    def _types_on(self, topic: str) -> set[str]:
+        """The types that a topic is published with: its name says nothing certain about them."""
+        return {one.topic_type for one in self._node.get_publishers_info_by_topic(topic)}
 
     def destroy(self) -> None:
         """Ends both subscriptions."""
