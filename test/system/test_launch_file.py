@@ -32,15 +32,15 @@ def probe() -> Iterator[RosProbe]:
         yield made
 
 
-def test_without_arguments_the_shipped_parameter_file_decides_everything(
-    launcher: play_launch.PlayLaunch, tmp_path: Path, project_root: Path
+def test_without_arguments_nothing_is_set_so_that_what_a_parent_sets_stays(
+    launcher: play_launch.PlayLaunch, tmp_path: Path
 ) -> None:
     nodes = resolve(launcher, tmp_path, LAUNCH_FILE)
     assert list(nodes) == ['/perception']
     node = nodes['/perception']
     assert (node['pkg'], node['exec'], node['node_name']) == ('cast_ros', 'perception', 'perception')
     assert node.get('params', {}) == {}
-    assert node['params_files'] == [(project_root / 'config' / 'perception.yaml').read_text(encoding='utf-8')]
+    assert node.get('params_files', []) == []
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,32 @@ def test_namespace_log_level_and_parameter_file_are_passed_on(launcher: play_lau
     assert list(nodes) == ['/left/perception']
     assert nodes['/left/perception']['args'] == ['--ros-args', '--log-level', 'debug']
     assert nodes['/left/perception']['params_files'] == [mine.read_text(encoding='utf-8')]
+
+
+def test_what_a_parent_launch_file_sets_is_not_undone(
+    launcher: play_launch.PlayLaunch, tmp_path: Path, project_root: Path
+) -> None:
+    parent = tmp_path / 'parent.launch.py'
+    parent.write_text(f"""
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import SetParameter
+
+
+def generate_launch_description():
+    one = PythonLaunchDescriptionSource({str(project_root / 'launch' / LAUNCH_FILE)!r})
+    return LaunchDescription([GroupAction([SetParameter('score_threshold', 0.9), IncludeLaunchDescription(one)])])
+""")
+    node = resolve(launcher, tmp_path, str(parent))['/perception']
+    assert node.get('params_files', []) == []
+    said = {**dict(node.get('global_params') or {}), **dict(node.get('params') or {})}
+    assert float(said['score_threshold']) == 0.9
+
+
+def test_a_parameter_file_that_is_not_there_is_named(launcher: play_launch.PlayLaunch, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"params_file is '/nowhere/mine.yaml', and there is no such file"):
+        resolve(launcher, tmp_path, LAUNCH_FILE, params_file='/nowhere/mine.yaml')
 
 
 def test_each_camera_gets_a_node_in_its_namespace(launcher: play_launch.PlayLaunch, tmp_path: Path) -> None:
