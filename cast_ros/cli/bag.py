@@ -126,7 +126,7 @@ def from_video(
     quality: Annotated[int, typer.Option(help='Of the JPEGs.', min=1, max=100)] = 90,
 ) -> None:
     """Make a bag of the frames of a video."""
-    from cast_ros.offline.bags.tools.from_video import video_to_bag
+    from cast_ros.offline.bags.tools.from_dataset import video_to_bag
 
     print(f'{out}: {video_to_bag(video, out, topic, rate, quality)} frames')
 
@@ -141,8 +141,7 @@ def corrupt(
     listed: Annotated[bool, typer.Option('--list', help='Print the faults.')] = False,
 ) -> None:
     """Put exactly one fault into a copy of a bag, to see what a program makes of it."""
-    from cast_ros.offline.bags.tools.corrupt import corrupt_bag
-    from cast_ros.offline.bags.tools.faults import FAULTS
+    from cast_ros.offline.bags.tools.faults import FAULTS, corrupt_bag
 
     if listed:
         for name, entry in FAULTS.items():

@@ -21,7 +21,7 @@ from cast_ros.student import Prediction, StudentContract
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cast_ros.offline.replay.contestant import Contestant
+    from cast_ros.offline.replay.judge import Contestant
 
 JPEG_QUALITY = 85
 JPEG_FORMAT = 'bgr8; jpeg compressed bgr8'
