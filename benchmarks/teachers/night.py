@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from cast_ros.files import write_text
-from cast_ros.offline.metrics import DepthMetrics, SemanticMetrics
+from cast_ros.offline.metrics.depth import DepthMetrics
+from cast_ros.offline.metrics.semantic import SemanticMetrics
 from cast_train.data import Sample, open_dataset
 from cast_train.engine.recipe_file import load
 from cast_train.export.revision import git_revision

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from cast_ros.files import write_text
-from cast_ros.offline.metrics import SemanticMetrics
+from cast_ros.offline.metrics.semantic import SemanticMetrics
 from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.recipe_file import load
 from cast_train.engine.trained import load_student, weights_in

@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 from cast_ros.errors import CastError
 
 if TYPE_CHECKING:
+    from cast_ros.offline.bags import Damage
+    from cast_ros.offline.bags.tools.check import CheckReport
     from cast_ros.offline.bags.tools.faults import Fault
+    from cast_ros.offline.bags.tools.info import BagInfo, PictureInfo
 
 FINDINGS_EXIT_CODE = 1
 
@@ -31,7 +38,6 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Print what is in a bag: topics, rates, QoS, pictures, calibration, ground truth."""
-    from cast_ros.cli.bag_tables import info_document, print_info
     from cast_ros.offline.bags.tools.info import bag_info
 
     found = bag_info(bag, sha256)
@@ -48,7 +54,6 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Say all that is wrong with a bag; exit code 0 nothing, 1 something, 2 it cannot be read at all."""
-    from cast_ros.cli.bag_tables import check_document, print_check
     from cast_ros.offline.bags.tools.check import check_bag
 
     report = check_bag(bag, topic or None)
@@ -126,7 +131,7 @@ def from_video(
     quality: Annotated[int, typer.Option(help='Of the JPEGs.', min=1, max=100)] = 90,
 ) -> None:
     """Make a bag of the frames of a video."""
-    from cast_ros.offline.bags.tools.from_video import video_to_bag
+    from cast_ros.offline.bags.tools.from_dataset import video_to_bag
 
     print(f'{out}: {video_to_bag(video, out, topic, rate, quality)} frames')
 
@@ -141,8 +146,7 @@ def corrupt(
     listed: Annotated[bool, typer.Option('--list', help='Print the faults.')] = False,
 ) -> None:
     """Put exactly one fault into a copy of a bag, to see what a program makes of it."""
-    from cast_ros.offline.bags.tools.corrupt import corrupt_bag
-    from cast_ros.offline.bags.tools.faults import FAULTS
+    from cast_ros.offline.bags.tools.faults import FAULTS, corrupt_bag
 
     if listed:
         for name, entry in FAULTS.items():
@@ -156,3 +160,72 @@ def corrupt(
 
 def _fault_line(name: str, fault: Fault) -> str:
     return f'{name:<17} {fault.means}'
+
+
+def info_document(info: BagInfo) -> dict[str, Any]:
+    """For JSON."""
+    return {**asdict(info), 'path': str(info.path), 'damages': [_damage(entry) for entry in info.damages]}
+
+
+def check_document(report: CheckReport) -> dict[str, Any]:
+    """For JSON."""
+    findings = [
+        {
+            'kind': entry.kind,
+            'topic': entry.topic,
+            'count': entry.count,
+            'first': entry.first._asdict(),
+            'advice': entry.advice,
+        }
+        for entry in report.findings
+    ]
+    damages = [_damage(entry) for entry in report.damages]
+    return {'path': str(report.path), 'messages': report.messages, 'findings': findings, 'damages': damages}
+
+
+def print_info(info: BagInfo) -> None:
+    """Facts, then topic by topic; a table would cut the names of topics short."""
+    from cast_ros.offline.bags.messages import NANOSECONDS
+
+    console = Console(highlight=False, soft_wrap=True)
+    begin = datetime.fromtimestamp(info.start_ns // NANOSECONDS, timezone.utc).strftime('%Y-%m-%d %H:%M:%S UTC')
+    rows = [
+        ('bag', f'{info.path} ({info.size_bytes / 1e6:.3g} MB)'),
+        ('storage', f'{info.storage}, compression {info.compression}'),
+        ('recorded', f'{begin}, {info.duration_s:.3f} s, {info.messages} messages'),
+        ('ground truth', ', '.join(info.ground_truth) or 'none'),
+        *((f'sha256 {name}', digest) for name, digest in info.sha256.items()),
+        *(('salvaged', str(damage)) for damage in info.damages),
+    ]
+    for name, value in rows:
+        console.print(f'{escape(name):<16} {escape(value)}')
+    for topic in info.topics:
+        rate = '' if topic.rate_hz is None else f', {topic.rate_hz:.2f} Hz'
+        console.print(f'{escape(topic.name)}\n    {topic.msgtype}, {topic.messages} messages{rate}')
+        for profile in topic.qos:
+            console.print(f'    {profile}')
+        if topic.picture is not None:
+            console.print(f'    {escape(_picture_line(topic.picture))}')
+
+
+def print_check(report: CheckReport) -> None:
+    """What was salvaged, what was found and what to do, and how much it is."""
+    console = Console(highlight=False, soft_wrap=True)
+    for damage in report.damages:
+        console.print(f'salvaged: {escape(str(damage))}')
+    for entry in report.findings:
+        console.print(escape(f'{entry.kind}: {entry.topic or "the bag"}, {entry.count} times'))
+        console.print(escape(f'    first: {entry.first}\n    {entry.advice}'))
+    result = f'findings: {len(report.findings)}' if report.findings else 'nothing wrong'
+    console.print(escape(f'{report.path}: {report.messages} messages, {result}'))
+
+
+def _picture_line(picture: PictureInfo) -> str:
+    if picture.problem:
+        return f'the first does not decode: {picture.problem}'
+    form = f'{picture.encoding} {picture.width}×{picture.height}' if picture.encoding else 'not decoded here'
+    return f'{form}, {picture.size_bytes} bytes, frame {picture.frame_id!r}, {picture.camera_info or "no camera_info"}'
+
+
+def _damage(damage: Damage) -> dict[str, Any]:
+    return {**asdict(damage), 'file': str(damage.file)}

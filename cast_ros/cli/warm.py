@@ -16,9 +16,8 @@ from rich.console import Console
 from cast_ros.errors import StudentError
 from cast_ros.student import LoadOptions
 from cast_ros.student.providers import CPU, SHORT_NAMES
-from cast_ros.student.trial import TIMEOUT_S
-from cast_ros.student.warming import Progress, Warmed
-from cast_ros.student.warming import warm as warm_student
+from cast_ros.student.trial import TIMEOUT_S, Progress, Warmed
+from cast_ros.student.trial import warm as warm_student
 
 LINE_EVERY_S = 10.0
 

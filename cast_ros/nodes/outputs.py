@@ -35,8 +35,14 @@ from cast_ros.nodes.messages import image_message_to_publish
 from cast_ros.nodes.parameters import Settings
 from cast_ros.nodes.topics import ANSWERS, LABEL_INFO, Topic
 from cast_ros.overlay import draw_overlay
-from cast_ros.scene import LocatedObject, Pinhole, locate_instances, nearest_of_each_class, point_cloud
-from cast_ros.scene.depth_units import depth_to_millimetres
+from cast_ros.scene import (
+    LocatedObject,
+    Pinhole,
+    depth_to_millimetres,
+    locate_instances,
+    nearest_of_each_class,
+    point_cloud,
+)
 from cast_ros.student import Prediction, StudentContract
 
 

@@ -21,14 +21,13 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from sensor_msgs.msg import CompressedImage, Image
 
 from cast_ros.errors import CastError, ParameterError
-from cast_ros.nodes.camera_info import CameraInfoCache
 from cast_ros.nodes.declaration import declare, read
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
 from cast_ros.nodes.inputs import Inputs
 from cast_ros.nodes.outputs import Outputs, quality_of
 from cast_ros.nodes.parameters import BY_NAME, Changes, refuse
-from cast_ros.nodes.pipeline import Pipeline, ReceivedImage
+from cast_ros.nodes.pipeline import CameraInfoCache, Pipeline, ReceivedImage
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.topics import DIAGNOSTICS
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +18,7 @@ from std_msgs.msg import Header
 
 from cast_ros.errors import CastError, ImageError
 from cast_ros.images import decode_compressed_rgb, decode_rgb
-from cast_ros.images.camera_info import focal_length_px
-from cast_ros.nodes.camera_info import CameraInfoCache
+from cast_ros.images.camera_info import focal_length_px, picture_size
 from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
 from cast_ros.nodes.parameters import Settings
@@ -26,6 +27,35 @@ from cast_ros.student import Prediction, Student
 from cast_ros.tracking import MEMORY_S, InstanceTracker
 
 WARNING_PERIOD_S = 5.0
+_REMEMBERED_CAMERAS = 16
+
+
+class CameraInfoCache:
+    """The newest CameraInfo of each camera and picture size. Safe to fill in one thread and to read in another."""
+
+    def __init__(self) -> None:
+        self._infos: OrderedDict[tuple[str, int, int], CameraInfo] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def remember(self, info: CameraInfo) -> None:
+        """Keep this one in place of the last of the same frame id and size."""
+        key = (info.header.frame_id, *picture_size(info))
+        with self._lock:
+            self._infos[key] = info
+            self._infos.move_to_end(key)
+            # A driver that invents frame ids must not fill the memory.
+            while len(self._infos) > _REMEMBERED_CAMERAS:
+                self._infos.popitem(last=False)
+
+    def matching(self, header: Header, width: int, height: int) -> CameraInfo | None:
+        """The CameraInfo of a picture with this header and size, or None: a foreign calibration is worse than none."""
+        with self._lock:
+            return self._infos.get((header.frame_id, width, height))
+
+    def sizes_of(self, frame_id: str) -> list[tuple[int, int]]:
+        """Sizes (width, height) for which this frame id has a CameraInfo, to explain a mismatch."""
+        with self._lock:
+            return [(width, height) for name, width, height in self._infos if name == frame_id]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,22 +6,11 @@ from __future__ import annotations
 import functools
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from cast_ros.errors import CastError
-
-
-class HasState(Protocol):
-    """A lifecycle node that remembers the name of its state, and why its last transition failed ('' if it did not)."""
-
-    state: str
-    failure: str
-
-    def get_logger(self) -> Any:
-        """The logger of the node."""
-
 
 Body = Callable[[Any, LifecycleState], None]
 Callback = Callable[[Any, LifecycleState], TransitionCallbackReturn]
@@ -30,14 +19,15 @@ Callback = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 def transition_to(goal: str) -> Callable[[Body], Callback]:
     """Makes a lifecycle callback of a method that raises to fail, and that ends in state `goal` otherwise.
 
-    rclpy swallows an exception of a callback without a word.
+    rclpy swallows an exception of a callback without a word. The node has the attributes `state`, its name, and
+    `failure`, why the last transition failed ('' if it did not).
     """
 
     def decorate(body: Body) -> Callback:
         name = body.__name__.removeprefix('on_')
 
         @functools.wraps(body)
-        def callback(self: HasState, state: LifecycleState) -> TransitionCallbackReturn:
+        def callback(self: Any, state: LifecycleState) -> TransitionCallbackReturn:
             try:
                 body(self, state)
             except Exception as error:  # noqa: BLE001 (the last chance to say anything)

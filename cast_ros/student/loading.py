@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from cast_ros.errors import StudentError
 from cast_ros.student.contract import CONTRACT_KEY, MASK_STRIDE, StudentContract
 from cast_ros.student.onnx_file import OnnxFile, read_onnx_file
-from cast_ros.student.provider_check import (
+from cast_ros.student.providers import (
+    CPU,
     RECORD_ASSIGNMENT,
+    LoadOptions,
     check_provider,
     offered_providers,
     one_line,
+    provider_options,
     refusal,
 )
-from cast_ros.student.providers import CPU, LoadOptions, provider_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions

@@ -19,8 +19,7 @@ from cast_ros.student.geometry import InputGeometry, MapSampler
 from cast_ros.student.loading import open_student
 from cast_ros.student.postprocessing import paint_instances, read_depth, read_semantic, sky_mask
 from cast_ros.student.prediction import Prediction, Timing
-from cast_ros.student.provider_check import computing_provider
-from cast_ros.student.providers import DEFAULT_OPTIONS, LoadOptions
+from cast_ros.student.providers import DEFAULT_OPTIONS, LoadOptions, computing_provider
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -96,7 +96,7 @@ def test_the_search_sees_what_it_forbids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('modules', 'absent'),
     [
-        ('cast_ros.student, cast_ros.offline.metrics, cast_ros.offline.bags', ('torch', 'rclpy')),
+        ('cast_ros.student, cast_ros.offline.replay.evaluation, cast_ros.offline.bags', ('torch', 'rclpy')),
         ('cast_ros.images, cast_ros.overlay, cast_ros.offline.evaluation, cast_ros.cli', ('torch', 'rclpy')),
         # Launch files read these two, under a Python that may have nothing else.
         ('cast_ros.nodes.parameters, cast_ros.nodes.topics', ('rclpy', 'numpy', 'onnxruntime', 'pydantic', 'yaml')),

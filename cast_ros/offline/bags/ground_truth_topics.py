@@ -26,6 +26,7 @@ INSTANCES = '/ground_truth/instances'
 DEPTH = '/ground_truth/depth'
 LABEL_INFO = '/ground_truth/label_info'
 ABOUT = '/ground_truth/about'
+LABEL_TOPICS = (INSTANCES, DEPTH)
 
 INSTANCES_PER_CLASS = 1000
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import struct
 from abc import ABC, abstractmethod
@@ -29,6 +31,8 @@ RECORD_PREFIX = struct.Struct('<BQ')
 CHUNK_HEAD = struct.Struct('<QQQII')
 _CHUNK = 0x06
 _LONGEST_NAME = 32
+# Of each end of a file: the ends of a storage file hold its header and its index, and a bag may have hundreds of GB.
+FINGERPRINT_BYTES = 1 << 20
 _NUMBER, _DIGITS = re.compile(r'\d+'), 20
 
 
@@ -189,3 +193,25 @@ class Scan(ABC):
 
     def close(self) -> None:  # noqa: B027, files are open only while messages are read
         """Nothing to close."""
+
+
+def fingerprint_of(path: Path) -> tuple[str, int]:
+    """SHA-256 over names, sizes and ends of the bag's files, and its size in bytes.
+
+    Raises:
+        BagError: a file cannot be read.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        for file in files_of(path):
+            length = file.stat().st_size
+            digest.update(f'{file.relative_to(path.parent)} {length}\n'.encode())
+            with file.open('rb') as content:
+                digest.update(content.read(FINGERPRINT_BYTES))
+                if length > FINGERPRINT_BYTES:
+                    content.seek(-min(FINGERPRINT_BYTES, length - FINGERPRINT_BYTES), os.SEEK_END)
+                    digest.update(content.read(FINGERPRINT_BYTES))
+            size += length
+    except OSError as error:
+        raise BagError(f'{path} cannot be read: {error}') from error
+    return digest.hexdigest(), size

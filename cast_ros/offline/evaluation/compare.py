@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,27 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.offline.evaluation.ground_truth import GroundTruth
-from cast_ros.offline.metrics import (
-    BoundaryMetrics,
-    BoundaryScores,
-    CalibrationMetrics,
-    CalibrationScores,
-    CityscapesInstanceMetrics,
-    CityscapesScores,
-    DepthByMetrics,
-    DepthByScores,
-    DepthMetrics,
-    DepthScores,
-    FrameDepth,
-    FrameMatches,
-    InstanceFrame,
-    InstanceMetrics,
-    InstanceScores,
-    PanopticMetrics,
-    PanopticScores,
-    SemanticMetrics,
-    SemanticScores,
-)
+from cast_ros.offline.metrics.boundary import BoundaryMetrics, BoundaryScores
+from cast_ros.offline.metrics.cityscapes import CityscapesInstanceMetrics, CityscapesScores
+from cast_ros.offline.metrics.depth import DepthMetrics, DepthScores, FrameDepth
+from cast_ros.offline.metrics.depth_by import DepthByMetrics, DepthByScores
+from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.instance_matches import FrameMatches
+from cast_ros.offline.metrics.instances import InstanceMetrics, InstanceScores
+from cast_ros.offline.metrics.panoptic import PanopticMetrics, PanopticScores
+from cast_ros.offline.metrics.score_calibration import CalibrationMetrics, CalibrationScores
+from cast_ros.offline.metrics.semantic import SemanticMetrics, SemanticScores
 from cast_ros.student import UNLABELLED, Prediction, StudentContract
 
 
@@ -38,12 +29,12 @@ from cast_ros.student import UNLABELLED, Prediction, StudentContract
 class Scores:
     """The figures of all frames together; None where the student lacks the head or no frame had its ground truth.
 
-    Those with a default are made on request alone.
+    Those after depth are made on request alone.
     """
 
-    instances: InstanceScores | None
-    semantic: SemanticScores | None
-    depth: DepthScores | None
+    instances: InstanceScores | None = None
+    semantic: SemanticScores | None = None
+    depth: DepthScores | None = None
     panoptic: PanopticScores | None = None
     boundary: BoundaryScores | None = None
     calibration: CalibrationScores | None = None
@@ -72,6 +63,8 @@ class FrameStatistics:
 class Comparison:
     """Feed it frame by frame, then ask once. Depth is judged metric (not rescaled), up to the cap of the contract.
 
+    A metric is there from the first frame that has both sides of it.
+
     Args:
         contract: of the student that made the predictions.
         detailed: also panoptic quality, boundaries, calibration of scores, depth by distance and class, and rescaled
@@ -79,12 +72,22 @@ class Comparison:
     """
 
     def __init__(self, contract: StudentContract, detailed: bool = False) -> None:
-        things = {number: contract.classes[number].name for number in contract.thing_ids}
-        self._instances = InstanceMetrics(things) if things else None
-        self._semantic = SemanticMetrics(contract.class_names)
-        self._depth = None if contract.depth is None else DepthMetrics(contract.depth.cap_m)
-        self._details = _Details(contract) if detailed else None
-        self._compared: set[str] = set()
+        names = contract.class_names
+        things = {number: names[number] for number in contract.thing_ids}
+        cap_m = math.nan if contract.depth is None else contract.depth.cap_m
+        self._makers: dict[str, Callable[[], Any]] = {
+            'instances': lambda: InstanceMetrics(things),
+            'semantic': lambda: SemanticMetrics(names),
+            'depth': lambda: DepthMetrics(cap_m),
+            'panoptic': lambda: PanopticMetrics(names, things),
+            'boundary': lambda: BoundaryMetrics(names),
+            'calibration': lambda: CalibrationMetrics(things),
+            'depth_by': lambda: DepthByMetrics(names, cap_m),
+            'depth_scaled': lambda: DepthMetrics(cap_m, 'median'),
+            'instances_cityscapes': lambda: CityscapesInstanceMetrics(things),
+        }
+        self._metrics: dict[str, Any] = {}
+        self._has_things, self._has_depth, self._detailed = bool(things), contract.depth is not None, detailed
 
     def update(self, prediction: Prediction, truth: GroundTruth, shown: Prediction | None = None) -> FrameStatistics:
         """Adds one frame, and returns what it adds; both sides have the size of the picture.
@@ -97,83 +100,42 @@ class Comparison:
         Raises:
             MetricError: they differ in size.
         """
-        frame = instance_frame_of(prediction, truth)
+        frame = instance_frame_of(prediction, truth) if self._has_things else None
         matches = panoptic = confusion = depth = None
-        if self._instances is not None and frame is not None:
-            self._instances.update(frame)
-            self._compared.add('instances')
-        if prediction.semantic is not None and truth.semantic is not None:
-            confusion = self._semantic.update(prediction.semantic, truth.semantic)
-            self._compared.add('semantic')
-        if self._depth is not None and prediction.depth is not None and truth.depth is not None:
-            depth = self._depth.update(prediction.depth, truth.depth)
-            self._compared.add('depth')
-        if self._details is not None:
+        if frame is not None:
+            self._feed('instances', frame)
+        maps = prediction.semantic, truth.semantic
+        has_maps = maps[0] is not None and maps[1] is not None
+        if has_maps:
+            confusion = self._feed('semantic', *maps)
+        depths = prediction.depth, truth.depth
+        has_depths = self._has_depth and depths[0] is not None and depths[1] is not None
+        if has_depths:
+            depth = self._feed('depth', *depths)
+        if self._detailed:
             seen = frame if shown is None else instance_frame_of(shown, truth)
-            matches, panoptic = self._details.update(prediction, truth, frame, seen)
+            if frame is not None:
+                matches = FrameMatches.of(frame)
+                self._feed('calibration', matches)
+                self._feed('instances_cityscapes', frame)
+            if has_maps:
+                self._feed('boundary', *maps)
+                panoptic = None if seen is None else self._feed('panoptic', seen, *maps)
+            if has_depths:
+                self._feed('depth_scaled', *depths)
+                self._feed('depth_by', *depths, truth.instance_ids, truth.instance_labels, truth.instance_is_crowd)
         return FrameStatistics(matches, panoptic, confusion, depth)
+
+    def _feed(self, name: str, *picture: Any) -> Any:
+        """Adds a picture to a metric, by its name in Scores, and returns what the picture adds."""
+        metric = self._metrics.get(name) or self._makers[name]()
+        added = metric.update(*picture)
+        self._metrics[name] = metric
+        return added
 
     def compute(self) -> Scores:
         """The figures of all frames so far."""
-        return Scores(
-            instances=self._instances.compute() if self._instances and 'instances' in self._compared else None,
-            semantic=self._semantic.compute() if 'semantic' in self._compared else None,
-            depth=self._depth.compute() if self._depth is not None and 'depth' in self._compared else None,
-            **({} if self._details is None else self._details.compute()),
-        )
-
-
-class _Details:
-    """What takes longer. A part is there from the first frame that has both sides of it."""
-
-    def __init__(self, contract: StudentContract) -> None:
-        self._contract = contract
-        self._panoptic: PanopticMetrics | None = None
-        self._boundary: BoundaryMetrics | None = None
-        self._calibration: CalibrationMetrics | None = None
-        self._depth_by: DepthByMetrics | None = None
-        self._depth_scaled: DepthMetrics | None = None
-        self._cityscapes: CityscapesInstanceMetrics | None = None
-
-    def update(
-        self, prediction: Prediction, truth: GroundTruth, frame: InstanceFrame | None, shown: InstanceFrame | None
-    ) -> tuple[FrameMatches | None, NDArray[np.float64] | None]:
-        names, thing_ids = self._contract.class_names, self._contract.thing_ids
-        matches = panoptic = None
-        if frame is not None and thing_ids:
-            self._calibration = self._calibration or CalibrationMetrics(thing_ids)
-            matches = FrameMatches.of(frame)
-            self._calibration.update(matches)
-            self._cityscapes = self._cityscapes or CityscapesInstanceMetrics(
-                {number: names[number] for number in thing_ids}
-            )
-            self._cityscapes.update(frame)
-        if prediction.semantic is not None and truth.semantic is not None:
-            self._boundary = self._boundary or BoundaryMetrics(names)
-            self._boundary.update(prediction.semantic, truth.semantic)
-            if shown is not None:
-                self._panoptic = self._panoptic or PanopticMetrics(names, thing_ids)
-                panoptic = self._panoptic.update(shown, prediction.semantic, truth.semantic)
-        if self._contract.depth is not None and prediction.depth is not None and truth.depth is not None:
-            self._depth_by = self._depth_by or DepthByMetrics(names, self._contract.depth.cap_m)
-            self._depth_scaled = self._depth_scaled or DepthMetrics(self._contract.depth.cap_m, 'median')
-            self._depth_scaled.update(prediction.depth, truth.depth)
-            self._depth_by.update(
-                prediction.depth, truth.depth, truth.instance_ids, truth.instance_labels, truth.instance_is_crowd
-            )
-        return matches, panoptic
-
-    def compute(self) -> dict[str, Any]:
-        """By the names of the fields of Scores."""
-        parts = {
-            'panoptic': self._panoptic,
-            'boundary': self._boundary,
-            'calibration': self._calibration,
-            'depth_by': self._depth_by,
-            'depth_scaled': self._depth_scaled,
-            'instances_cityscapes': self._cityscapes,
-        }
-        return {name: part.compute() for name, part in parts.items() if part is not None}
+        return Scores(**{name: metric.compute() for name, metric in self._metrics.items()})
 
 
 def instance_frame_of(prediction: Prediction, truth: GroundTruth) -> InstanceFrame | None:

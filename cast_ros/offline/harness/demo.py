@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cast_ros.errors import CastError
 from cast_ros.offline.harness.demo_report import write_report
-from cast_ros.offline.harness.demo_run import Options, run_demo
+from cast_ros.offline.harness.demo_run import run_demo
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,15 +20,8 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        run = run_demo(
-            Options(
-                bag=arguments.bag,
-                model=arguments.model,
-                log_path=arguments.out / 'node.log',
-                rate=arguments.rate,
-                score_threshold=arguments.score_threshold,
-            )
-        )
+        log_path = arguments.out / 'node.log'
+        run = run_demo(arguments.bag, arguments.model, log_path, arguments.rate, arguments.score_threshold)
         write_report(run, arguments.bag, arguments.out)
     except (CastError, OSError) as error:
         print(f'The demo stopped: {error}', file=sys.stderr)

@@ -25,17 +25,6 @@ _REPORT_WITHIN_S = 3.0
 _SLICE_S = 0.02
 
 
-@dataclass(frozen=True)
-class Options:
-    """What to play into what; `rate` 1 is as recorded."""
-
-    bag: Path
-    model: Path
-    log_path: Path
-    rate: float = 1.0
-    score_threshold: float = 0.3
-
-
 @dataclass(frozen=True, eq=False)
 class Run:
     """All that came out of one run; dictionaries go by header stamp in nanoseconds.
@@ -61,72 +50,61 @@ class Run:
         return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
 
 
-def run_demo(options: Options) -> Run:
-    """Plays the bag into a new node.
+def run_demo(bag: Path, model: Path, log_path: Path, rate: float, score_threshold: float) -> Run:
+    """Plays the bag into a new node; `rate` 1 is as recorded, `log_path` gets what the node prints.
 
     Raises:
         HarnessError: the node does not start, dies, or leaves a frame unanswered.
         CastError: the bag or the model cannot be used.
     """
-    with Student.load(options.model, LoadOptions(threads=1)) as student:
+    with Student.load(model, LoadOptions(threads=1)) as student:
         contract = student.contract
-    pictures = _pictures(options.bag)
-    print(f'Starting the perception node with {options.model} ...', flush=True)
-    with BagReader(options.bag) as reader, stand('cast_demo', _parameters(options), options.log_path) as beside:
-        player = BagPlayer(beside.node, reader, [topics.CAMERA_INFO, topics.IMAGE], options.rate)
+    pictures = _pictures(bag)
+    print(f'Starting the perception node with {model} ...', flush=True)
+    with BagReader(bag) as reader, stand('cast_demo', _parameters(model, score_threshold), log_path) as beside:
+        player = BagPlayer(beside.node, reader, [topics.CAMERA_INFO, topics.IMAGE], rate)
         recorder = Recorder(beside.node, contract.heads)
-        conversation = _Conversation(beside, player, recorder)
         beside.wait_until_ready(recorder, player.waits_for)
-        period_s = _period_s(list(pictures), options.rate)
+        period_s = _period_s(list(pictures), rate)
         rate_hz = 1 / period_s
-        print(f'Playing {len(pictures)} frames of {options.bag} at {rate_hz:.3g} Hz through DDS ...', flush=True)
-        conversation.play(list(pictures), period_s)
+        print(f'Playing {len(pictures)} frames of {bag} at {rate_hz:.3g} Hz through DDS ...', flush=True)
+        sent_s = _play(beside, player, recorder, list(pictures), period_s)
         recorder.wait_for_final_report(len(pictures), beside.spin, _REPORT_WITHIN_S)
-    return Run(contract, pictures, conversation.sent_s, recorder.answers, recorder.report)
+    return Run(contract, pictures, sent_s, recorder.answers, recorder.report)
 
 
-class _Conversation:
-    """Playing into the node and listening to it, in one thread."""
-
-    def __init__(self, beside: Stand, player: BagPlayer, recorder: Recorder) -> None:
-        self._beside, self._player, self._recorder = beside, player, recorder
-        self.sent_s: dict[int, float] = {}
-
-    def play(self, stamps: list[int], period_s: float) -> None:
-        """Sends picture after picture at the bag's pace, but none before the one before it was answered."""
-        upcoming = iter(stamps)
-        late = 0
-        for played in self._player.play(self._beside.spin):
-            if played.raw.topic != topics.IMAGE:
-                continue
-            stamp = next(upcoming)
-            self.sent_s[stamp] = played.published_s
-            self._wait_for_answer(stamp)
-            late += time.perf_counter() - played.published_s > period_s
-        if late:
-            print(f'{late} of the answers took longer than one period; the player waited for the node.', flush=True)
-
-    def _wait_for_answer(self, stamp: int) -> None:
+def _play(beside: Stand, player: BagPlayer, recorder: Recorder, stamps: list[int], period_s: float) -> dict[int, float]:
+    """Sends picture after picture at the bag's pace, but none before the one before it was answered; when by stamp."""
+    upcoming, sent_s, late = iter(stamps), dict[int, float](), 0
+    for played in player.play(beside.spin):
+        if played.raw.topic != topics.IMAGE:
+            continue
+        stamp = next(upcoming)
+        sent_s[stamp] = played.published_s
         deadline_s = time.perf_counter() + _ANSWER_WITHIN_S
-        while missing := self._recorder.missing(stamp):
+        while missing := recorder.missing(stamp):
             if time.perf_counter() > deadline_s:
                 raise HarnessError(
-                    f'frame {len(self.sent_s)} was not answered within {_ANSWER_WITHIN_S:.0f} s '
-                    f'(missing: {", ".join(missing)}); {self._beside.child.last_words()}'
+                    f'frame {len(sent_s)} was not answered within {_ANSWER_WITHIN_S:.0f} s '
+                    f'(missing: {", ".join(missing)}); {beside.child.last_words()}'
                 )
-            self._beside.spin(_SLICE_S)
+            beside.spin(_SLICE_S)
+        late += time.perf_counter() - played.published_s > period_s
+    if late:
+        print(f'{late} of the answers took longer than one period; the player waited for the node.', flush=True)
+    return sent_s
 
 
-def _parameters(options: Options) -> dict[str, str]:
+def _parameters(model: Path, score_threshold: float) -> dict[str, str]:
     return {
-        'model': str(options.model),
+        'model': str(model),
         'image_transport': 'compressed',
         # The transport's name is appended by the node, as image_transport does it.
         'image_topic': topics.IMAGE.removesuffix('/compressed'),
         'camera_info_topic': topics.CAMERA_INFO,
         # Every frame shall be judged, and a reliable reader loses none on its way.
         'input_reliability': 'reliable',
-        'score_threshold': str(float(options.score_threshold)),
+        'score_threshold': str(float(score_threshold)),
     }
 
 

@@ -20,12 +20,12 @@ import numpy as np
 
 from cast_ros.errors import BagError, HarnessError
 from cast_ros.offline.bags import BagReader
+from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import find_camera_info_topic, find_picture_topic
 from cast_ros.offline.harness.bag_player import BagPlayer, Played
 from cast_ros.offline.harness.recorder import MAPS, NodeReport, Recorder
 from cast_ros.offline.harness.stand import Stand, stand
-from cast_ros.offline.replay.frames import TRUTH_TOPICS
 from cast_ros.student import LoadOptions, Student
 from cast_ros.student.providers import DEFAULT_OPTIONS
 
@@ -192,7 +192,7 @@ class _Stage:
         self._recorder.report = NodeReport()
         sent_s: dict[int, float] = {}
         with BagReader(self._options.bag) as reader:
-            topic = find_picture_topic(reader, self._options.topic, TRUTH_TOPICS)
+            topic = find_picture_topic(reader, self._options.topic, LABEL_TOPICS)
             info = find_camera_info_topic(reader, topic, self._options.camera_info_topic)
             player = BagPlayer(self._beside.node, reader, [topic] if info is None else [info, topic], rate, clock=True)
             try:
@@ -239,7 +239,7 @@ def _stage(options: LiveOptions) -> Iterator[_Stage]:
     with Student.load(options.model, LoadOptions(threads=1)) as student:
         heads = student.contract.heads
     with BagReader(options.bag) as reader:
-        topic = find_picture_topic(reader, options.topic, TRUTH_TOPICS)
+        topic = find_picture_topic(reader, options.topic, LABEL_TOPICS)
         info = find_camera_info_topic(reader, topic, options.camera_info_topic)
         is_compressed = reader.topics()[topic].msgtype.endswith('CompressedImage')
     if is_compressed and not topic.endswith('/compressed'):

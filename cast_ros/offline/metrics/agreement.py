@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.depth import DepthMap
 from cast_ros.offline.metrics.frames import IdMap, InstanceFrame, Labels
+from cast_ros.offline.metrics.scores import FloatArray, Result, by_name, mean_known
 from cast_ros.offline.metrics.semantic import IGNORE, ClassMap, check_class_ids, check_class_names
 
 if TYPE_CHECKING:
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 
 LEAST_OVERLAP = 0.5
 
-FloatArray = npt.NDArray[np.float64]
 Pairs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class AgreementScores:
+class AgreementScores(Result):
     """Fractions of 1; None where one side has no such head, or there was nothing to compare.
 
     Attributes:
@@ -43,10 +43,6 @@ class AgreementScores:
     instance_f1: float | None
     depth_log_ratio: float | None
     frames: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class AgreementMetrics:
@@ -98,9 +94,7 @@ class AgreementMetrics:
         iou = symmetric_iou(self._pairs)
         return AgreementScores(
             miou=mean_known(iou),
-            per_class={
-                name: None if np.isnan(value) else float(value) for name, value in zip(self._names, iou, strict=True)
-            },
+            per_class=by_name(self._names, iou),
             instance_iou=float(np.mean(self._best)) if self._best else None,
             instance_f1=2 * self._matches / len(self._best) if self._best else None,
             depth_log_ratio=float(np.mean(self._log_ratios)) if self._log_ratios else None,
@@ -169,12 +163,6 @@ def log_depth_ratios(depth: DepthMap, other: DepthMap) -> FloatArray:
     known = np.isfinite(depth) & np.isfinite(other) & (depth > 0) & (other > 0)
     ratios: FloatArray = np.abs(np.log(depth[known].astype(np.float64) / other[known]))
     return ratios
-
-
-def mean_known(values: FloatArray) -> float | None:
-    """Mean of what is not NaN; None if all is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
 
 
 def _matches(overlap: FloatArray) -> int:

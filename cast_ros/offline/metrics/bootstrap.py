@@ -8,13 +8,14 @@ blocks of consecutive pictures are drawn: the moving-block bootstrap (Künsch 19
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sized
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import MetricError
+from cast_ros.offline.metrics.scores import Result
 
 LEAST_BLOCKS = 4
 CONFIDENCE = 0.95
@@ -23,7 +24,7 @@ Frames = TypeVar('Frames', bound=Sized)
 
 
 @dataclass(frozen=True)
-class Interval:
+class Interval(Result):
     """A difference and where 95 % of its resamples lie.
 
     Attributes:
@@ -39,10 +40,6 @@ class Interval:
     high: float
     resamples: int
     block_length: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def paired_bootstrap(

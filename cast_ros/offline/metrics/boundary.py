@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import MetricError
+from cast_ros.offline.metrics.scores import Result
 from cast_ros.offline.metrics.semantic import IGNORE, ClassMap, check_class_maps, check_class_names
 
 TOLERANCE_OF_DIAGONAL = 0.0075
@@ -27,7 +27,7 @@ Sums = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class BoundaryScores:
+class BoundaryScores(Result):
     """Fractions of 1; None where the ground truth has no boundary.
 
     Attributes:
@@ -41,10 +41,6 @@ class BoundaryScores:
     per_class: dict[str, float | None]
     tolerance: float
     frames: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class BoundaryMetrics:

@@ -9,23 +9,21 @@ such small instances. Checked against cityscapesScripts' evalInstanceLevelSemant
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.scores import FloatArray, Result, mean_known
 
 OVERLAPS = tuple(0.5 + 0.05 * step for step in range(10))
 MIN_REGION_PX = 100
 
-FloatArray = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
-class CityscapesScores:
+class CityscapesScores(Result):
     """Cityscapes AP, fractions of 1; None without ground truth.
 
     Attributes:
@@ -39,10 +37,6 @@ class CityscapesScores:
     ap50: float | None
     per_class: dict[str, float | None]
     per_class_ap50: dict[str, float | None]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +93,10 @@ class CityscapesInstanceMetrics:
             [[_average_precision(matches, overlap) for overlap in OVERLAPS] for matches in self._matches.values()]
         )
         return CityscapesScores(
-            ap=_mean(table),
-            ap50=_mean(table[:, 0]),
-            per_class=dict(zip(names, map(_mean, table), strict=True)),
-            per_class_ap50=dict(zip(names, map(_mean, table[:, :1]), strict=True)),
+            ap=mean_known(table),
+            ap50=mean_known(table[:, 0]),
+            per_class=dict(zip(names, map(mean_known, table), strict=True)),
+            per_class_ap50=dict(zip(names, map(mean_known, table[:, :1]), strict=True)),
         )
 
 
@@ -158,8 +152,3 @@ def _area_under_curve(true_scores: FloatArray, false_scores: FloatArray, missed:
     recall = np.append(found / (true_scores.size + missed), 0.0)
     neighbours = np.concatenate([recall[:1], recall, [0.0]])
     return float((precision * (neighbours[:-2] - neighbours[2:]) / 2).sum())
-
-
-def _mean(values: FloatArray) -> float | None:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else None

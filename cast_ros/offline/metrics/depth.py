@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import MetricError
+from cast_ros.offline.metrics.scores import Result
 
 MIN_DEPTH_M = 1e-3
 
@@ -23,7 +24,7 @@ Scaling = Literal['none', 'median']
 
 
 @dataclass(frozen=True)
-class DepthScores:
+class DepthScores(Result):
     """Errors of depth in metres; None when no picture had a valid pixel.
 
     With d = ln(predicted) - ln(true):
@@ -61,10 +62,6 @@ class DepthScores:
     scaling: Scaling
     scale_ratio_median: float | None
     scale_ratio_std: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 DEPTH_ERRORS = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'silog', 'silog_half', 'delta1', 'delta2', 'delta3')

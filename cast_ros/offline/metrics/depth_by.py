@@ -8,7 +8,7 @@ pictures would give a bin's few pixels in one of them the weight of thousands in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.depth import DepthMap, Scaling, check_depth_options, compare_depth
 from cast_ros.offline.metrics.frames import IdMap, Labels
+from cast_ros.offline.metrics.scores import Result
 from cast_ros.offline.metrics.semantic import check_class_names
 
 DISTANCE_EDGES_M = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0)
@@ -41,7 +42,7 @@ class DepthPart:
 
 
 @dataclass(frozen=True)
-class DepthByScores:
+class DepthByScores(Result):
     """Errors of parts of the pictures.
 
     Attributes:
@@ -59,10 +60,6 @@ class DepthByScores:
     cap_m: float
     scaling: Scaling
     scale_ratio_median: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class DepthByMetrics:

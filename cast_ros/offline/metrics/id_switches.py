@@ -8,7 +8,7 @@ counted when an instance is matched with another number than the last time it wa
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.scores import Result
 
 LEAST_OVERLAP = 0.5
 
@@ -23,7 +24,7 @@ Numbers = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class IdSwitchScores:
+class IdSwitchScores(Result):
     """Counts over all pictures.
 
     Attributes:
@@ -39,10 +40,6 @@ class IdSwitchScores:
     true_count: int
     true_tracks: int
     frames: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class IdSwitches:

@@ -17,12 +17,12 @@ import numpy.typing as npt
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.frames import InstanceFrame
 from cast_ros.offline.metrics.instances import MAX_DETECTIONS, ClassPrecision
+from cast_ros.offline.metrics.scores import FloatArray, mean_known
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 
 Counts = npt.NDArray[np.integer[Any]]
-FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -134,11 +134,11 @@ class MatchedFrames:
 
     def ap(self, counts: Counts | None = None) -> float | None:
         """Mean over IoU 0.50:0.05:0.95 and the classes that have ground truth; None if none has."""
-        return _mean(self._table(counts, slice(None)))
+        return mean_known(self._table(counts, slice(None)))
 
     def ap50(self, counts: Counts | None = None) -> float | None:
         """The same at IoU 0.50."""
-        return _mean(self._table(counts, slice(1)))
+        return mean_known(self._table(counts, slice(1)))
 
     def per_class(self, counts: Counts | None = None) -> dict[str, ClassPrecision]:
         """AP by class name."""
@@ -238,8 +238,3 @@ def _curve(ranked: _Ranked, times: npt.NDArray[np.int64]) -> PrecisionRecall | N
     last = np.append(ranked.scores[1:] != ranked.scores[:-1], True) if len(found) else np.zeros(0, bool)
     kept = last & (found + wrong > 0)
     return PrecisionRecall(found[kept] / (found + wrong)[kept], found[kept] / total, ranked.scores[kept])
-
-
-def _mean(table: FloatArray) -> float | None:
-    known = table[~np.isnan(table)]
-    return float(known.mean()) if known.size else None

@@ -7,14 +7,14 @@ Not the number that Cityscapes calls AP: that one is in `cast_ros.offline.metric
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.frames import IdMap, InstanceFrame
+from cast_ros.offline.metrics.scores import FloatArray, Result, mean_known
 
 MAX_DETECTIONS = 100
 _ALL, _SMALL, _MEDIUM, _LARGE = range(4)
@@ -31,7 +31,7 @@ class ClassPrecision:
 
 
 @dataclass(frozen=True)
-class InstanceScores:
+class InstanceScores(Result):
     """COCO's numbers on masks, fractions of 1; None where no ground truth makes them meaningless.
 
     Attributes:
@@ -59,10 +59,6 @@ class InstanceScores:
     frames: int
     true_count: int
     predicted_count: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class InstanceMetrics:
@@ -123,30 +119,32 @@ class InstanceMetrics:
             raise MetricError('no picture was compared, so there is no AP')
         precision, recall = self._evaluate()
         return InstanceScores(
-            ap=_mean(precision[:, :, :, _ALL]),
-            ap50=_mean(precision[_AP50, :, :, _ALL]),
-            ap75=_mean(precision[_AP75, :, :, _ALL]),
-            ap_small=_mean(precision[:, :, :, _SMALL]),
-            ap_medium=_mean(precision[:, :, :, _MEDIUM]),
-            ap_large=_mean(precision[:, :, :, _LARGE]),
-            ar100=_mean(recall[:, :, _ALL]),
+            ap=mean_known(precision[:, :, :, _ALL]),
+            ap50=mean_known(precision[_AP50, :, :, _ALL]),
+            ap75=mean_known(precision[_AP75, :, :, _ALL]),
+            ap_small=mean_known(precision[:, :, :, _SMALL]),
+            ap_medium=mean_known(precision[:, :, :, _MEDIUM]),
+            ap_large=mean_known(precision[:, :, :, _LARGE]),
+            ar100=mean_known(recall[:, :, _ALL]),
             per_class=self._per_class(precision),
             frames=len(self._images),
             true_count=sum(not entry['iscrowd'] for entry in self._truth),
             predicted_count=len(self._answers),
         )
 
-    def _per_class(self, precision: npt.NDArray[np.float64]) -> dict[str, ClassPrecision]:
+    def _per_class(self, precision: FloatArray) -> dict[str, ClassPrecision]:
         scores = {}
         for column, class_id in enumerate(sorted(self._categories)):
             count = sum(entry['category_id'] == class_id and not entry['iscrowd'] for entry in self._truth)
             scores[self._categories[class_id]] = ClassPrecision(
-                ap=_mean(precision[:, :, column, _ALL]), ap50=_mean(precision[_AP50, :, column, _ALL]), true_count=count
+                ap=mean_known(precision[:, :, column, _ALL]),
+                ap50=mean_known(precision[_AP50, :, column, _ALL]),
+                true_count=count,
             )
         return scores
 
-    def _evaluate(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Precision (IoU, recall step, class, area) and recall (IoU, class, area); -1 where undefined."""
+    def _evaluate(self) -> tuple[FloatArray, FloatArray]:
+        """Precision (IoU, recall step, class, area) and recall (IoU, class, area); NaN where undefined."""
         from faster_coco_eval import COCO, COCOeval_faster
 
         categories = [{'id': key, 'name': name} for key, name in sorted(self._categories.items())]
@@ -158,7 +156,9 @@ class InstanceMetrics:
         evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.evaluate()
         evaluation.accumulate()
-        return np.asarray(evaluation.eval['precision'])[..., 0], np.asarray(evaluation.eval['recall'])[..., 0]
+        tables = (np.asarray(evaluation.eval[name])[..., 0] for name in ('precision', 'recall'))
+        precision, recall = (np.where(table > -1, table, np.nan) for table in tables)
+        return precision, recall
 
 
 def _encoded_rows(ids: IdMap, rows: int) -> list[tuple[int, dict[str, Any]]]:
@@ -171,11 +171,6 @@ def _encoded_rows(ids: IdMap, rows: int) -> list[tuple[int, dict[str, Any]]]:
         code = run_lengths.encode(np.asfortranarray(ids == row + 1, dtype=np.uint8))
         encoded.append((int(row), {'segmentation': code, 'area': int(present[row])}))
     return encoded
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    defined = values[values > -1]
-    return float(defined.mean()) if defined.size else None
 
 
 def _silent(*_: object) -> None:

@@ -13,7 +13,7 @@ answer says nothing, the true segment is missed as much as where it says somethi
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.frames import IdMap, InstanceFrame, Labels
+from cast_ros.offline.metrics.scores import Result
 from cast_ros.offline.metrics.semantic import IGNORE, ClassMap, check_class_ids, check_class_names
 
 LEAST_OVERLAP = 0.5
@@ -45,7 +46,7 @@ class PanopticQuality:
 
 
 @dataclass(frozen=True)
-class PanopticScores:
+class PanopticScores(Result):
     """Means over the classes that occur, in the answers or in the ground truth; None where no class does.
 
     Attributes:
@@ -61,10 +62,6 @@ class PanopticScores:
     stuff: PanopticQuality | None
     per_class: dict[str, PanopticQuality | None]
     frames: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class PanopticMetrics:

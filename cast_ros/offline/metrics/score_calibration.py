@@ -8,14 +8,14 @@ Bins and expected calibration error as in Guo et al. (ICML 2017), over instances
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.instance_matches import FrameMatches
+from cast_ros.offline.metrics.scores import Result
 
 BINS = 10
 
@@ -40,7 +40,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True)
-class CalibrationScores:
+class CalibrationScores(Result):
     """Fractions of 1; None without a predicted instance.
 
     Attributes:
@@ -56,10 +56,6 @@ class CalibrationScores:
     bins: tuple[ReliabilityBin, ...]
     count: int
     frames: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class CalibrationMetrics:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import MetricError
+from cast_ros.offline.metrics.scores import Result, by_name, mean_known
 
 IGNORE = 255
 
@@ -22,7 +23,7 @@ Confusion = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class SemanticScores:
+class SemanticScores(Result):
     """Fractions of 1; None where the ground truth has no pixel.
 
     Attributes:
@@ -84,18 +85,14 @@ class SemanticMetrics:
             raise MetricError('no picture was compared, so there is no IoU')
         right = np.diagonal(self._confusion).astype(np.float64)
         true_pixels = self._confusion.sum(axis=1)
-        present = true_pixels > 0
         iou = class_iou(self._confusion)
-        recall = np.divide(right, true_pixels, out=np.zeros_like(right), where=present)
+        recall = np.divide(right, true_pixels, out=np.full_like(right, np.nan), where=true_pixels > 0)
         labelled = int(true_pixels.sum())
         return SemanticScores(
-            miou=float(iou[present].mean()) if labelled else None,
+            miou=mean_known(iou),
             pixel_accuracy=float(right.sum() / labelled) if labelled else None,
-            mean_accuracy=float(recall[present].mean()) if labelled else None,
-            per_class={
-                name: float(value) if known else None
-                for name, value, known in zip(self._names, iou, present, strict=True)
-            },
+            mean_accuracy=mean_known(recall),
+            per_class=by_name(self._names, iou),
             confusion=self._confusion.copy(),
             frames=self._frames,
         )
@@ -137,9 +134,7 @@ def mean_iou(confusions: Confusion, counts: npt.NDArray[np.integer[Any]] | None 
         counts: (F,) how often each picture counts; once each by default.
     """
     total = confusions.sum(axis=0) if counts is None else np.tensordot(counts, confusions, axes=1)
-    iou = class_iou(total)
-    known = iou[~np.isnan(iou)]
-    return float(known.mean()) if known.size else None
+    return mean_known(class_iou(total))
 
 
 def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ the flow says that the same thing is seen in both. A student that is steadily wr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -18,12 +18,11 @@ import numpy.typing as npt
 from cast_ros.errors import MetricError
 from cast_ros.offline.metrics.agreement import (
     log_depth_ratios,
-    mean_known,
     same_class_iou,
     semantic_pairs_of,
     symmetric_iou,
 )
-from cast_ros.offline.metrics.optical_flow import Correspondence, correspond, grey_for_flow
+from cast_ros.offline.metrics.scores import Result, by_name, mean_known
 from cast_ros.offline.metrics.semantic import check_class_names
 
 if TYPE_CHECKING:
@@ -32,6 +31,65 @@ if TYPE_CHECKING:
 MAX_GAP_NS = 1_000_000_000
 # An instance of which less was in the picture before has nothing that it could be consistent with.
 LEAST_VISIBLE = 0.5
+MAX_WIDTH_PX = 512
+MIN_SIDE_PX = 16
+# Sundaram, Brox and Keutzer (ECCV 2010): how far forward and backward flow may miss each other.
+_RELATIVE, _ABSOLUTE_PX2 = 0.01, 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """From the pixels of one picture to those of the picture before, at the size of the flow.
+
+    Attributes:
+        source_x: (h, w) float32, column in the picture before.
+        source_y: (h, w) float32, row in the picture before.
+        visible: (h, w) bool, in both pictures: inside, and forward and backward flow agree.
+    """
+
+    source_x: npt.NDArray[np.float32]
+    source_y: npt.NDArray[np.float32]
+    visible: npt.NDArray[np.bool_]
+
+    def warp(self, before: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A map of the picture before, (h, w), as it would look now; nearest pixel, so that ids stay ids."""
+        return cv2.remap(before, self.source_x, self.source_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+
+
+def grey_for_flow(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(h, w) uint8, at most 512 px wide.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+
+    Raises:
+        MetricError: it is no such picture, or one side has less than 16 pixels at the size of the flow.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+        raise MetricError(f'a picture must be H x W x 3 uint8, is {rgb.dtype} of shape {rgb.shape}')
+    height, width = rgb.shape[:2]
+    scale = min(1.0, MAX_WIDTH_PX / width)
+    size = (round(width * scale), round(height * scale))
+    if min(size) < MIN_SIDE_PX:
+        raise MetricError(f'optical flow needs at least {MIN_SIDE_PX} pixels a side, the picture has {size}')
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def correspond(before: npt.NDArray[np.uint8], now: npt.NDArray[np.uint8]) -> Correspondence:
+    """Find the pixels of `now` in `before`, both (h, w) uint8 of one size, with dense inverse search (preset fast)."""
+    # OpenCV 4.6 has this name alone, the type stubs only the newer one.
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
+    backward = search.calc(now, before, None)
+    forward = search.calc(before, now, None)
+    height, width = now.shape
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    source_x, source_y = columns + backward[..., 0], rows + backward[..., 1]
+    inside = (source_x >= 0) & (source_x <= width - 1) & (source_y >= 0) & (source_y <= height - 1)
+    back_again = cv2.remap(forward, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    miss = ((backward + back_again) ** 2).sum(axis=2)
+    length = (backward**2).sum(axis=2) + (back_again**2).sum(axis=2)
+    return Correspondence(source_x, source_y, inside & (miss < _RELATIVE * length + _ABSOLUTE_PX2))
 
 
 @dataclass(frozen=True)
@@ -55,7 +113,7 @@ class TemporalFrame:
 
 
 @dataclass(frozen=True)
-class TemporalScores:
+class TemporalScores(Result):
     """Over all pairs of pictures; None where there was nothing to compare.
 
     Attributes:
@@ -75,10 +133,6 @@ class TemporalScores:
     pairs: int
     restarts: int
     frames: tuple[TemporalFrame, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +201,7 @@ class TemporalMetrics:
         flicker = [frame.depth_flicker for frame in self._frames if frame.depth_flicker is not None]
         return TemporalScores(
             mask_consistency=mean_known(iou),
-            per_class={
-                name: None if np.isnan(value) else float(value) for name, value in zip(self._names, iou, strict=True)
-            },
+            per_class=by_name(self._names, iou),
             instance_consistency=float(np.mean(self._best)) if self._best else None,
             depth_flicker=float(np.mean(flicker)) if flicker else None,
             pairs=len(self._frames),

@@ -18,7 +18,7 @@ from cast_ros.errors import BagError, ImageError
 from cast_ros.images.camera_info import focal_length_px, picture_size
 from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags import ground_truth_topics as topics
-from cast_ros.offline.bags.ground_truth_topics import read_label_notes
+from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS, read_label_notes
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import DECODERS, find_camera_info_topic, find_picture_topic
 from cast_ros.offline.bags.reader import RawMessage
@@ -28,7 +28,6 @@ from cast_ros.student import StudentContract
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-TRUTH_TOPICS = (topics.INSTANCES, topics.DEPTH)
 # Labels may be recorded a little after their picture. Beyond so many pictures they are not waited for.
 MOST_WAITING = 30
 
@@ -101,10 +100,10 @@ class PictureBag:
         self._reader.__enter__()
         try:
             present = self._reader.topics()
-            self.topic = find_picture_topic(self._reader, self._asked[0], TRUTH_TOPICS)
+            self.topic = find_picture_topic(self._reader, self._asked[0], LABEL_TOPICS)
             self.camera_info_topic = find_camera_info_topic(self._reader, self.topic, self._asked[1])
             self.pictures = present[self.topic].message_count
-            self.truth_topics = tuple(name for name in TRUTH_TOPICS if name in present and present[name].message_count)
+            self.truth_topics = tuple(name for name in LABEL_TOPICS if name in present and present[name].message_count)
             self._notes = read_label_notes(self._reader) if self.truth_topics else None
             self._stamped = self._has_stamps()
         except BaseException:

@@ -19,8 +19,8 @@ from cast_ros.overlay import draw_overlay
 from cast_ros.student import Prediction, StudentContract
 
 if TYPE_CHECKING:
-    from cast_ros.offline.replay.contestant import Contestant
     from cast_ros.offline.replay.frames import PictureBag, RecordedFrame
+    from cast_ros.offline.replay.judge import Contestant
 
 MOST_THUMBNAILS = 120
 THUMBNAIL_WIDTH_PX, THUMBNAIL_QUALITY = 320, 65

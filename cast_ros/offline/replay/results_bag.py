@@ -15,13 +15,13 @@ from cast_ros.offline.bags.message_types import typestore
 from cast_ros.offline.bags.messages import compressed_image, header, image, label_info
 from cast_ros.offline.replay.frames import RecordedFrame
 from cast_ros.overlay import draw_overlay
-from cast_ros.scene.depth_units import depth_to_millimetres
+from cast_ros.scene import depth_to_millimetres
 from cast_ros.student import Prediction, StudentContract
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cast_ros.offline.replay.contestant import Contestant
+    from cast_ros.offline.replay.judge import Contestant
 
 JPEG_QUALITY = 85
 JPEG_FORMAT = 'bgr8; jpeg compressed bgr8'

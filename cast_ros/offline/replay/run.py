@@ -21,11 +21,11 @@ import numpy as np
 import cast_ros
 from cast_ros.errors import BagError, ReplayError
 from cast_ros.files import replacing
-from cast_ros.offline.bags.identity import fingerprint_of
-from cast_ros.offline.metrics import AgreementMetrics
-from cast_ros.offline.replay.contestant import Contestant, make_contestants
+from cast_ros.offline.bags.storage import fingerprint_of
+from cast_ros.offline.metrics.agreement import AgreementMetrics
 from cast_ros.offline.replay.frames import PictureBag, RecordedFrame
 from cast_ros.offline.replay.gallery import Thumbnails
+from cast_ros.offline.replay.judge import Contestant, make_contestants
 from cast_ros.offline.replay.results_bag import ResultsBag, results_bag
 from cast_ros.student import LoadOptions, Prediction
 from cast_ros.student.providers import DEFAULT_OPTIONS

@@ -14,7 +14,7 @@ from rich.console import Console
 from tiny_student import tiny_student
 
 from cast_ros.cli.warm import progress_on
-from cast_ros.student.warming import Progress
+from cast_ros.student.trial import Progress
 
 
 def cast(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

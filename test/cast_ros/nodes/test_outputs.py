@@ -17,7 +17,7 @@ from cast_ros.nodes import outputs
 from cast_ros.nodes.outputs import MAKERS, Answer, needed_heads
 from cast_ros.nodes.parameters import Settings
 from cast_ros.nodes.topics import ANSWERS
-from cast_ros.scene.depth_units import depth_to_millimetres
+from cast_ros.scene import depth_to_millimetres
 from cast_ros.student import DepthSpec, InputSpec, Prediction, StudentContract
 
 SETTINGS = Settings()

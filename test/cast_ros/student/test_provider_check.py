@@ -18,8 +18,7 @@ from tiny_student import tiny_student
 from cast_ros.errors import StudentError
 from cast_ros.student import Student
 from cast_ros.student.loading import session_options
-from cast_ros.student.provider_check import computing_provider, one_line, refusal
-from cast_ros.student.providers import CPU, OPENVINO, TENSORRT, LoadOptions
+from cast_ros.student.providers import CPU, OPENVINO, TENSORRT, LoadOptions, computing_provider, one_line, refusal
 
 AZURE = 'AzureExecutionProvider'
 needs_azure = pytest.mark.skipif(

@@ -11,7 +11,7 @@ from tiny_student import tiny_student
 from cast_ros.cli.warm import lines_of
 from cast_ros.errors import StudentError
 from cast_ros.student import LoadOptions, Timing
-from cast_ros.student.warming import Progress, Warmed, warm
+from cast_ros.student.trial import Progress, Warmed, warm
 
 TIMING = Timing(preprocess_ms=1.0, inference_ms=2.0, postprocess_ms=3.0)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from cast_ros.errors import BagError, ImageError
 from cast_ros.offline.bags import BagReader, RawMessage
 from cast_ros.offline.bags import ground_truth_topics as topics
-from cast_ros.offline.bags.identity import fingerprint_of
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import read_picture
+from cast_ros.offline.bags.storage import fingerprint_of
 from cast_train.data.bag_cameras import Calibrations
 from cast_train.data.frame_selection import Measurement, measure
 from cast_train.data.frames_manifest import BagIdentity, LabelKind

@@ -3,25 +3,37 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cast_ros.errors import BagError
+from cast_ros.images.camera_info import picture_size
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
+from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
-from cast_ros.offline.bags.tools.calibrations import CalibrationCheck
 from cast_ros.offline.bags.tools.findings import Finding, Findings, Place
-from cast_ros.offline.bags.tools.labels import LABEL_TOPICS, LabelCheck
 from cast_ros.offline.bags.tools.pictures import PictureCheck
-from cast_ros.offline.bags.tools.stamps import StampCheck
 
 # Streams of sensors come at a rate; what others publish may come whenever they like.
 _STREAMS = 'sensor_msgs/msg/'
 # Ground truth belongs to the pictures and has their calibration.
 _GROUND_TRUTH = '/ground_truth/'
+MAX_SKEW_NS = 3_600_000_000_000
+GAP_FACTOR = 3
+# The usual distance is a guess before there are this many.
+_FEWEST_DISTANCES = 4
+_LATEST_NS = (1 << 63) - 1
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -85,15 +97,21 @@ def _is_of_a_camera(name: str, msgtype: str) -> bool:
 
 
 class _MessageCheck:
-    """One pass over the messages."""
+    """One pass over the messages.
+
+    Pictures, calibrations and labels are collected with their stamps and compared at the end: which of them is recorded
+    first, nobody promises.
+    """
 
     def __init__(self, reader: BagReader, findings: Findings) -> None:
         self._reader, self._findings = reader, findings
         self._counts: Counter[str] = Counter()
         self._stamps: dict[str, StampCheck] = {}
         self._pictures: dict[str, PictureCheck] = {}
-        self._calibrations = CalibrationCheck(findings)
-        self._labels = LabelCheck(findings)
+        self._sizes: dict[str, list[tuple[int, Size]]] = {}
+        self._calibrated: dict[str, list[tuple[int, Size, Place]]] = {}
+        self._picture_stamps: set[int] = set()
+        self._labels: list[tuple[str, int, Place]] = []
         self._start_ns = reader.start_ns
 
     def run(self, topics: Collection[str] | None) -> int:
@@ -105,9 +123,9 @@ class _MessageCheck:
             self._counts[raw.topic] += 1
         for check in self._stamps.values():
             check.judge(self._findings, self._start_ns)
-        self._calibrations.judge()
+        self._judge_calibrations()
         if self._has_pictures(topics):
-            self._labels.judge()
+            self._judge_labels()
         return self._counts.total()
 
     def _has_pictures(self, topics: Collection[str] | None) -> bool:
@@ -125,25 +143,97 @@ class _MessageCheck:
         return list(dict.fromkeys([*topics, *(name for name in beside if name in present)]))
 
     def _add(self, raw: RawMessage, number: int) -> None:
-        second = (raw.recorded_ns - self._start_ns) / NANOSECONDS
+        place = Place(number, (raw.recorded_ns - self._start_ns) / NANOSECONDS)
         try:
             message = self._reader.decode(raw)
         except BagError as error:
             kind = 'damaged-message' if self._reader.is_damaged(raw) else 'other-definition'
-            self._findings.add(kind, raw.topic, Place(number, second, str(error)))
+            self._findings.add(kind, raw.topic, place._replace(detail=str(error)))
             return
         if not raw.msgtype.startswith(_STREAMS) or not hasattr(message, 'header'):
             return
         stamp = stamp_ns(message)
         self._stamps.setdefault(raw.topic, StampCheck(raw.topic)).add(number, stamp, raw.recorded_ns)
         if raw.msgtype == CAMERA_INFO_TYPE:
-            self._calibrations.add_info(raw.topic, stamp, message, number, second)
+            self._add_info(raw.topic, stamp, message, place)
         elif raw.msgtype in PICTURE_TYPES:
             if _is_of_a_camera(raw.topic, raw.msgtype):
-                self._labels.add_picture(stamp)
+                # Also one that does not decode: that is a finding of its own.
+                self._picture_stamps.add(stamp)
             elif raw.topic in LABEL_TOPICS:
-                self._labels.add_label(raw.topic, stamp, number, second)
+                self._labels.append((raw.topic, stamp, place))
             check = self._pictures.setdefault(raw.topic, PictureCheck(raw.topic, raw.msgtype, self._findings))
-            form = check.add(message, number, second)
+            form = check.add(message, place)
             if form is not None:
-                self._calibrations.add_picture(raw.topic, stamp, (form.width, form.height), number, second)
+                self._calibrated.setdefault(raw.topic, []).append((stamp, (form.width, form.height), place))
+
+    def _add_info(self, topic: str, stamp: int, info: Any, place: Place) -> None:
+        """A CameraInfo; one of an uncalibrated driver, which is all zeros, says nothing about sizes."""
+        if not any(info.k):
+            self._findings.add('zero-k', topic, place._replace(detail='K is all 0'))
+        if all(picture_size(info)):
+            self._sizes.setdefault(topic, []).append((stamp, picture_size(info)))
+
+    def _judge_calibrations(self) -> None:
+        """Report pictures whose nearest calibration is for another size."""
+        for topic, pictures in self._calibrated.items():
+            sizes = sorted(self._sizes.get(camera_info_beside(topic), []))
+            stamps = [stamp for stamp, _ in sizes]
+            for at_ns, size, place in pictures if sizes else []:
+                after = bisect_left(stamps, at_ns)
+                expected = min(sizes[max(0, after - 1) : after + 1], key=lambda entry: abs(entry[0] - at_ns))[1]
+                if expected != size:
+                    detail = '{}×{} pixels, camera_info is for {}×{}'.format(*size, *expected)
+                    self._findings.add('camera-info-size', topic, place._replace(detail=detail))
+
+    def _judge_labels(self) -> None:
+        """Report labels without a picture of their stamp."""
+        for topic, stamp, place in self._labels:
+            if stamp not in self._picture_stamps:
+                detail = f'no picture has the stamp {stamp} ns'
+                self._findings.add('orphan-labels', topic, place._replace(detail=detail))
+
+
+class StampCheck:
+    """Collects the stamps of one topic, 24 bytes per message, and judges them at the end."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._rows = array('q')
+
+    def add(self, number: int, stamp_ns: int, recorded_ns: int) -> None:
+        """Message ``number`` of the topic."""
+        # A damaged bag may say anything; no clock goes beyond the year 2262.
+        self._rows.extend((number, stamp_ns, min(recorded_ns, _LATEST_NS)))
+
+    def judge(self, findings: Findings, start_ns: int) -> None:
+        """Report what is wrong; seconds count from ``start_ns``."""
+        rows = np.frombuffer(self._rows, dtype=np.int64).reshape(-1, 3)
+
+        def report(kind: str, row: NDArray[np.int64], detail: str) -> None:
+            findings.add(kind, self._topic, Place(int(row[0]), (int(row[2]) - start_ns) / 1e9, detail))
+
+        for row in rows[rows[:, 1] == 0]:
+            report('zero-stamps', row, 'the stamp is 0')
+        rows = rows[rows[:, 1] != 0]
+        if not len(rows):
+            return
+        skew = rows[:, 1] - rows[:, 2]
+        for row in rows[np.abs(skew) > MAX_SKEW_NS]:
+            report('stamp-skew', row, f'the stamp is {(row[1] - row[2]) / 1e9:+.0f} s from the recording')
+        # A stamp from another clock says nothing about the order of the others; a clock that is wrong throughout does.
+        rows = rows[np.abs(skew - np.median(skew)) <= MAX_SKEW_NS]
+        steps = np.diff(rows[:, 1])
+        for row, step in zip(rows[1:][steps < 0], steps[steps < 0], strict=True):
+            report('stamps-back', row, f'{-step / 1e9:.3f} s before the one before')
+        ordered = rows[np.argsort(rows[:, 1], kind='stable')]
+        steps = np.diff(ordered[:, 1])
+        for row in ordered[1:][steps == 0]:
+            report('duplicate-stamps', row, f'the stamp {row[1]} ns was there before')
+        distances = steps[steps > 0]
+        if len(distances) < _FEWEST_DISTANCES:
+            return
+        usual = float(np.median(distances))
+        for row, step in zip(ordered[1:], steps, strict=True):
+            if step > GAP_FACTOR * usual:
+                report('gap', row, f'{step / 1e9:.3f} s without a message, usual are {usual / 1e9:.3f} s')

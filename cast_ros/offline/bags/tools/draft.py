@@ -13,9 +13,9 @@ from rosbags.serde import SerdeError
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, RawMessage, TopicDefinition, typestore
+from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS
 from cast_ros.offline.bags.message_types import camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
-from cast_ros.offline.bags.tools.labels import LABEL_TOPICS
 
 # So that a fault has messages of its topic before and after it.
 _MARGIN = 2

@@ -11,7 +11,7 @@ from rosbags.interfaces import Qos
 
 from cast_ros.errors import BagError, ImageError
 from cast_ros.offline.bags import BagReader, Damage, TopicSummary
-from cast_ros.offline.bags.ground_truth_topics import DEPTH, INSTANCES
+from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS
 from cast_ros.offline.bags.message_types import PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS
 from cast_ros.offline.bags.storage import files_of
@@ -88,7 +88,7 @@ def bag_info(path: Path, with_sha256: bool = False) -> BagInfo:
         duration_s = reader.duration_ns / NANOSECONDS
         topics = tuple(_topic(reader, *entry, duration_s) for entry in reader.topics().items())
         files = files_of(path)
-        ground_truth = tuple(entry.name for entry in topics if entry.name in (INSTANCES, DEPTH) and entry.messages)
+        ground_truth = tuple(entry.name for entry in topics if entry.name in LABEL_TOPICS and entry.messages)
         try:
             sizes = sum(file.stat().st_size for file in files)
             digests = {file.name: _sha256(file) for file in files} if with_sha256 else {}

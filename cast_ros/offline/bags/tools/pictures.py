@@ -54,21 +54,21 @@ class PictureCheck:
         self._topic, self._msgtype, self._findings = topic, msgtype, findings
         self._last: PictureForm | None = None
 
-    def add(self, message: Any, number: int, second: float) -> PictureForm | None:
+    def add(self, message: Any, place: Place) -> PictureForm | None:
         """The form of a picture that is fine; None for one that is not."""
         try:
             form = form_of(message, self._msgtype)
         except ImageError as error:
             kind = _KIND_OF_FIELD[error.field] if self._msgtype == IMAGE_TYPE else 'damaged-jpeg'
-            self._findings.add(kind, self._topic, Place(number, second, str(error)))
+            self._findings.add(kind, self._topic, place._replace(detail=str(error)))
             return None
         last, self._last = self._last or form, form or self._last
         if form is None or last is None:
             return None
         if form.encoding != last.encoding:
             detail = f'{form.encoding} after {last.encoding}'
-            self._findings.add('mixed-encodings', self._topic, Place(number, second, detail))
+            self._findings.add('mixed-encodings', self._topic, place._replace(detail=detail))
         if form[1:] != last[1:]:
             detail = f'{form.width}×{form.height} after {last.width}×{last.height}'
-            self._findings.add('mixed-sizes', self._topic, Place(number, second, detail))
+            self._findings.add('mixed-sizes', self._topic, place._replace(detail=detail))
         return form

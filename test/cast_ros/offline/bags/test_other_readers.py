@@ -12,8 +12,8 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
 
-from cast_ros.offline.bags.tools.corrupt import corrupt_bag
 from cast_ros.offline.bags.tools.cut import cut_bag
+from cast_ros.offline.bags.tools.faults import corrupt_bag
 
 FRAMES = 20
 

@@ -16,8 +16,8 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, RawMessage, typestore
-from cast_ros.offline.bags.identity import fingerprint_of
 from cast_ros.offline.bags.messages import text
+from cast_ros.offline.bags.storage import fingerprint_of
 from cast_ros.offline.bags.tools.check import check_bag
 from cast_ros.offline.bags.tools.cut import cut_bag
 from cast_ros.offline.bags.tools.info import bag_info

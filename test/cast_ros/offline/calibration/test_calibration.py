@@ -20,9 +20,8 @@ from cast_ros.offline.bags import BagWriter
 from cast_ros.offline.bags.message_types import typestore
 from cast_ros.offline.bags.messages import camera_info, header, image
 from cast_ros.offline.calibration import Reference, calibrate
-from cast_ros.offline.calibration.run import points_of
-from cast_ros.offline.calibration.scales import scale_from_depth, scale_from_ground, scale_from_points
-from cast_ros.offline.calibration.transforms import StaticTransforms, moved
+from cast_ros.offline.calibration.frames import StaticTransforms, moved
+from cast_ros.offline.calibration.run import points_of, scale_from_depth, scale_from_ground, scale_from_points
 from cast_ros.scene import Pinhole
 from cast_ros.student import Student
 

@@ -23,7 +23,8 @@ from cast_ros.offline.evaluation.ground_truth import (
     decode_instances,
     read_ground_truth,
 )
-from cast_ros.offline.metrics import PanopticQuality, TemporalMetrics
+from cast_ros.offline.metrics.panoptic import PanopticQuality
+from cast_ros.offline.metrics.temporal import TemporalMetrics
 from cast_ros.student import ClassInfo, DepthSpec, InputSpec, Prediction, StudentContract
 
 NAMES = {7: 'road', 23: 'sky', 24: 'person', 26: 'car', 27: 'truck'}

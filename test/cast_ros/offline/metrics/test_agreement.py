@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import AgreementMetrics, AgreementScores
+from cast_ros.offline.metrics.agreement import AgreementMetrics, AgreementScores
 from cast_ros.student import Prediction
 
 ROAD, SKY, CAR = range(3)

@@ -11,19 +11,11 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import (
-    DepthMetrics,
-    FrameMatches,
-    InstanceFrame,
-    MatchedFrames,
-    SemanticMetrics,
-    block_counts,
-    confusion_of,
-    frame_depth,
-    mean_depth_error,
-    mean_iou,
-    paired_bootstrap,
-)
+from cast_ros.offline.metrics.bootstrap import block_counts, paired_bootstrap
+from cast_ros.offline.metrics.depth import DepthMetrics, frame_depth, mean_depth_error
+from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.instance_matches import FrameMatches, MatchedFrames
+from cast_ros.offline.metrics.semantic import SemanticMetrics, confusion_of, mean_iou
 
 
 def weighted_mean(values: Any, counts: Any) -> float | None:

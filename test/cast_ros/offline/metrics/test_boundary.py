@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import BoundaryMetrics, BoundaryScores
+from cast_ros.offline.metrics.boundary import BoundaryMetrics, BoundaryScores
 
 ROAD, SKY, CAR = range(3)
 NAMES = ('road', 'sky', 'car')

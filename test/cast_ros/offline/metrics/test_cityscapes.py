@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import CityscapesInstanceMetrics, CityscapesScores, InstanceFrame
+from cast_ros.offline.metrics.cityscapes import CityscapesInstanceMetrics, CityscapesScores
+from cast_ros.offline.metrics.frames import InstanceFrame
 
 # Ids of labels as Cityscapes numbers them, not as it trains them.
 CATEGORIES = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import DepthMetrics, DepthScores
+from cast_ros.offline.metrics.depth import DepthMetrics, DepthScores
 
 
 def measure(answer: list[float], truth: list[float], cap_m: float = 80.0, scaling: Any = 'none') -> DepthScores:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import DepthByMetrics, DepthByScores, DepthMetrics, DepthPart
+from cast_ros.offline.metrics.depth import DepthMetrics
+from cast_ros.offline.metrics.depth_by import DepthByMetrics, DepthByScores, DepthPart
 
 NAMES = ('road', 'person', 'car')
 PERSON, CAR = 1, 2

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import IdSwitches, IdSwitchScores, InstanceFrame
+from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.id_switches import IdSwitches, IdSwitchScores
 
 CAR, PERSON = 3, 0
 

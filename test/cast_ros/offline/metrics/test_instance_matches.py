@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import FrameMatches, InstanceFrame, InstanceMetrics, InstanceScores, MatchedFrames
+from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.instance_matches import FrameMatches, MatchedFrames
+from cast_ros.offline.metrics.instances import InstanceMetrics, InstanceScores
 
 CATEGORIES = {0: 'person', 2: 'rider', 3: 'car', 5: 'tram'}
 SIZE = (60, 90)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import InstanceFrame, InstanceMetrics, InstanceScores
+from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.instances import InstanceMetrics, InstanceScores
 
 PERSON, CAR = 0, 3
 CATEGORIES = {PERSON: 'person', CAR: 'car'}

@@ -12,8 +12,8 @@ import torch
 from torchmetrics.detection import PanopticQuality as Reference
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import (
-    InstanceFrame,
+from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.panoptic import (
     PanopticMetrics,
     PanopticQuality,
     PanopticScores,

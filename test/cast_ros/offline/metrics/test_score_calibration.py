@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import CalibrationMetrics, CalibrationScores, FrameMatches, InstanceFrame
+from cast_ros.offline.metrics.frames import InstanceFrame
+from cast_ros.offline.metrics.instance_matches import FrameMatches
+from cast_ros.offline.metrics.score_calibration import CalibrationMetrics, CalibrationScores
 
 CAR, PERSON = 3, 0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import SemanticMetrics
+from cast_ros.offline.metrics.semantic import SemanticMetrics
 
 ROAD, SKY, CAR = range(3)
 NAMES = ('road', 'sky', 'car')

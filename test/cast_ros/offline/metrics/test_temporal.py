@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from cast_ros.errors import MetricError
-from cast_ros.offline.metrics import TemporalMetrics, TemporalScores
-from cast_ros.offline.metrics.optical_flow import correspond, grey_for_flow
+from cast_ros.offline.metrics.temporal import TemporalMetrics, TemporalScores, correspond, grey_for_flow
 from cast_ros.student import Prediction
 
 ROAD, CAR = 0, 1

@@ -16,7 +16,7 @@ from tiny_night import write_recipe, write_recordings, write_student
 
 from cast_ros.errors import BagError
 from cast_ros.offline.evaluation.compare import Scores
-from cast_ros.offline.metrics import SemanticMetrics
+from cast_ros.offline.metrics.semantic import SemanticMetrics
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.recipe_file import load

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cast_ros.offline.evaluation.compare import Comparison, Scores
-from cast_ros.offline.metrics import SemanticMetrics
+from cast_ros.offline.metrics.semantic import SemanticMetrics
 from cast_ros.student import Prediction
 from cast_train.data import Sample, Targets, View, make_targets, make_view
 from cast_train.engine.evaluate import Predictor, ground_truth_of, headline

@@ -13,9 +13,8 @@ from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter
 from cast_ros.offline.bags.messages import camera_info, image
 from cast_ros.offline.bags.tools.check import check_bag
-from cast_ros.offline.bags.tools.corrupt import corrupt_bag
 from cast_ros.offline.bags.tools.cut import cut_bag
-from cast_ros.offline.bags.tools.faults import FAULTS
+from cast_ros.offline.bags.tools.faults import FAULTS, corrupt_bag
 from cast_ros.offline.bags.tools.findings import KINDS
 
 FRAMES = 40

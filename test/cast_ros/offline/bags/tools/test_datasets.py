@@ -21,9 +21,8 @@ from cast_ros.offline.bags import BagReader, BagWriter
 from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.tools.check import check_bag
-from cast_ros.offline.bags.tools.from_dataset import CALIBRATION_LEAD_NS, dataset_to_bag
+from cast_ros.offline.bags.tools.from_dataset import CALIBRATION_LEAD_NS, dataset_to_bag, video_to_bag
 from cast_ros.offline.bags.tools.from_dataset import START_NS as OUR_START_NS
-from cast_ros.offline.bags.tools.from_video import video_to_bag
 from cast_ros.offline.bags.tools.to_dataset import bag_to_dataset
 
 

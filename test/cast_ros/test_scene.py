@@ -8,8 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cast_ros.scene import Pinhole, locate_instances, nearest_of_each_class, point_cloud
-from cast_ros.scene.objects import LEAST_PIXELS, MOST_PIXELS, TRIMMED_PERCENT
+from cast_ros.scene import (
+    LEAST_PIXELS,
+    MOST_PIXELS,
+    TRIMMED_PERCENT,
+    Pinhole,
+    locate_instances,
+    nearest_of_each_class,
+    point_cloud,
+)
 from cast_ros.student import Prediction
 
 CAMERA = Pinhole(fx_px=10.0, fy_px=10.0, cx_px=10.0, cy_px=5.0)

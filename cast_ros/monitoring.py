@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The domain-shift monitor: pictures against the training statistics in the student's contract.
+"""Whether pictures still look like those that a student learned from: against the statistics in its contract.
 
-A frame's distance is Mahalanobis' over the nine numbers of its appearance, in units of the distance below which 99 % of
-the training pictures stay: below 1 a frame looks like training. What counts is the mean over a second or so, and a
-level that was reached is left only well below the limit that led to it.
+A picture becomes nine numbers that change with light, weather, sensor and place more than with what is in the street. A
+frame's distance is Mahalanobis' over them, in units of the distance below which 99 % of the training pictures stay:
+below 1 a frame looks like training. What counts is the mean over a second or so, and a level that was reached is left
+only well below the limit that led to it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ import enum
 import math
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cast_ros.monitoring.appearance import FEATURES, appearance_of, entropy_of
 from cast_ros.student import AppearanceStatistics, InputStatistics
 
+# Nine numbers of a picture this small: what is left is the light, whatever the camera's resolution.
+HEIGHT, WIDTH = 64, 128
+# Larger pictures are thinned before they are averaged: reading all of a megapixel costs more than all the rest.
+THINNED_WIDTH = 2 * WIDTH
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# Keeps the ratio of two colours finite in the dark.
+DARK = 0.02
 # A level is left below this share of the limit that leads to it.
 HYSTERESIS = 0.9
 # Standard deviations of the mean entropy from that of training; instances alone do not make an ERROR.
@@ -26,6 +34,47 @@ ENTROPY_LIMIT = 3.0
 CONFIDENT = 0.4
 # Instances differ from street to street: they are averaged over so many windows of the pictures.
 SLOWER = 5.0
+
+FEATURES = (
+    'luminance',
+    'luminance of the upper third',
+    'luminance of the lower third',
+    'luminance, percentile 5',
+    'luminance, percentile 50',
+    'luminance, percentile 95',
+    'luminance, standard deviation',
+    'colourfulness',
+    'log red / blue',
+)
+
+
+def appearance_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(9,) ``FEATURES`` of an H×W×3 RGB picture; luminance is 0.299 R + 0.587 G + 0.114 B over 0…1."""
+    step = max(1, rgb.shape[1] // THINNED_WIDTH)
+    small = cv2.resize(np.ascontiguousarray(rgb[::step, ::step]), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    share = small.astype(np.float32) / 255
+    luminance = share @ LUMA
+    third = HEIGHT // 3
+    red, _, blue = share.mean((0, 1))
+    return np.array(
+        [
+            luminance.mean(),
+            luminance[:third].mean(),
+            luminance[-third:].mean(),
+            *np.percentile(luminance, [5, 50, 95]),
+            luminance.std(),
+            (share.max(2) - share.min(2)).mean(),
+            np.log((red + DARK) / (blue + DARK)),
+        ]
+    )
+
+
+def entropy_of(scores: NDArray[np.floating]) -> float | None:
+    """Mean binary entropy of a frame's scores, nats; None without a score."""
+    if not len(scores):
+        return None
+    p = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    return float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
 
 
 class Level(enum.IntEnum):

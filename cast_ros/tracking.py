@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ByteTrack over the boxes of a student, as the library `trackers` has it; one tracker per class."""
+"""Numbers that stay with an instance from picture to picture: ByteTrack over boxes, of the library `trackers`."""
 
 from __future__ import annotations
 

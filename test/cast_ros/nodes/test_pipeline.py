@@ -8,7 +8,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from cast_ros.nodes.camera_info import CameraInfoCache
+from cast_ros.nodes.pipeline import CameraInfoCache
 
 
 def camera_info(frame_id: str = 'camera', width: int = 640, height: int = 480) -> CameraInfo:

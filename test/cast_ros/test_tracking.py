@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from cast_ros import tracking as module
 from cast_ros.errors import TrackingError
 from cast_ros.tracking import MEMORY_S, InstanceTracker
-from cast_ros.tracking import tracker as module
 
 pytest.importorskip('trackers', reason="needs the extra 'tracking'")
 
