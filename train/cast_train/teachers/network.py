@@ -80,7 +80,8 @@ class NetworkTeacher:
         self.network = network.eval().requires_grad_(False)
         self.contract = contract
         self._score_floor = score_floor
-        self._fingerprint = digest(
+        self.parameters_m = count_parameters_m(network)
+        self.fingerprint = digest(
             'network',
             ANSWER_VERSION,
             contract.input.model_dump_json(),
@@ -99,16 +100,6 @@ class NetworkTeacher:
         """
         network, contract = open_network(settings.checkpoint, settings.device, settings.input)
         return cls(network, contract, settings.score_floor)
-
-    @property
-    def fingerprint(self) -> str:
-        """See ``Teacher``."""
-        return self._fingerprint
-
-    @property
-    def parameters_m(self) -> float:
-        """Millions of parameters."""
-        return count_parameters_m(self.network)
 
     def label(self, images: Sequence[npt.NDArray[np.uint8]], fx_px: Sequence[float | None]) -> list[PseudoLabels]:
         """See ``Teacher``; all pictures go through the network as one batch."""

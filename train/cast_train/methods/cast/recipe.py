@@ -15,8 +15,8 @@ from cast_train.methods.cast.pixel_contrast import PixelContrast
 from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.models import SIZES
 from cast_train.settings import Positive, Settings, Share, Weight, one_of
-from cast_train.teachers import PseudoLabelSettings
 from cast_train.teachers.report import CollapseRule
+from cast_train.teachers.teacher import PseudoLabelSettings
 
 
 class CastData(NamedPictures):

@@ -15,10 +15,10 @@ from cast_train.methods.cast.recipe import CompositeSection, GroundedSection, Ne
 from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stages import digest_of_file
-from cast_train.teachers import Teacher
 from cast_train.teachers.composite import CompositeTeacher
 from cast_train.teachers.network import NetworkTeacher
 from cast_train.teachers.promptable import open_promptable
+from cast_train.teachers.teacher import Teacher
 
 
 class SizedTeacher(Teacher, Protocol):
