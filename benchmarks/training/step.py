@@ -31,7 +31,7 @@ from cast_train.engine.ema import MovingAverage
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.optimizer import make_optimizer
 from cast_train.export.speed import machine_in_words
-from cast_train.losses import LossSection, mask_set, supervised
+from cast_train.losses.supervised import LossSection, mask_set, supervised
 from cast_train.models import Student
 
 STEPS, WARM_UP = 12, 3

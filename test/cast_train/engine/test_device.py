@@ -18,7 +18,7 @@ from cast_ros.student import DepthSpec, InputSpec, StudentContract
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.engine.task import SupervisedTask, Task
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.methods.cast.grounding import GroundedBoxes, GroundingWeights, grounding_loss
 from cast_train.methods.cast.pixel_contrast import PixelContrast
 from cast_train.methods.cast.recipe import GuidedSection

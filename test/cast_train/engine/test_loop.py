@@ -31,7 +31,7 @@ from cast_train.engine.signals import StoppedError
 from cast_train.engine.step import backward
 from cast_train.engine.task import Rows, SupervisedTask, Task
 from cast_train.errors import TrainingError
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.models import Student
 from cast_train.ranks import mean_counts
 

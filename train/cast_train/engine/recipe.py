@@ -11,7 +11,7 @@ from pydantic import Field, SerializeAsAny
 
 from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, open_dataset
 from cast_train.engine.recipe_file import parse
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.models import SIZES, DepthForm, StudentSize
 from cast_train.settings import Positive, Settings, Share, Side, Weight, one_of
 

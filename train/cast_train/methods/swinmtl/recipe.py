@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from cast_train.engine.recipe import NamedPictures, Recipe
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.methods.swinmtl.critic import AdversarialSection
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cast_train.data import Batch
 from cast_train.engine.task import Task
-from cast_train.losses import LossSection, supervised_losses
+from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.methods.swinmtl.critic import (
     WIDTHS,
     AdversarialSection,
