@@ -20,8 +20,8 @@ from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
 from cast_train.models import SIZES, Student, TorchStudent
+from cast_train.models.decoder import SharedDecoder
 from cast_train.models.depth import FORMS
-from cast_train.models.shared_decoder import SharedDecoder
 from cast_train.models.swin import MINI, make_swin
 
 
