@@ -14,8 +14,8 @@ import torch
 from tiny_cast import cast_document, draw_scenes
 
 from cast_ros.student import Student
-from cast_train.methods.cast.method import STAGED
 from cast_train.methods.cast.recipe import parse_cast_recipe
+from cast_train.methods.cast.stages import STAGED
 from cast_train.methods.cast.teachers import AdaptableGroundedSam2
 from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method import Pictures

@@ -15,9 +15,8 @@ from cast_ros.student import Student
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.errors import RecipeError, TeacherError
 from cast_train.methods.cast import task
-from cast_train.methods.cast.method import STAGED
 from cast_train.methods.cast.recipe import parse_cast_recipe
-from cast_train.methods.cast.stages import PRETRAINING_SEED, STAGES, Cast
+from cast_train.methods.cast.stages import PRETRAINING_SEED, STAGED, STAGES, Cast
 from cast_train.methods.method import Pictures
 from cast_train.methods.stages import DONE, Stages, StoredStage, digest_of_samples
 

@@ -27,14 +27,16 @@ from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.evaluate import Predictor
 from cast_train.engine.recipe import StudentSection
 from cast_train.engine.trained import load_student, weights_in
+from cast_train.engine.validation import Finding
 from cast_train.errors import DataError, TrainingError
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.famda.stages import Domains, Famda
+from cast_train.methods.famda.stages import Domains, Famda, check_teachers
 from cast_train.methods.night.judging import WHEN, Judged, judge, judge_pseudo_labels, losing_classes
 from cast_train.methods.night.recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
 from cast_train.methods.night.report import losing_text, write_report
+from cast_train.methods.pipeline import Method
 from cast_train.methods.stages import Stages, digest_of_file
 
 METRICS, REPORT, START = 'metrics.json', 'report.html', 'start.pt'
@@ -240,3 +242,18 @@ def _judged(before: Predictor, model: Path, domains: Domains) -> Judged:
             for when, predictor in zip(WHEN, (before, after), strict=True)
             for name, pictures in ((SOURCE, domains.source), (TARGET, domains.target))
         }
+
+
+def _check(recipe: NightRecipe) -> list[Finding]:
+    """Its pictures and its student come with the command line; what is left is its teachers, and how long it learns."""
+    stages = {'source': recipe.stages.source, 'adaptation': recipe.stages.adaptation}
+    return [
+        *check_teachers(recipe.segments, recipe.depth_teacher),
+        *(
+            Finding(name, f'{stage.steps} steps of {stage.labelled} + {stage.unlabelled} pictures')
+            for name, stage in stages.items()
+        ),
+    ]
+
+
+METHOD = Method(_check, run=None)
