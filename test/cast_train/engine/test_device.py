@@ -20,8 +20,7 @@ from cast_train.data.augment import Targets
 from cast_train.engine.task import SupervisedTask, Task
 from cast_train.losses.supervised import LossSection
 from cast_train.methods.cast.grounding import GroundedBoxes, GroundingWeights, grounding_loss
-from cast_train.methods.cast.pixel_contrast import PixelContrast
-from cast_train.methods.cast.recipe import GuidedSection
+from cast_train.methods.cast.recipe import GuidedSection, PixelContrast
 from cast_train.methods.cast.task import CastTask, GuidedTask
 from cast_train.methods.encoder import EncoderTask
 from cast_train.methods.famda.recipe import AdaptationSection

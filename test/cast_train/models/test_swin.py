@@ -15,7 +15,6 @@ from tiny_recipe import tiny_recipe
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data.batches import load_samples
 from cast_train.data.streets import CLASSES, Streets
-from cast_train.engine.contract import build_contract
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
@@ -91,7 +90,7 @@ def test_it_exports_to_the_contract_without_instances(tmp_path: Path) -> None:
     draw_streets(tmp_path / 'streets', 'train', 'day', frames=2)
     samples = list(load_samples([Streets(tmp_path / 'streets', 'train', 'day')]))
     recipe = tiny_recipe(tmp_path / 'streets', steps=1, student={'size': 'swinmtl-mini'})
-    contract = build_contract(recipe, CLASSES)
+    contract = recipe.contract_for(CLASSES)
     assert contract.outputs == ('semantic', 'depth')
     network = mini().eval()
     path = tmp_path / 'swinmtl.onnx'

@@ -21,7 +21,6 @@ from cast_train.data import (
     read_samples,
 )
 from cast_train.engine.checkpoint import load_checkpoint
-from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import DepthSection, Part, Phase, Recipe, StudentSection
@@ -48,7 +47,7 @@ def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
     """
     samples, classes = read_parts(recipe, recipe.data.train)
     validation, judged = read_parts(recipe, recipe.data.validation)
-    contract = build_contract(recipe, common_classes([classes, judged]))
+    contract = recipe.contract_for(common_classes([classes, judged]))
 
     def stream(first: int) -> Iterator[Batch]:
         return supervised_stream(recipe, samples, contract, first)

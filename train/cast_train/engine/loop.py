@@ -26,6 +26,7 @@ from cast_train.engine.recipe import Plan
 from cast_train.engine.run_state import RunState
 from cast_train.engine.step import Losses, save_snapshot, train_step
 from cast_train.engine.task import AnyBatch, Given, Network, Task
+from cast_train.engine.trained import millions
 from cast_train.errors import TrainingError
 from cast_train.ranks import from_first_rank, largest_over_ranks, rank_and_world
 
@@ -136,9 +137,9 @@ def train(
     with log, StopSignals() as signals:
         if warning:
             log.say(warning)
-        millions = sum(parameter.numel() for parameter in task.network.parameters()) / 1e6
         where = fabric.device.type if world == 1 else f'{world} processes on {fabric.device.type}'
-        log.say(f'{note or plan.name}: {millions:.2f} M parameters, step {state.step} of {plan.total_steps}, {where}')
+        size = f'{millions(task.network):.2f} M parameters'
+        log.say(f'{note or plan.name}: {size}, step {state.step} of {plan.total_steps}, {where}')
         course = _Course(fabric, module, state, plan, run, judge, log, signals)
         if not state.progress.is_over:
             course.run_to_end(stream)

@@ -18,6 +18,7 @@ from torchvision.ops import batched_nms
 
 from cast_ros.student import InputSpec, StudentContract
 from cast_ros.student.geometry import InputGeometry
+from cast_train.engine.trained import millions
 from cast_train.models import Student
 from cast_train.models.graph import MAX_DETECTIONS
 from cast_train.models.promptable import PromptableMasks, paste
@@ -26,7 +27,6 @@ from cast_train.teachers.network import (
     Device,
     Seen,
     assemble,
-    count_parameters_m,
     digest,
     open_network,
     see,
@@ -89,7 +89,7 @@ class CompositeTeacher:
         self.contract = contract
         self._masks_input = masks_input
         self._score_floor, self._nms_iou = score_floor, nms_iou
-        self.parameters_m = count_parameters_m(detector, masks)
+        self.parameters_m = millions(detector, masks)
         self.fingerprint = digest(
             'composite',
             ANSWER_VERSION,

@@ -26,10 +26,11 @@ from transformers import (
 )
 
 from cast_ros.student import ClassInfo
+from cast_train.engine.trained import millions
 from cast_train.errors import TeacherError
 from cast_train.settings import Positive, Settings, Share
 from cast_train.teachers.mask_nms import MaskNms, exclusive, kept_rows
-from cast_train.teachers.network import Device, count_parameters_m, digest, torch_device
+from cast_train.teachers.network import Device, digest, torch_device
 from cast_train.teachers.pretrained import files_digest, load_network, load_part, locate, model_type
 from cast_train.teachers.prompts import Prompt, class_scores, make_prompts, phrases_of
 from cast_train.teachers.teacher import CERTAIN, FOREGROUND, PseudoLabels
@@ -111,7 +112,7 @@ class GroundedSam2:
         self._segmenter, self._segmenter_parts = open_part(SEGMENTER, settings.segmenter, settings.local_files_only)
         self._detector.to(device).requires_grad_(False)
         self._segmenter.to(device).requires_grad_(False)
-        self.parameters_m = count_parameters_m(self._detector, self._segmenter)
+        self.parameters_m = millions(self._detector, self._segmenter)
         self._prompts = prompts_for(classes, settings.synonyms, self._detector, self._detector_parts)
 
     @torch.no_grad()

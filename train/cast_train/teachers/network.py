@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from cast_ros.student import InputSpec, StudentContract
 from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.postprocessing import read_depth, read_semantic, sky_mask
-from cast_train.engine.trained import load_student
+from cast_train.engine.trained import load_student, millions
 from cast_train.errors import TeacherError
 from cast_train.models import QueryPrediction, Student, compose_semantic
 from cast_train.models.graph import best_instances
@@ -80,7 +80,7 @@ class NetworkTeacher:
         self.network = network.eval().requires_grad_(False)
         self.contract = contract
         self._score_floor = score_floor
-        self.parameters_m = count_parameters_m(network)
+        self.parameters_m = millions(network)
         self.fingerprint = digest(
             'network',
             ANSWER_VERSION,
@@ -213,11 +213,6 @@ def soft_masks(logits: Tensor, geometry: InputGeometry) -> npt.NDArray[np.uint8]
         for mask in soft
     ]
     return np.stack(shrunk) if shrunk else np.zeros((0, size[1], size[0]), np.uint8)
-
-
-def count_parameters_m(*networks: nn.Module) -> float:
-    """Millions of parameters of all networks together."""
-    return sum(parameter.numel() for network in networks for parameter in network.parameters()) / 1e6
 
 
 def weights_digest(network: nn.Module) -> str:

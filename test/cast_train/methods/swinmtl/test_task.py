@@ -16,7 +16,6 @@ from torch import nn
 
 from cast_train.data import Batch, Targets
 from cast_train.engine.checkpoint import load_checkpoint
-from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.loop import train
 from cast_train.engine.parallel import start_fabric
@@ -39,7 +38,7 @@ def start(streets: Path, run: Path | None = None, dies_at: int | None = None) ->
     """A task with its first batch; with ``run`` it is trained there for five steps, going on with what is there."""
     recipe = tiny_recipe(streets, steps=5)
     samples, classes = read_parts(recipe, recipe.data.train)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     plain = make_task(recipe, contract)
     task = AdversarialTask(plain.network, recipe.losses, AdversarialSection(learning_rate=1e-2), 80.0, NARROW)
 

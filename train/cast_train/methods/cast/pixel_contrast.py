@@ -8,68 +8,20 @@ formulas, where they come from, and what each choice costs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from cast_train.data.augment import Targets
-from cast_train.methods.cast.samplers import DrawRules, SamplerName, draw_negatives
-from cast_train.models.backbones import STRIDES
+from cast_train.methods.cast.recipe import PixelContrast
+from cast_train.methods.cast.samplers import draw_negatives
 from cast_train.models.queries import QueryPrediction
 from cast_train.ranks import mean_counts
-from cast_train.settings import Positive, Settings, Share, Weight
 
 # What the published code takes off a negative's similarity / temperature before it cuts at zero.
 PUBLISHED_HINGE = 0.5
 UNKNOWN_SEGMENT = -1
-
-Temperature = Annotated[float, Field(gt=0, le=10)]
-
-
-class PixelContrast(Settings):
-    """How pixels are contrasted.
-
-    Attributes:
-        weight: λ_pxl of the objective; zero switches the term off.
-        negatives: R, drawn for each anchor.
-        temperature_start, temperature_end: T falls linearly from the first to the last step.
-        sampler: what decides which negatives are likely; ``published`` also takes the published code's hinge, and
-            negatives of other pictures alone.
-        stride: level of the encoder that is contrasted.
-        anchors: cells of each picture that are contrasted at each step, chosen at random; null takes all.
-        candidates: cells among which the anchors of one picture draw at each step, chosen uniformly; null takes all.
-        same_image: share of the candidates that are cells of the anchor's own picture; null treats all cells alike.
-        object_queries: count a query's mask by 1 − p(no object); the paper counts all alike.
-        chunk: anchors worked on at once; bounds memory to some arrays of chunk × candidates, and changes no value.
-    """
-
-    weight: Weight = 0.1
-    negatives: Positive = 200
-    temperature_start: Temperature = 0.3
-    temperature_end: Temperature = 0.07
-    sampler: SamplerName = 'fusion'
-    stride: Literal[4, 8, 16, 32] = 8
-    anchors: Positive | None = 128
-    candidates: Positive | None = 512
-    same_image: Share | None = None
-    object_queries: bool = False
-    chunk: Positive = 256
-
-    @property
-    def level(self) -> int:
-        """Index of ``stride`` in the encoder's features."""
-        return STRIDES.index(self.stride)
-
-    @property
-    def draw_rules(self) -> DrawRules:
-        """The part that says how negatives are drawn."""
-        return DrawRules(**{name: getattr(self, name) for name in DrawRules._fields})
-
-    def temperature(self, progress: float) -> float:
-        """T at ``progress`` 0…1 of the training."""
-        return self.temperature_start + (self.temperature_end - self.temperature_start) * progress
 
 
 class Curves(NamedTuple):
@@ -107,7 +59,7 @@ def pixel_contrast(
         hinge = PUBLISHED_HINGE if settings.sampler == 'published' else None
         z = embeddings.detach()
         loss, gradient, anchors = z.new_zeros(()), torch.zeros_like(z), z.new_zeros(())
-        for draw in draw_negatives(prediction, height, width, settings.draw_rules):
+        for draw in draw_negatives(prediction, height, width, settings):
             own, target = z.index_select(0, draw.anchors), targets.index_select(0, draw.anchors)
             others = z.index_select(0, draw.candidates)
             positive = (own * target).sum(1) / temperature
@@ -184,7 +136,7 @@ def contrast_curves(
     segments = segments_of(targets, height, width, thing_ids).flatten().to(z.device)
     near, far, drawn, anchors, false, judged = (torch.zeros((), dtype=torch.float64, device=z.device) for _ in range(6))
     with torch.random.fork_rng(), torch.autocast(weak.device.type, enabled=False):
-        for draw in draw_negatives(prediction, height, width, settings.draw_rules):
+        for draw in draw_negatives(prediction, height, width, settings):
             counts = draw.counts
             own = z[draw.anchors]
             anchors += len(own)
