@@ -111,21 +111,19 @@ def silog_loss(log_depth: Tensor, depth_m: Tensor, variance_focus: float = 0.5) 
     """Scale-invariant logarithmic loss of Eigen et al.: sqrt(mean g² − λ mean(g)²) with g = ln d* − ln d.
 
     Args:
-        log_depth: predicted natural logarithms of metres, any shape.
+        log_depth: …×N predicted natural logarithms of metres.
         depth_m: targets of the same shape; NaN is left out. Without any valid target the loss is zero.
         variance_focus: λ; 1 forgives every common scale, 0 forgives none.
+
+    Returns:
+        The loss of each row.
     """
-    return silog_losses(log_depth.flatten()[None], depth_m.flatten()[None], variance_focus)[0]
-
-
-def silog_losses(log_depth: Tensor, depth_m: Tensor, variance_focus: float = 0.5) -> Tensor:
-    """``silog_loss`` of each row of R×N, as (R,)."""
     valid = depth_m.isfinite() & (depth_m > 0)
-    count = valid.sum(1).clamp(min=1)
+    count = valid.sum(-1).clamp(min=1)
     difference = torch.where(valid, depth_m.where(valid, 1.0).log() - log_depth, 0.0)
-    spread = difference.square().sum(1) / count - variance_focus * (difference.sum(1) / count).square()
+    spread = difference.square().sum(-1) / count - variance_focus * (difference.sum(-1) / count).square()
     # The guard keeps the gradient of the root finite where prediction and target agree.
-    return torch.where(valid.any(1), spread.clamp(min=1e-8).sqrt(), 0.0)
+    return torch.where(valid.any(-1), spread.clamp(min=1e-8).sqrt(), 0.0)
 
 
 def depth_loss(log_depth: Tensor, targets: Sequence[Targets]) -> Tensor:
@@ -137,7 +135,7 @@ def depth_loss(log_depth: Tensor, targets: Sequence[Targets]) -> Tensor:
     depth_m = torch.stack([depth for target in targets if (depth := target.depth_m) is not None])
     predicted = log_depth if len(known) == len(log_depth) else log_depth[known]
     enlarged = F.interpolate(predicted[:, None].float(), size=depth_m.shape[1:], mode='bilinear', align_corners=False)
-    return silog_losses(enlarged.flatten(1), depth_m.flatten(1)).sum() / count
+    return silog_loss(enlarged.flatten(1), depth_m.flatten(1)).sum() / count
 
 
 class LossSection(MaskSetWeights):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,7 +113,7 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
         'name': recipe.name,
         'figures': {name: {when: judged[when, name].figures for when in WHEN} for name in (SOURCE, TARGET)},
         'pictures': {name: len(judged['after', name].pictures) for name in (SOURCE, TARGET)},
-        'pseudo_labels': judge_pseudo_labels(famda, adapted).as_document(),
+        'pseudo_labels': asdict(judge_pseudo_labels(famda, adapted)),
         'gate': gate,
         'student': {'file': model.name, 'sha256': digest_of_file(model)},
         'start': {'file': student.name, 'sha256': digest_of_file(student) if student.is_file() else None},
