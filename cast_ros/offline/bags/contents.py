@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
@@ -77,14 +78,12 @@ class BagContents:
         told = {(entry.name, entry.msgtype): entry for entry in self._told.topics} if self._told else {}
         found = []
         for topic in self._counts:
-            entry = told.pop((topic.name, topic.msgtype), None)
-            found.append(
-                topic
-                if entry is None
-                else topic._replace(qos=entry.qos or topic.qos, digest=entry.digest or topic.digest)
-            )
+            entry = told.get((topic.name, topic.msgtype))
+            qos, digest = (entry.qos, entry.digest) if entry else ((), '')
+            found.append(topic._replace(qos=qos or topic.qos, digest=digest or topic.digest))
         nothing = MessageDefinition(MessageDefinitionFormat.NONE, '')
-        return [*found, *(PartTopic(one.name, one.msgtype, nothing, one.digest, one.qos) for one in told.values())]
+        alone = told.keys() - {(topic.name, topic.msgtype) for topic in found}
+        return [*found, *(PartTopic(*key, nothing, told[key].digest, told[key].qos) for key in sorted(alone))]
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -164,10 +163,7 @@ class BagContents:
         for _, part in self._parts:
             self._counts.update(part.counts)
         self._refuse_other_serializations()
-        self._damages = [
-            entry if entry.file != self._path else _with_count(entry, sum(self._counts.values()))
-            for entry in self._damages
-        ]
+        self._tell_counts()
         serious = next((entry for entry in self._damages if entry.kind in _SERIOUS), None)
         if serious is None:
             return
@@ -176,6 +172,15 @@ class BagContents:
         if not self._counts.total():
             reasons = ', '.join(entry.reason for entry in self._damages)
             raise BagError(f'{self._path} cannot be read as a bag: {reasons}; not one message can be salvaged')
+
+    def _tell_counts(self) -> None:
+        """Complete what is wrong with the whole bag by how much of it there is, now that it is known."""
+        total = self._counts.total()
+        promised = self._told.messages if self._told else total
+        for number, entry in enumerate(self._damages):
+            if entry.kind == 'truncated' and promised != total:
+                entry = replace(entry, reason=f'{entry.reason}; {METADATA} promises {promised} messages in all')
+            self._damages[number] = replace(entry, messages=total) if entry.file == self._path else entry
 
     def _files(self) -> list[Path]:
         """The storage files to read; notes what is missing and what nobody names."""
@@ -224,6 +229,8 @@ class BagContents:
         try:
             part, scanned = _indexed(plain), ''
         except BagError as error:
+            if not self._salvage and not isinstance(error, _NoIndexError):
+                raise unreadable(self._path, BagError('; '.join(filter(None, [problem, str(error)])))) from error
             part = _scanned(plain)
             scanned = part.problem or ('' if isinstance(error, _NoIndexError) else _line(error))
         self._stack.callback(part.close)
@@ -284,7 +291,10 @@ class _IndexedMcap:
             # As of many tools. Of another world are files that name another one.
             raise _NoIndexError('the file does not say that it is of ROS 2')
         self._reader = McapReader(path)
-        self._reader.open()
+        try:
+            self._reader.open()
+        except KeyError as error:
+            raise _NoIndexError(f'it has a schema of the kind {error}, which rosbags does not know') from error
         if self._reader.metadata.message_count and not any(entry.msgcount for entry in self._reader.connections):
             self._reader.close()
             raise _NoIndexError('the index has no counts, which a writer may leave out')
@@ -341,10 +351,6 @@ def _scanned(file: Path) -> StoragePart:
     from cast_ros.offline.bags.db3 import Db3Scan
 
     return Db3Scan(file)
-
-
-def _with_count(damage: Damage, count: int) -> Damage:
-    return Damage(damage.file, damage.reason, count, damage.kind, damage.topic)
 
 
 def _line(error: Exception) -> str:

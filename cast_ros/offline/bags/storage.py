@@ -78,7 +78,7 @@ def storage_files(path: Path) -> list[Path]:
 
 def side_files(file: Path) -> list[Path]:
     """What sqlite3 left beside a database of its content: a write-ahead log, or a journal; empty ones are none."""
-    beside = [file.with_name(file.name + suffix) for suffix in (WAL_SUFFIX, JOURNAL_SUFFIX)]
+    beside = [file.with_name(plain_name(file.name) + suffix) for suffix in (WAL_SUFFIX, JOURNAL_SUFFIX)]
     return [entry for entry in beside if entry.is_file() and entry.stat().st_size]
 
 

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import apsw
+import zstandard
+
 from cast_ros.errors import BagError
 from cast_ros.offline.bags.storage import JOURNAL_SUFFIX, PACKED_SUFFIX, WAL_SUFFIX, plain_name, side_files
 
@@ -19,6 +22,8 @@ _BLOCK_BYTES = 1 << 20
 # Of a write-ahead log: its header, in it the size of a page and the salt; the header of each frame, in it the salt.
 _WAL_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _PAGE_SIZE, _SALT, _FRAME_SALT = slice(8, 12), slice(16, 24), slice(8, 16)
+# How a journal begins; one that was finished may begin with zeros.
+_JOURNAL_START = b'\xd9\xd5\x05\xf9\x20\xa1\x63\xd7'
 # How a message begins that was compressed by zstd; a serialized one never does.
 _ZSTD_START = b'\x28\xb5\x2f\xfd'
 
@@ -36,18 +41,25 @@ def readable_file(file: Path, private_folder: Callable[[], Path]) -> tuple[Path,
     Raises:
         BagError: there is no room for the copy.
     """
-    is_packed_file, beside = file.name.endswith(PACKED_SUFFIX), side_files(file)
-    if not is_packed_file and not beside:
+    beside = side_files(file)
+    if not file.name.endswith(PACKED_SUFFIX) and not beside:
         return file, ''
+    copy = private_folder() / plain_name(file.name)
     try:
-        copy = private_folder() / plain_name(file.name)
-        if is_packed_file:
-            return copy, _unpack(file, copy)
-        for entry in (file, *beside):
-            shutil.copyfile(entry, copy.with_name(entry.name))
+        problems = [_copy_plain(file, copy)]
+        if beside:
+            for entry in beside:
+                shutil.copyfile(entry, copy.with_name(entry.name))
+            try:
+                problems += _take_over(copy, beside)
+            except apsw.Error as error:
+                lost = sum(entry.stat().st_size for entry in beside)
+                problems.append(f'{lost} bytes of {", ".join(entry.name for entry in beside)} cannot be read ({error})')
+                # Whatever became of the copy: the database alone is still there.
+                _copy_plain(file, copy)
     except OSError as error:
         raise BagError(f'{file} cannot be copied to {tempfile.gettempdir()} (TMPDIR) to be read: {error}') from error
-    return _with_side_files(file, copy, beside)
+    return copy, '; '.join(entry for entry in problems if entry)
 
 
 def is_packed(data: bytes) -> bool:
@@ -57,8 +69,6 @@ def is_packed(data: bytes) -> bool:
 
 def unpacked(data: bytes) -> bytes | None:
     """The message in such bytes; None if they are damaged."""
-    import zstandard
-
     engine = zstandard.ZstdDecompressor().decompressobj()
     try:
         message = engine.decompress(data)
@@ -67,10 +77,11 @@ def unpacked(data: bytes) -> bytes | None:
     return message if engine.eof else None
 
 
-def _unpack(file: Path, copy: Path) -> str:
-    """Unpack as much as can be, and say what is wrong with the rest."""
-    import zstandard
-
+def _copy_plain(file: Path, copy: Path) -> str:
+    """Copy a file, unpacked as far as can be, and say what is wrong with the rest."""
+    if not file.name.endswith(PACKED_SUFFIX):
+        shutil.copyfile(file, copy)
+        return ''
     engine, begun = zstandard.ZstdDecompressor().decompressobj(), False
     with file.open('rb') as packed, copy.open('wb') as plain:
         try:
@@ -85,28 +96,31 @@ def _unpack(file: Path, copy: Path) -> str:
     return 'its compressed content is cut short' if begun or not copy.stat().st_size else ''
 
 
-def _with_side_files(file: Path, copy: Path, beside: list[Path]) -> tuple[Path, str]:
-    """Let sqlite3 bring a copy up to date, as it would if the recorder were started again."""
-    import apsw
+def _take_over(copy: Path, beside: list[Path]) -> list[str]:
+    """Let sqlite3 bring a copy up to date, as it would if the recorder were started again; says what it cannot.
 
-    wal, journal = copy.with_name(copy.name + WAL_SUFFIX), copy.with_name(copy.name + JOURNAL_SUFFIX)
-    original_wal = file.with_name(file.name + WAL_SUFFIX)
+    Raises:
+        apsw.Error: it cannot at all.
+    """
+    wal = next((entry for entry in beside if entry.name.endswith(WAL_SUFFIX)), None)
+    journal = next((entry for entry in beside if entry.name.endswith(JOURNAL_SUFFIX)), None)
     frames = 0
-    try:
-        with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
-            # Reading takes back what a journal says was never finished.
-            database.execute('SELECT count(*) FROM sqlite_master').fetchall()
-            if wal.exists():
-                _, frames, _ = next(database.execute('PRAGMA wal_checkpoint(PASSIVE)'))
-    except apsw.Error as error:
-        lost = sum(entry.stat().st_size for entry in beside)
-        return file, f'{lost} bytes of {" and ".join(entry.name for entry in beside)} cannot be read ({error})'
+    with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
+        # Reading takes back what a journal says was never finished.
+        database.execute('SELECT count(*) FROM sqlite_master').fetchall()
+        if wal is not None:
+            _, frames, _ = next(database.execute('PRAGMA wal_checkpoint(PASSIVE)'))
     problems = []
-    if original_wal in beside and (lost := _unread_bytes(original_wal, max(frames, 0))):
-        problems.append(f'{lost} of {original_wal.stat().st_size} bytes of {original_wal.name} cannot be read')
-    if journal.exists() and any(journal.read_bytes()[:8]):
+    if wal is not None and (lost := _unread_bytes(wal, max(frames, 0))):
+        problems.append(f'{lost} of {wal.stat().st_size} bytes of {wal.name} cannot be read')
+    if journal is not None and _head(journal, 8) not in (_JOURNAL_START, bytes(8)):
         problems.append(f'{journal.stat().st_size} bytes of {journal.name} cannot be read')
-    return copy, ', '.join(problems)
+    return problems
+
+
+def _head(file: Path, length: int) -> bytes:
+    with file.open('rb') as content:
+        return content.read(length)
 
 
 def _unread_bytes(wal: Path, frames: int) -> int:

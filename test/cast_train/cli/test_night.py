@@ -41,7 +41,7 @@ def test_a_day_that_lost_too_much_ends_with_exit_code_3(tmp_path: Path, capsys: 
     assert run_night(*command) == 0
     assert 'gate passed: by day ' in capsys.readouterr().out
     # The stage is done. As if its training had ended with this: there is no building by day.
-    say_everywhere(next((tmp_path / 'run' / 'stages').glob('famda-*/last.pt')), BUILDING)
+    say_everywhere(next((tmp_path / 'run' / 'stages').glob(f'famda-{"?" * 12}/last.pt')), BUILDING)
     assert run_night(*command) == 3
     printed = capsys.readouterr().out
     assert 'gate FAILED: by day ' in printed

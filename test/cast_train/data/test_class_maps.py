@@ -257,3 +257,77 @@ def test_a_student_learns_the_classes_of_the_map_in_its_recipe(tmp_path: Path) -
     student, recipe, state = load_student(tmp_path / 'run')
     assert student.contract.classes == CLASS_MAPS['camvid11'].classes
     assert provenance_of(recipe, state)['data'] == 'streets train day with the classes camvid11'
+
+
+def test_the_road_has_fourteen_classes_of_which_the_last_six_are_things() -> None:
+    names = [entry.name for entry in CLASS_MAPS['road'].classes]
+    assert names[:8] == ['road', 'sidewalk', 'building', 'fence', 'pole', 'traffic sign', 'vegetation', 'sky']
+    assert names[8:] == ['person', 'car', 'truck', 'bus', 'motorcycle', 'bicycle']
+    assert [entry.is_thing for entry in CLASS_MAPS['road'].classes] == [False] * 8 + [True] * 6
+
+
+def unions(class_map: str, dataset: str) -> dict[str, set[str]]:
+    """Names of the classes of a map that a class of a data set may stand for."""
+    chosen, own = CLASS_MAPS[class_map], DATASETS[dataset].classes
+    assert own is not None
+    found = chosen.unions_for(own, dataset)
+    return {own[source].name: {chosen.classes[label].name for label in members} for source, members in found.items()}
+
+
+def test_every_class_of_cityscapes_but_the_train_has_a_place_on_the_road() -> None:
+    found = merged('road', 'cityscapes')
+    assert found['person'] == {'person', 'rider'}
+    assert found['vegetation'] == {'vegetation', 'terrain'}
+    assert found['traffic sign'] == {'traffic sign', 'traffic light'}
+    assert unions('road', 'cityscapes') == {'wall': {'building', 'fence'}}
+    assert sum(len(sources) for sources in found.values()) == 19 - 2
+
+
+def test_classes_that_camvid_and_idd_do_not_tell_apart_are_unions_on_the_road() -> None:
+    assert unions('road', 'camvid') == {'car': {'car', 'truck', 'bus'}, 'bicycle': {'motorcycle', 'bicycle'}}
+    assert unions('road', 'idd_lite') == {
+        'vehicles': {'car', 'truck', 'bus', 'motorcycle', 'bicycle'},
+        'roadside objects': {'fence', 'pole', 'traffic sign'},
+        'far objects': {'building', 'vegetation'},
+    }
+    assert merged('road', 'streets')['car'] == {'car'}
+    assert unions('road', 'streets') == {}
+
+
+def test_only_classes_that_a_data_set_never_tells_apart_are_a_group() -> None:
+    image = np.zeros((1, 1, 3), np.uint8)
+    for dataset, groups in (
+        ('camvid', ((9, 10, 11), (12, 13))),
+        ('idd_lite', ((9, 10, 11, 12, 13), (3, 4, 5), (2, 6))),
+        ('cityscapes', ()),
+        ('streets', ()),
+    ):
+        own = DATASETS[dataset].classes
+        assert own is not None
+        mapped = Mapped(Drawn(own, Sample('x', image, semantic=np.zeros((1, 1), np.uint8))), 'road', dataset)[0]
+        assert mapped.groups == groups
+
+
+def test_an_object_of_a_union_loses_its_row_and_its_classes_are_complete_no_more() -> None:
+    names = ('person', 'car', 'sky')
+    classes = tuple(ClassInfo(id=i, name=name, is_thing=i < 2, color=(i, i, i)) for i, name in enumerate(names))
+    ids = np.array([[1, 2, 0]], np.uint16)
+    sample = Sample('x', np.zeros((1, 3, 3), np.uint8), ids, np.array([0, 1]), None, np.array([[0, 1, 2]], np.uint8))
+    mapped = Mapped(Drawn(classes, sample), 'road', 'camvid')[0]
+    assert mapped.instance_ids is not None
+    assert mapped.instance_ids.tolist() == [[1, 0, 0]]
+    assert mapped.complete == (8, 12, 13), 'the object with a name that means car, truck or bus is one of those'
+    assert mapped.semantic is not None
+    assert mapped.union_ids is not None
+    assert mapped.semantic.tolist() == [[8, 255, 7]]
+    assert mapped.unions[int(mapped.union_ids[0, 1]) - 1] == (9, 10, 11)
+    assert mapped.union_ids[0, [0, 2]].tolist() == [0, 0]
+
+
+def test_what_a_loader_calls_complete_is_translated() -> None:
+    names = ('person', 'rider', 'car')
+    classes = tuple(ClassInfo(id=i, name=name, is_thing=True, color=(i, i, i)) for i, name in enumerate(names))
+    ids, labels = np.zeros((1, 1), np.uint16), np.zeros(0, np.int64)
+    for own, expected in (((0, 1, 2), (8, 9)), ((0, 2), (9,)), ((), ()), (None, None)):
+        sample = Sample('x', np.zeros((1, 1, 3), np.uint8), ids, labels, complete=own)
+        assert Mapped(Drawn(classes, sample), 'road', 'coco')[0].complete == expected

@@ -239,3 +239,15 @@ def test_the_drawn_runs_are_what_they_should_be() -> None:
     assert mask[6:9, 6:9].all()
     assert int(mask.sum()) == 9
     assert (CAT, DOG) == (17, 3)
+
+
+def test_one_file_for_all_pictures_is_parted_always_alike(tmp_path: Path) -> None:
+    document = coco_document()
+    draw_coco(tmp_path, 'images', document)
+    (tmp_path / 'annotations.json').write_text(json.dumps(document))
+    assert list(open_dataset('coco', tmp_path, 'all').names) == ['a', 'b']
+    train, val = (open_dataset('coco', tmp_path, split) for split in ('train', 'val'))
+    assert (len(train), len(val)) == (1, 1)
+    assert {*train.names} | {*val.names} == {'a', 'b'}
+    with pytest.raises(DataError, match="there is no split 'test'; a data set in one piece has train, val and all"):
+        open_dataset('coco', tmp_path, 'test')

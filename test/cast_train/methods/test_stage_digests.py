@@ -25,6 +25,9 @@ from tiny_famda import draw_days_and_nights, famda_document
 from tiny_recipe import tiny_recipe
 from tiny_swinmtl import swinmtl_document
 
+import cast_train.methods.cast.stages as cast
+import cast_train.methods.famda.stages as famda
+import cast_train.methods.swinmtl.stages as swinmtl
 from cast_train.data.bag_import import import_bag
 from cast_train.data.bag_plan import ImportSettings
 from cast_train.data.frames import Frames
@@ -33,7 +36,6 @@ from cast_train.data.time_blocks import BlockRules
 from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.recipe import NamedPictures, RunSection, StudentSection
 from cast_train.engine.recipe_file import parse
-from cast_train.methods import cast, famda, swinmtl
 from cast_train.methods.cast.recipe import CastData, CastRecipe, PseudoLabelSection
 from cast_train.methods.cast.teachers import AdaptableGroundedSam2
 from cast_train.methods.famda.recipe import DomainSection, FamdaRecipe

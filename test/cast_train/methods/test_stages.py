@@ -81,6 +81,15 @@ def test_digests_follow_the_content() -> None:
     assert digest_of_samples([Sample('a', image)]) != digest_of_samples([Sample('a', image + 1)])
     labelled = Sample('a', image, semantic=np.zeros((2, 2), np.uint8))
     assert digest_of_samples([Sample('a', image)]) != digest_of_samples([labelled])
+    ids = np.ones((2, 2), np.uint8)
+    open_labels = [
+        {'complete': ()},
+        {'complete': (1,)},
+        {'union_ids': ids, 'unions': ((1, 2),)},
+        {'union_ids': 0 * ids},
+    ]
+    found = {digest_of_samples([Sample('a', image, **one)]) for one in ({}, *open_labels)}
+    assert len(found) == 5
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -75,11 +75,13 @@ def task() -> PromptableTask:
 
 
 def test_it_learns_what_the_loop_of_its_own_learned(streets: Path) -> None:
-    result = fit_promptable(load(PromptableRecipe, masks_recipe(streets, 4)), streets / 'run', resume=False)
+    # Slowly: at a higher rate the rounding of one processor leads elsewhere than that of another.
+    recipe = load(PromptableRecipe, masks_recipe(streets, 4), ('optimizer.learning_rate=1.0e-5',))
+    result = fit_promptable(recipe, streets / 'run', resume=False)
     assert result == pytest.approx({'iou': 0.4948, 'iou_jittered': 0.5030}, abs=2e-3)
     steps = log_of(streets / 'run')[:4]
-    assert [step['mask'] for step in steps] == pytest.approx([0.74399, 0.73347, 0.72134, 0.72703], abs=2e-3)
-    assert [step['dice'] for step in steps] == pytest.approx([0.49360, 0.49873, 0.49089, 0.51727], abs=2e-3)
+    assert [step['mask'] for step in steps] == pytest.approx([0.74399, 0.75383, 0.74058, 0.75345], abs=3e-3)
+    assert [step['dice'] for step in steps] == pytest.approx([0.49360, 0.50726, 0.49962, 0.52978], abs=3e-3)
 
 
 @pytest.mark.timeout(300)

@@ -4,6 +4,7 @@
 from cast_train.data.augment import Augmentation, Targets, View, make_targets, make_view
 from cast_train.data.batches import Batch, Source, ViewRules, batches, load_samples, read_samples
 from cast_train.data.class_maps import CLASS_MAPS, ClassMap, Mapped
+from cast_train.data.mixture import Stated, mixed_chances
 from cast_train.data.registry import DATASETS, classes_of, common_classes, open_dataset
 from cast_train.data.sample import Changed, Dataset, LazySamples, Sample, joined, subset_of
 from cast_train.data.splits import LabelChoice, LabelSplit, held_out, label_fraction, split_labels
@@ -23,6 +24,7 @@ __all__ = [
     'Mapped',
     'Sample',
     'Source',
+    'Stated',
     'StrongViews',
     'Targets',
     'View',
@@ -36,6 +38,7 @@ __all__ = [
     'load_samples',
     'make_targets',
     'make_view',
+    'mixed_chances',
     'open_dataset',
     'read_samples',
     'split_labels',

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -56,6 +57,8 @@ class View:
         disparity: H×W float32 or None, of unknown scale and shift.
         segments: M×H×W bool or None, class-agnostic masks, large before small.
         endless: H×W bool or None, where depth is +Inf: the sky.
+        union_ids: H×W uint8 or None.
+        unions, complete: as in ``Sample``.
     """
 
     name: str
@@ -67,6 +70,9 @@ class View:
     disparity: Tensor | None = None
     segments: Tensor | None = None
     endless: Tensor | None = None
+    union_ids: Tensor | None = None
+    unions: tuple[tuple[int, ...], ...] = ()
+    complete: tuple[int, ...] | None = None
 
 
 def make_view(
@@ -111,6 +117,7 @@ def make_view(
     ids = move(None if sample.instance_ids is None else sample.instance_ids.astype(np.int32), nearest)
     semantic, depth = move(sample.semantic, nearest), move(sample.depth_m, nearest)
     disparity, segments, endless = move(sample.disparity, nearest), None, None
+    union_ids = move(sample.union_ids, nearest)
     if sample.segments is not None:
         found = torch.from_numpy(sample.segments.crop(top, left, crop_height, crop_width))
         small = transform.resize(found.to(torch.uint8), [height, width], nearest).bool()
@@ -131,6 +138,9 @@ def make_view(
         disparity=None if disparity is None else disparity[0],
         segments=segments,
         endless=None if endless is None else endless[0],
+        union_ids=None if union_ids is None else union_ids[0],
+        unions=sample.unions,
+        complete=sample.complete,
     )
 
 
@@ -188,6 +198,10 @@ class Targets:
         segments: M×H×W bool, class-agnostic masks, large before small; no loss looks at them, methods may.
         pixel_weights: H×W float32, how much each pixel's class counts; None counts all alike.
         endless: H×W bool, where depth is +Inf; no loss looks at it, methods may.
+        union_ids: H×W int64, 0 none, k: the class is one of ``unions[k-1]``.
+        unions: class ids, for each k.
+        complete: class ids of the things of which every object has a mask; None for all. See ``Sample``.
+        unsure: M×H×W bool, the pixels of which nobody knows whether they belong to a mask; None where all are known.
     """
 
     masks: Tensor | None
@@ -199,16 +213,31 @@ class Targets:
     segments: Tensor | None = None
     pixel_weights: Tensor | None = None
     endless: Tensor | None = None
+    union_ids: Tensor | None = None
+    unions: tuple[tuple[int, ...], ...] = ()
+    complete: tuple[int, ...] | None = None
+    unsure: Tensor | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether anything beside whole labels that are absent is unknown."""
+        return self.union_ids is not None or self.complete is not None
 
 
 def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) -> Targets:
     """Turn the labels of a view into mask targets; instances under ``smallest_px`` pixels are left out.
 
-    A class map without instances has masks only where no class can be counted: then its regions are all there are.
+    A class map without instances has masks only where no class can be counted, for then its regions are all there are,
+    or where the sample says which objects are complete: then it has those of stuff alone. In partial labels (with
+    unions, or with such a list) an unlabelled pixel is no evidence against a region of stuff, nor is one of a union
+    with its class: both are ``unsure``. In full labels unlabelled pixels lie outside of every region, as ever.
     """
     masks: list[Tensor] = []
     labels: list[int] = []
-    has_masks = view.instance_ids is not None or (view.semantic is not None and not thing_ids)
+    partial = view.union_ids is not None or view.complete is not None
+    has_masks = view.instance_ids is not None or (
+        view.semantic is not None and (not thing_ids or view.complete is not None)
+    )
     if view.semantic is not None and has_masks:
         for label in _areas(view.semantic):
             if label != UNLABELLED and label not in thing_ids:
@@ -220,6 +249,9 @@ def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) 
                 masks.append(view.instance_ids == identity)
                 labels.append(int(view.instance_labels[identity - 1]))
     height, width = view.image.shape[-2:]
+    unsure = None
+    if partial and view.semantic is not None:
+        unsure = unsure_pixels(view.semantic, view.union_ids, view.unions, labels, thing_ids)
     return Targets(
         masks=(torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)) if has_masks else None,
         labels=torch.tensor(labels, dtype=torch.int64) if has_masks else None,
@@ -228,7 +260,31 @@ def make_targets(view: View, thing_ids: tuple[int, ...], smallest_px: int = 12) 
         disparity=view.disparity,
         segments=view.segments,
         endless=view.endless,
+        union_ids=None if view.union_ids is None else view.union_ids.long(),
+        unions=view.unions,
+        complete=view.complete,
+        unsure=unsure,
     )
+
+
+def unsure_pixels(
+    semantic: Tensor,
+    union_ids: Tensor | None,
+    unions: Sequence[Sequence[int]],
+    labels: Sequence[int],
+    thing_ids: Sequence[int],
+) -> Tensor | None:
+    """M×H×W bool for masks of the M classes ``labels``, see ``Targets``; what an object covers is always known."""
+    unlabelled = semantic == UNLABELLED
+    planes = torch.zeros(len(labels), *semantic.shape, dtype=torch.bool, device=semantic.device)
+    for plane, label in zip(planes, labels, strict=True):
+        if label in thing_ids:
+            continue
+        plane |= unlabelled
+        for number, members in enumerate(unions, 1):
+            if union_ids is not None and label not in members:
+                plane &= union_ids != number
+    return planes if planes.any() else None
 
 
 def _areas(ids: Tensor) -> dict[int, int]:

@@ -73,6 +73,8 @@ class Batch:
                     segments=move(target.segments),
                     pixel_weights=move(target.pixel_weights),
                     endless=move(target.endless),
+                    union_ids=move(target.union_ids),
+                    unsure=move(target.unsure),
                 )
                 for target in self.targets
             ],

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from cast_ros.student import UNLABELLED, ClassInfo
 from cast_train.data import camvid, cityscapes
-from cast_train.data.sample import Dataset, Sample
+from cast_train.data.sample import Dataset, Sample, keep_instances
 from cast_train.errors import DataError
 
 
@@ -28,24 +27,41 @@ class ClassMap:
         classes: in the order of their ids.
         targets: name of a class here, for each name in a data set.
         extra: more of those for one data set, by its name in the registry.
+        unions: names in a data set that stand for one of several classes here; by the name of the data set, '' for all.
+            They go before ``targets``.
     """
 
     classes: tuple[ClassInfo, ...]
     targets: Mapping[str, str]
     extra: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    unions: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def ids_for(self, classes: Sequence[ClassInfo], dataset: str) -> dict[int, int]:
-        """Class id here of each class of a data set that has one."""
+        """Class id here of each class of a data set that has exactly one."""
         targets = {**self.targets, **self.extra.get(dataset, {})}
+        unions = self.unions_for(classes, dataset)
         id_of = {entry.name: entry.id for entry in self.classes}
-        return {entry.id: id_of[targets[entry.name]] for entry in classes if entry.name in targets}
+        return {
+            entry.id: id_of[targets[entry.name]]
+            for entry in classes
+            if entry.name in targets and entry.id not in unions
+        }
+
+    def unions_for(self, classes: Sequence[ClassInfo], dataset: str) -> dict[int, tuple[int, ...]]:
+        """Class ids here of each class of a data set that stands for several."""
+        unions = {**self.unions.get('', {}), **self.unions.get(dataset, {})}
+        id_of = {entry.name: entry.id for entry in self.classes}
+        return {
+            entry.id: tuple(id_of[name] for name in unions[entry.name]) for entry in classes if entry.name in unions
+        }
 
 
 class Mapped:
     """A data set with the classes of a map.
 
     An object stays one object as long as its new class is a thing; the others lose their row, and the rows that are
-    left are numbered anew without gaps.
+    left are numbered anew without gaps. A label that stands for several classes becomes a union (see ``Sample``); an
+    object with such a label loses its row, and none of those classes is complete any more.
 
     Args:
         dataset: any.
@@ -60,7 +76,8 @@ class Mapped:
         chosen = class_map_of(class_map)
         self.classes = chosen.classes
         ids = chosen.ids_for(dataset.classes, source)
-        if not ids:
+        unions = chosen.unions_for(dataset.classes, source)
+        if dataset.classes and not (ids or unions):
             some = ', '.join(entry.name for entry in dataset.classes[:5])
             raise DataError(
                 f'class map {class_map!r} has none of the classes of {source} ({some}, …); leave it out or take '
@@ -71,6 +88,13 @@ class Mapped:
         self._ids[list(ids)] = list(ids.values())
         self._is_thing = np.zeros(UNLABELLED + 1, np.bool_)
         self._is_thing[[entry.id for entry in self.classes if entry.is_thing]] = True
+        self._sources = [set(np.flatnonzero(self._ids == entry.id).tolist()) for entry in self.classes]
+        self._unions = tuple(dict.fromkeys(unions.values()))
+        self._groups = tuple(members for members in self._unions if not {*members} & {*ids.values()})
+        self._union_ids = np.zeros(UNLABELLED + 1, np.uint8)
+        for own, members in unions.items():
+            self._union_ids[own] = self._unions.index(members) + 1
+        self._open = {label for own, members in unions.items() if dataset.classes[own].is_thing for label in members}
 
     @property
     def names(self) -> Sequence[str]:
@@ -88,23 +112,24 @@ class Mapped:
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
         if sample.semantic is not None:
+            if self._unions:
+                union_ids = self._union_ids[sample.semantic]
+                sample = replace(sample, union_ids=union_ids, unions=self._unions, groups=self._groups)
             sample = replace(sample, semantic=self._ids[sample.semantic])
+        if sample.complete is not None or (self._open and sample.instance_ids is not None):
+            sample = replace(sample, complete=self._complete(sample.complete))
         if sample.instance_ids is not None and sample.instance_labels is not None:
-            sample = self._with_instances(sample, sample.instance_ids, sample.instance_labels)
+            labels = self._ids[sample.instance_labels]
+            sample = replace(sample, instance_labels=labels.astype(np.int64))
+            sample = keep_instances(sample, self._is_thing[labels])
         return sample
 
-    def _with_instances(self, sample: Sample, ids: npt.NDArray[np.uint16], labels: npt.NDArray[np.int64]) -> Sample:
-        mapped = self._ids[labels]
-        kept = self._is_thing[mapped]
-        # Row 0 is no object; a row that goes becomes 0.
-        rows = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
-        crowd = sample.instance_is_crowd
-        return replace(
-            sample,
-            instance_ids=rows[ids],
-            instance_labels=mapped[kept].astype(np.int64),
-            instance_is_crowd=None if crowd is None else crowd[kept],
-        )
+    def _complete(self, own: tuple[int, ...] | None) -> tuple[int, ...]:
+        """The things of which all objects still have a row: all of whose sources were complete, in no union."""
+        things = np.flatnonzero(self._is_thing).tolist()
+        if own is not None:
+            things = [thing for thing in things if self._sources[thing] and self._sources[thing] <= set(own)]
+        return tuple(thing for thing in things if thing not in self._open)
 
 
 def targets_into(classes: Sequence[ClassInfo]) -> Mapping[str, str]:
@@ -147,10 +172,12 @@ def _cityscapes_without(*left_out: str) -> ClassMap:
 def _merged(
     entries: Sequence[tuple[str, bool, tuple[int, int, int], Sequence[str]]],
     extra: Mapping[str, Mapping[str, str]] | None = None,
+    unions: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> ClassMap:
     """From rows of name, whether it is a thing, colour, and the names that become it."""
     classes = _numbered([entry[:3] for entry in entries])
-    return ClassMap(classes, {source: name for name, _, _, sources in entries for source in sources}, extra or {})
+    targets = {source: name for name, _, _, sources in entries for source in sources}
+    return ClassMap(classes, targets, extra or {}, unions or {})
 
 
 _NOT_IN_16 = ('truck', 'terrain', 'train')
@@ -203,5 +230,36 @@ CLASS_MAPS: dict[str, ClassMap] = {
             ('vehicle', True, (0, 0, 142), ('car', 'bus', 'van')),
         ],
         extra={'vkitti2': {'truck': 'vehicle'}},
+    ),
+    # Real roads, from data sets that cut the street up in different ways. A rider is a person, as in IDD and COCO; but
+    # CamVid calls a cyclist and the cycle one thing, which here is the cycle. Whatever flat ground beside the road IDD
+    # has (verges as well) is a sidewalk. Trains are nobody's.
+    'road': _merged(
+        [
+            ('road', False, (128, 64, 128), ('road', 'lane marking', 'drivable')),
+            ('sidewalk', False, (244, 35, 232), ('sidewalk', 'non-drivable')),
+            ('building', False, (70, 70, 70), ('building',)),
+            ('fence', False, (190, 153, 153), ('fence', 'guard rail')),
+            ('pole', False, (153, 153, 153), ('pole',)),
+            ('traffic sign', False, (220, 220, 0), ('traffic sign', 'traffic light')),
+            ('vegetation', False, (107, 142, 35), ('vegetation', 'terrain', 'tree')),
+            ('sky', False, (70, 130, 180), ('sky',)),
+            ('person', True, (220, 20, 60), ('person', 'rider', 'living things')),
+            ('car', True, (0, 0, 142), ('car', 'van')),
+            ('truck', True, (0, 0, 70), ('truck',)),
+            ('bus', True, (0, 60, 100), ('bus',)),
+            ('motorcycle', True, (0, 0, 230), ('motorcycle',)),
+            ('bicycle', True, (119, 11, 32), ('bicycle',)),
+        ],
+        unions={
+            # CamVid's walls are buildings, IDD's are beside the road like fences.
+            '': {'wall': ('building', 'fence')},
+            'camvid': {'car': ('car', 'truck', 'bus'), 'bicycle': ('motorcycle', 'bicycle')},
+            'idd_lite': {
+                'vehicles': ('car', 'truck', 'bus', 'motorcycle', 'bicycle'),
+                'roadside objects': ('fence', 'pole', 'traffic sign'),
+                'far objects': ('building', 'vegetation'),
+            },
+        },
     ),
 }

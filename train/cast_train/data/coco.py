@@ -4,6 +4,7 @@
 annotations/instances_SPLIT.json, SPLIT/FILE_NAME       COCO
 SPLIT/_annotations.coco.json, SPLIT/FILE_NAME           exports of annotation tools
 annotations/SPLIT.json, images/FILE_NAME                the same with one folder of pictures
+annotations.json, images/FILE_NAME                      one file: train and val part its scenes, all is both
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from cast_train.data.coco_masks import Polygons, Runs, check_segmentation, decod
 from cast_train.data.colors import color_of
 from cast_train.data.folders import read_rgb, refuse_domain
 from cast_train.data.sample import Sample
+from cast_train.data.splits import part_of
 from cast_train.errors import DataError
 
 LAYOUTS = (
     ('annotations/instances_{split}.json', '{split}'),
     ('{split}/_annotations.coco.json', '{split}'),
     ('annotations/{split}.json', 'images'),
+    ('annotations.json', 'images'),
 )
+VAL_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Coco:
         pictures = _pictures(document['images'], self._folder, self._path)
         _attach(document['annotations'], pictures, {key: label for key, (label, _) in label_of.items()}, self._path)
         self._pictures = sorted(pictures.values(), key=lambda picture: picture.name)
+        if self._path == root / LAYOUTS[-1][0]:
+            self._pictures = [self._pictures[index] for index in part_of(self.scenes, split, VAL_SHARE)]
 
     @property
     def names(self) -> Sequence[str]:

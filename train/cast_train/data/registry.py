@@ -9,11 +9,24 @@ from itertools import zip_longest
 from pathlib import Path
 
 from cast_ros.student import ClassInfo
-from cast_train.data import acdc, camvid, cityscapes, dark_zurich, nyuv2, streets, synthia, vkitti2
+from cast_train.data import (
+    acdc,
+    camvid,
+    cityscapes,
+    dark_zurich,
+    idd_lite,
+    kitti_lidar,
+    nyuv2,
+    pennfudan,
+    streets,
+    synthia,
+    vkitti2,
+)
 from cast_train.data.ade20k import Ade20k
 from cast_train.data.class_maps import Mapped, class_map_of
 from cast_train.data.coco import Coco
 from cast_train.data.frames import Frames
+from cast_train.data.pictures import Pictures
 from cast_train.data.sample import Dataset
 from cast_train.errors import DataError
 
@@ -39,8 +52,12 @@ DATASETS: dict[str, Entry] = {
     'coco': Entry(Coco),
     'dark_zurich': Entry(dark_zurich.DarkZurich, dark_zurich.DarkZurich.classes),
     'frames': Entry(Frames),
+    'idd_lite': Entry(idd_lite.IddLite, idd_lite.CLASSES),
+    'kitti_lidar': Entry(kitti_lidar.KittiLidar, ()),
     'nyuv2': Entry(nyuv2.Nyuv2, nyuv2.CLASSES),
     'nyuv2_13': Entry(nyuv2.Nyuv2Of13, nyuv2.CLASSES_13),
+    'pennfudan': Entry(pennfudan.PennFudan, pennfudan.CLASSES),
+    'pictures': Entry(Pictures),
     'streets': Entry(streets.Streets, streets.CLASSES),
     'synthia': Entry(synthia.Synthia, synthia.CLASSES),
     'vkitti2': Entry(vkitti2.Vkitti2, vkitti2.CLASSES),

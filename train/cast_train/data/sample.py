@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Protocol, overload
 
@@ -33,6 +33,12 @@ class Sample:
         disparity: H×W float32, inverse depth of unknown scale and shift, as relative depth networks give it; NaN
             unknown.
         segments: class-agnostic masks that a teacher found.
+        union_ids: H×W uint8, 0 none, k: the class is one of ``unions[k-1]`` and nobody said which; ``semantic`` is 255
+            there.
+        unions: class ids, for each k. They mean nothing without ``union_ids``.
+        groups: those of the unions whose classes the data set never tells apart: in judging a class map they are one.
+        complete: class ids of the things of which every object has its row; objects of other things may be there
+            without one, and what has no row is unknown and not background. None for all things: full labels.
     """
 
     name: str
@@ -46,6 +52,10 @@ class Sample:
     domain: str = ''
     disparity: npt.NDArray[np.float32] | None = None
     segments: Segments | None = None
+    union_ids: npt.NDArray[np.uint8] | None = None
+    unions: tuple[tuple[int, ...], ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+    complete: tuple[int, ...] | None = None
 
 
 class Dataset(Protocol):
@@ -133,6 +143,21 @@ class Changed(Sequence[Sample]):
     def __getitem__(self, index: int | slice) -> Sample | Changed:
         found = self._samples[index]
         return self._change(found) if isinstance(found, Sample) else Changed(found, self._change)
+
+
+def keep_instances(sample: Sample, kept: npt.NDArray[np.bool_]) -> Sample:
+    """Drop the rows of instances where ``kept`` (N,) is false, and number the others anew without gaps."""
+    assert sample.instance_ids is not None
+    assert sample.instance_labels is not None
+    # Row 0 is no object; a row that goes becomes 0.
+    rows = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)]).astype(np.uint16)
+    crowd = sample.instance_is_crowd
+    return replace(
+        sample,
+        instance_ids=rows[sample.instance_ids],
+        instance_labels=sample.instance_labels[kept],
+        instance_is_crowd=None if crowd is None else crowd[kept],
+    )
 
 
 def joined(first: Sequence[Sample], second: Sequence[Sample]) -> Sequence[Sample]:

@@ -164,6 +164,26 @@ def read_list(path: Path, names: Sequence[str]) -> list[int]:
     return sorted(found)
 
 
+def part_of(scenes: Sequence[str], split: str, share: float) -> list[int]:
+    """Indices of ``train``, ``val`` or ``all`` of a data set that comes in one piece; no scene is divided.
+
+    Args:
+        scenes: of all pictures, sorted or not: the draw does not depend on their order.
+        split: one of the three.
+        share: of the pictures in ``val``.
+
+    Raises:
+        DataError: there is no such split, or only one scene.
+    """
+    everything = list(range(len(scenes)))
+    if split == 'all':
+        return everything
+    if split not in ('train', 'val'):
+        raise DataError(f'there is no split {split!r}; a data set in one piece has train, val and all')
+    value = set(_draw(everything, scenes, int(share * len(scenes) + 0.5), 'val', 'take the split all'))
+    return [index for index in everything if (index in value) == (split == 'val')]
+
+
 def _picture_name(text: str, known: dict[str, int]) -> str:
     """The name as the data set writes it, from a path of its picture or of its labels."""
     path = text.replace('\\', '/')

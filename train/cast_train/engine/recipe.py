@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
+from typing_extensions import Self
 
 from cast_ros.student import ClassInfo, DepthSpec, InputSpec, InputStatistics, StudentContract
-from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, open_dataset
+from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, Stated, open_dataset
 from cast_train.losses.supervised import LossSection
 from cast_train.models import SIZES, DepthForm, StudentSize
 from cast_train.models.graph import outputs_of
@@ -79,21 +80,47 @@ class Part(Settings):
     domain: str = ''
 
 
-class NamedPictures(Settings):
-    """Pictures of one data set, for the recipes of all methods.
+class PictureSection(Settings):
+    """Pictures of one data set, and what their labels mean.
 
     Attributes:
         class_map: gives them the classes of a map (``data.class_maps``) in place of their own.
-        in_memory: read every picture once; false decodes them anew each time, for what does not fit.
+        complete: names of the things of which every object is labelled, ``[]`` for none; null takes the loader's word,
+            which is all of them but for data sets known to leave some out (``data.Sample``).
+        crop_bottom: share of the height that is cut off below, by the beginning of a picture's name (``data.Stated``).
     """
 
-    added: ClassVar = ('class_map',)
+    added: ClassVar[tuple[str, ...]] = ('class_map', 'complete', 'crop_bottom')
     # Where pictures lie and how they are read. Whatever else there is decides what they mean.
     places: ClassVar = frozenset({'dataset', 'root', 'train', 'validation', 'in_memory'})
 
     dataset: Annotated[str, one_of(DATASETS)]
     root: Path
     class_map: Annotated[str, one_of(CLASS_MAPS)] | None = None
+    train: tuple[Part, ...] = ()
+    validation: tuple[Part, ...] = ()
+    complete: tuple[str, ...] | None = None
+    crop_bottom: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
+
+    def open(self, part: Part) -> Dataset:
+        """Open one of the parts.
+
+        Raises:
+            DataError: the tree is not as the loader expects, or the map does not fit.
+        """
+        dataset = open_dataset(self.dataset, self.root, part.split, part.domain, self.class_map)
+        if self.complete is None and self.crop_bottom is None:
+            return dataset
+        return Stated(dataset, self.complete, self.crop_bottom)
+
+
+class NamedPictures(PictureSection):
+    """Pictures of one data set, for the recipes of all methods.
+
+    Attributes:
+        in_memory: read every picture once; false decodes them anew each time, for what does not fit.
+    """
+
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
     validation: Annotated[tuple[Part, ...], Field(min_length=1)]
     in_memory: bool = True
@@ -108,23 +135,73 @@ class NamedPictures(Settings):
         parts = ', '.join(f'{self.dataset} {part.split} {part.domain}'.rstrip() for part in self.train)
         return parts if self.class_map is None else f'{parts} with the classes {self.class_map}'
 
-    def open(self, part: Part) -> Dataset:
-        """Open one of the parts.
 
-        Raises:
-            DataError: the tree is not as the loader expects, or the map does not fit.
-        """
-        return open_dataset(self.dataset, self.root, part.split, part.domain, self.class_map)
+class SourceSection(PictureSection):
+    """One more data set of a mixture; it may have only training or only validation parts.
+
+    Attributes:
+        class_map: null takes that of the first data set.
+        title: what the table of validation calls it; null takes the name of the data set.
+        weight: how often its pictures are drawn, in the same unit as those of the others.
+    """
+
+    added: ClassVar = (*PictureSection.added, 'title', 'weight')
+
+    title: str | None = None
+    weight: Weight = 1.0
 
 
 class DataSection(NamedPictures):
-    """Where the pictures are.
+    """Where the pictures are: one data set, or with ``sources`` several in every batch.
 
     Attributes:
-        limit: of the pictures of each of ``train`` and ``validation``, for trying things out.
+        limit: of the pictures of each of ``train`` and ``validation`` of each data set, for trying things out.
+        title, weight: of this data set, as in ``SourceSection``.
+        sources: more data sets. They must have the same classes, so all need a class map but for those that have them.
     """
 
+    added: ClassVar = (*NamedPictures.added, 'title', 'weight', 'sources')
+
     limit: Positive | None = None
+    title: str | None = None
+    weight: Weight = 1.0
+    sources: tuple[SourceSection, ...] = ()
+
+    @model_validator(mode='after')
+    def _titles_differ(self) -> Self:
+        titles = [source.title for source in self.every_source]
+        twice = next((title for title in titles if titles.count(title) > 1), None)
+        if twice is not None:
+            raise ValueError(f'two sources are called {twice!r}; give one a title of its own')
+        return self
+
+    @property
+    def every_source(self) -> tuple[SourceSection, ...]:
+        """This data set and the others, each with a title and a class map, if there is one."""
+        first = SourceSection(**self.model_dump(include=set(SourceSection.model_fields)))
+        return tuple(
+            source.model_copy(
+                update={'title': source.title or source.dataset, 'class_map': source.class_map or self.class_map}
+            )
+            for source in (first, *self.sources)
+        )
+
+    @property
+    def in_words(self) -> str:
+        """What is learned from, for provenance."""
+        if not self.sources:
+            return super().in_words
+        parts = [(source, part) for source in self.every_source for part in source.train]
+        words = ', '.join(f'{source.dataset} {part.split} {part.domain}'.rstrip() for source, part in parts)
+        return words if self.class_map is None else f'{words} with the classes {self.class_map}'
+
+    def open_all(self, role: Literal['train', 'validation']) -> list[Dataset]:
+        """Open these parts of every source, one after the other: for what takes all pictures alike, without weights.
+
+        Raises:
+            DataError: a tree is not as its loader expects, or a map does not fit.
+        """
+        return [source.open(part) for source in self.every_source for part in getattr(source, role)]
 
 
 class Stretch(Settings):

@@ -75,13 +75,15 @@ def check_data(data: DataSection) -> tuple[list[Dataset], list[Finding]]:
         DataError: the tree or a picture is not as expected.
     """
     opened, found = [], []
-    for role, parts in (('train', data.train), ('validation', data.validation)):
-        for part in parts:
-            dataset = data.open(part)
-            opened.append(dataset)
-            text = f'{len(dataset)} pictures, {describe(dataset[0])}'
-            dataset[len(dataset) - 1]
-            found.append(Finding(f'{role} {part.split} {part.domain}'.rstrip(), text))
+    for role in ('train', 'validation'):
+        for source in data.every_source:
+            for part in source.train if role == 'train' else source.validation:
+                dataset = source.open(part)
+                opened.append(dataset)
+                text = f'{len(dataset)} pictures, {describe(dataset[0])}'
+                dataset[len(dataset) - 1]
+                words = f'{role} {part.split} {part.domain}'.rstrip()
+                found.append(Finding(f'{source.title}: {words}' if data.sources else words, text))
     names = [[entry.name for entry in dataset.classes] for dataset in opened]
     if any(other != names[0] for other in names):
         raise DataError(f'{data.root}: the parts of the recipe have different classes; they must agree')
@@ -109,6 +111,7 @@ def describe(sample: Sample) -> str:
     labels = {
         'instances': sample.instance_ids,
         'semantic': sample.semantic,
+        'unions': sample.union_ids,
         'depth': sample.depth_m,
         'fx': sample.fx_px,
     }

@@ -4,8 +4,17 @@
 Weights 2, 5, 5, no-object weight 0.1, every decoder level alike, as CAST's supervised loss has them. The box terms (L1
 and generalised IoU, as in DETR) are ours: our decoder bounds each mask by its box.
 
-Pictures without a semantic map have masks of things alone (a detector's answer, COCO instances), so that what is not
-labelled may be any stuff: an unmatched query is then asked to be no thing, and not to be no object.
+What a picture does not label is unknown. An unmatched query is therefore asked not to be of a class whose objects and
+regions are all labelled, and to be whatever it likes of the others: its loss is −log of the summed probability of the
+classes that it may be, no object among them. With full labels only no object is left. Pictures without a semantic map
+have masks of things alone (a detector's answer, COCO instances), so that what is not labelled may be any stuff: no
+thing, then. Where objects of a class are not all labelled (people in Penn-Fudan, the small ones), it may be one of
+those as well, and with nothing complete it has no loss, except on a labelled object: a query that lies on one by half
+or more is not another one of that class, or twice the same person would never be unlearned there. This rule goes by
+classes and not by places because a query is about one object, wherever it looks: only its class can be right or wrong.
+
+A mask has no loss at pixels that may or may not belong to it (``Targets.unsure``), and a box none where such pixels
+could move it. Matching, which no gradient passes, takes them for outside.
 """
 
 from __future__ import annotations
@@ -97,6 +106,7 @@ class _Wanted(NamedTuple):
         counts: targets of each picture.
         seeds: of what is drawn for each picture.
         masks: M×H×W bool, those of all pictures one after another.
+        unsure: the same of ``Targets.unsure``; None where no picture has any.
         boxes: M×4 of them, x0 y0 x1 y1 in 0…1.
         labels: (M,) class ids of them.
         coarse: for each grid of logits, the P×T×h·w masks averaged to it.
@@ -107,6 +117,7 @@ class _Wanted(NamedTuple):
     counts: list[int]
     seeds: list[int | None]
     masks: Tensor
+    unsure: Tensor | None
     boxes: Tensor
     labels: Tensor
     coarse: dict[Grid, Tensor]
@@ -136,7 +147,11 @@ def _collect(targets: Sequence[Targets], levels: Sequence[QueryPrediction]) -> _
         coarse[height, width][rows, places] = coarse_masks(masks, height, width).flatten(1)
     seeds = [targets[index].seed for index in pictures]
     indices = torch.tensor(pictures, device=masks.device)
-    return _Wanted(indices, counts, seeds, masks, boxes, labels, coarse, row_labels, row_boxes)
+    unsure = None
+    if any(targets[index].unsure is not None for index in pictures):
+        planes = [(targets[index].unsure, part) for index, part in zip(pictures, every_mask, strict=True)]
+        unsure = torch.cat([torch.zeros_like(part) if plane is None else plane for plane, part in planes])
+    return _Wanted(indices, counts, seeds, masks, unsure, boxes, labels, coarse, row_labels, row_boxes)
 
 
 def _grid(level: QueryPrediction) -> Grid:
@@ -196,14 +211,19 @@ def mask_set_loss(
     wanted = _collect(targets, levels)
     counts = [] if wanted is None else wanted.counts
     matched = sum(min(queries, count) for count in counts)
-    unmatched = queries * len(counts) - matched
+    labelled = [target for target in targets if target.masks is not None]
+    possible = [_possible_classes(target, thing_ids, no_object) for target in labelled]
+    judged = [count for count, classes in zip(counts, possible, strict=True) if len(classes) <= no_object]
+    unmatched = queries * len(judged) - sum(min(queries, count) for count in judged)
     device = levels[-1].class_logits.device
     masks, votes = mean_counts(torch.tensor([sum(counts), matched + weights.no_object * unmatched])).to(device)
     if wanted is None:
         return total
     offsets = torch.tensor([0, *wanted.counts[:-1]]).cumsum(0).to(device)
-    labelled = (target for target in targets if target.masks is not None)
-    things_only = torch.tensor([target.semantic is None for target in labelled], device=device)
+    partial = any(target.complete is not None for target in labelled)
+    certain = None
+    if wanted.unsure is not None:
+        certain = (boxes_of(wanted.masks | wanted.unsure) == wanted.boxes).all(1)
     for number, level in enumerate(levels):
         pairs = _match(level, wanted, weights)
         per_picture = [len(rows) for rows, _ in pairs]
@@ -213,7 +233,8 @@ def mask_set_loss(
         logits = _pictures(level.class_logits, wanted.pictures).float()
         classes = torch.full(logits.shape[:2], no_object, device=logits.device)
         classes[places, rows] = wanted.labels[order]
-        classification = _class_losses(logits, classes, things_only, thing_ids, weights.no_object).sum() / votes
+        excluded = _on_labelled_objects(level, wanted, labelled, thing_ids) if partial else None
+        classification = _class_losses(logits, classes, possible, excluded, weights.no_object).sum() / votes
         total['classification'] = total['classification'] + weights.classification * classification
         if not matched:
             continue
@@ -222,10 +243,14 @@ def mask_set_loss(
         predicted, boxes = level.mask_logits[found].float(), wanted.boxes[order]
         draws = random_points(wanted.seeds, per_picture, number, weights.points)
         points = loss_points(predicted, boxes, weights.points, draws)
-        bce, dice = _mask_losses(read_at(predicted, points), read_nearest(wanted.masks, order, points))
+        known = None if wanted.unsure is None else 1 - read_nearest(wanted.unsure, order, points)
+        bce, dice = _mask_losses(read_at(predicted, points), read_nearest(wanted.masks, order, points), known)
         total['bce'] = total['bce'] + weights.bce * bce.sum() / masks
         total['dice'] = total['dice'] + weights.dice * dice.sum() / masks
-        total['box'] = total['box'] + weights.box * _box_losses(level.boxes[found].float(), boxes).sum() / masks
+        apart = _box_losses(level.boxes[found].float(), boxes)
+        if certain is not None:
+            apart = torch.where(certain[order], apart, 0.0)
+        total['box'] = total['box'] + weights.box * apart.sum() / masks
     return total
 
 
@@ -234,9 +259,15 @@ def _pictures(values: Tensor, pictures: Tensor) -> Tensor:
     return values if len(values) == len(pictures) else values[pictures]
 
 
-def _mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean(1)
+def _mask_losses(logits: Tensor, targets: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
+    """BCE and Dice (R,) of R×P logits; ``known`` is 1 where a point counts and 0 where it does not."""
+    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction='none')
     p = logits.sigmoid()
+    if known is None:
+        bce = bce.mean(1)
+    else:
+        bce = (bce * known).sum(1) / known.sum(1).clamp(min=1)
+        p, targets = p * known, targets * known
     dice = 1 - (2 * (p * targets).sum(1) + 1) / (p.sum(1) + targets.sum(1) + 1)
     return bce, dice
 
@@ -248,25 +279,59 @@ def _box_losses(boxes: Tensor, targets: Tensor) -> Tensor:
     return losses
 
 
-def _class_losses(
-    logits: Tensor, wanted: Tensor, things_only: Tensor, thing_ids: Sequence[int], no_object_weight: float
-) -> Tensor:
-    """Weighted cross-entropies P×N of P×N×(C+1) logits; where ``things_only``, no object means no thing.
+def _possible_classes(target: Targets, thing_ids: Sequence[int], no_object: int) -> tuple[int, ...]:
+    """Classes that a query may be of without being wrong, although no label matches it; no object always is one."""
+    known = set(thing_ids if target.complete is None else target.complete)
+    if target.semantic is not None:
+        hidden = {label for members in target.unions for label in members} if target.union_ids is not None else set()
+        known |= set(range(no_object)) - set(thing_ids) - hidden
+    return tuple(label for label in range(no_object + 1) if label not in known)
 
-    There, stuff is not labelled and any class but a thing may stand for it: their probabilities count together.
+
+@torch.no_grad()
+def _on_labelled_objects(
+    level: QueryPrediction, wanted: _Wanted, labelled: Sequence[Targets], thing_ids: Sequence[int]
+) -> Tensor:
+    """P×N×(C+1) bool: in a partial picture, half of a query's mask or more lies on labelled objects of a class."""
+    masks = (_pictures(level.mask_logits, wanted.pictures).flatten(2) > 0).float()
+    objects = (wanted.coarse[_grid(level)] >= 0.5).float()
+    of_class = F.one_hot(wanted.row_labels, level.class_logits.shape[-1]).float()
+    is_thing = torch.isin(torch.arange(of_class.shape[-1]), torch.tensor(list(thing_ids))).to(of_class.device)
+    partial = torch.tensor([target.complete is not None for target in labelled], device=of_class.device)
+    covered = masks @ objects.mT @ (of_class * is_thing)
+    return (covered > 0) & (covered >= masks.sum(-1, keepdim=True) / 2) & partial[:, None, None]
+
+
+def _class_losses(
+    logits: Tensor,
+    wanted: Tensor,
+    possible: Sequence[tuple[int, ...]],
+    excluded: Tensor | None,
+    no_object_weight: float,
+) -> Tensor:
+    """Weighted cross-entropies P×N of P×N×(C+1) logits; for no object, of all the classes that are as good as it.
 
     Args:
         logits: the last class is no object.
         wanted: P×N class ids.
-        things_only: (P,) bool.
-        thing_ids: class ids of things.
+        possible: of each picture, the classes that count together where no object is wanted.
+        excluded: P×N×(C+1) bool, classes that do not for one query; None for none.
         no_object_weight: weight of that class; every other one counts 1.
     """
     no_object = logits.shape[-1] - 1
     shares = logits.log_softmax(-1)
-    if things_only.any():
-        others = [index for index in range(no_object + 1) if index not in thing_ids]
-        no_thing = torch.where(things_only[:, None], shares[..., others].logsumexp(-1), shares[..., no_object])
-        shares = torch.cat([shares[..., :no_object], no_thing[..., None]], -1)
+    nothing = shares[..., no_object]
+    for classes in sorted(set(possible) - {(no_object,)}):
+        here = torch.tensor([own == classes for own in possible], device=logits.device)
+        # The sum of all is one, but its rounded logarithm would have a gradient.
+        among = torch.zeros_like(nothing) if len(classes) > no_object else shares[..., list(classes)].logsumexp(-1)
+        nothing = torch.where(here[:, None], among, nothing)
+    if excluded is not None:
+        rows = torch.zeros(len(possible), no_object + 1, dtype=torch.bool)
+        for row, classes in zip(rows, possible, strict=True):
+            row[list(classes)] = True
+        among = shares.masked_fill(excluded | ~rows.to(logits.device)[:, None], -torch.inf).logsumexp(-1)
+        nothing = torch.where(excluded.any(-1), among, nothing)
+    shares = torch.cat([shares[..., :no_object], nothing[..., None]], -1)
     balance = torch.where(wanted == no_object, no_object_weight, 1.0)
     return -balance * shares.gather(-1, wanted[..., None])[..., 0]

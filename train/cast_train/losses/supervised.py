@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from cast_ros.student import UNLABELLED
 from cast_train.data.augment import Targets
 from cast_train.losses.mask_set import MaskSetWeights, mask_set_loss
-from cast_train.losses.points import boxes_of
+from cast_train.losses.points import boxes_of, coarse_masks
 from cast_train.models import StudentOutput
 from cast_train.models.queries import QueryPrediction, compose_semantic
 from cast_train.ranks import mean_counts
@@ -25,6 +25,10 @@ SMALLEST_BUMP_CELLS = 0.6
 
 def centre_loss(heat: Tensor, targets: Sequence[Targets], thing_ids: Sequence[int]) -> Tensor:
     """Loss of B×T×H×W logits, averaged over the instances; pictures without mask labels are left out.
+
+    Where a picture does not have all objects of a class, a cell of its channel may be the centre of one that nobody
+    labelled. There only the cells count that a labelled object of the class fills, since their object is known: they
+    have the one centre that is hot, and no second one.
 
     Args:
         heat: one channel for each of ``thing_ids``, in that order.
@@ -41,7 +45,23 @@ def centre_loss(heat: Tensor, targets: Sequence[Targets], thing_ids: Sequence[in
     p, is_centre = logits.sigmoid(), wanted == 1
     missed = (1 - p).square() * F.softplus(-logits) * is_centre
     false = (1 - wanted) ** 4 * p.square() * F.softplus(logits) * ~is_centre
+    if any(targets[index].complete is not None for index in labelled):
+        known = [_known_cells(targets[index], thing_ids, heat.shape[-2], heat.shape[-1]) for index in labelled]
+        false = false * torch.stack(known).to(heat.device)
     return (missed + false).sum() / count
+
+
+def _known_cells(target: Targets, thing_ids: Sequence[int], height: int, width: int) -> Tensor:
+    """T×height×width bool: the cells of which one can say that an object of the class has its centre there or not."""
+    complete = thing_ids if target.complete is None else target.complete
+    known = torch.tensor([thing in complete for thing in thing_ids])[:, None, None].repeat(1, height, width)
+    if target.masks is None or target.labels is None:
+        return known
+    for channel, thing in enumerate(thing_ids):
+        own = target.masks[target.labels == thing]
+        if thing not in complete and len(own):
+            known[channel] = (coarse_masks(own, height, width).sum(0) >= 0.5).cpu()
+    return known
 
 
 def centre_map(target: Targets, thing_ids: Sequence[int], height: int, width: int) -> Tensor:
@@ -80,7 +100,11 @@ def dense_semantic_loss(logits: Tensor, targets: Sequence[Targets]) -> Tensor:
 
 
 def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
-    """Mean over labelled pixels, each times its weight; zero when no picture has a semantic label."""
+    """Mean over labelled pixels, each times its weight; zero when no picture has a semantic label.
+
+    Where a label stands for a union of classes, the loss is −log of the sum of their probabilities: it says that one of
+    them is there, and nothing about which. A pixel without a label has no loss.
+    """
     height, width = log_probabilities.shape[-2:]
     labels = []
     for target in targets:
@@ -89,10 +113,14 @@ def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
         else:
             labels.append(_at_size(target.semantic, height, width).long())
     wanted = torch.stack(labels) if labels else log_probabilities.new_zeros(0, height, width, dtype=torch.int64)
-    count = mean_counts((wanted != UNLABELLED).sum())
-    if all(target.pixel_weights is None for target in targets):
+    unions = _unions(targets, log_probabilities)
+    known = (wanted != UNLABELLED).sum()
+    count = mean_counts(known + torch.stack([where.sum() for where in unions.values()]).sum() if unions else known)
+    if not unions and all(target.pixel_weights is None for target in targets):
         return F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='sum') / count
     losses = F.nll_loss(log_probabilities, wanted, ignore_index=UNLABELLED, reduction='none')
+    for members, where in unions.items():
+        losses = torch.where(where, -log_probabilities[:, list(members)].logsumexp(1), losses)
     weights = [
         losses.new_ones(height, width)
         if target.pixel_weights is None
@@ -100,6 +128,20 @@ def _nll(log_probabilities: Tensor, targets: Sequence[Targets]) -> Tensor:
         for target in targets
     ]
     return (losses * torch.stack(weights)).sum() / count
+
+
+def _unions(targets: Sequence[Targets], log_probabilities: Tensor) -> dict[tuple[int, ...], Tensor]:
+    """B×h×w bool for each union of classes that a picture has: where the label is that union."""
+    height, width = log_probabilities.shape[-2:]
+    found: dict[tuple[int, ...], Tensor] = {}
+    for picture, target in enumerate(targets):
+        if target.union_ids is None:
+            continue
+        ids = _at_size(target.union_ids, height, width)
+        for number, members in enumerate(target.unions, 1):
+            nowhere = torch.zeros(len(targets), height, width, dtype=torch.bool, device=log_probabilities.device)
+            found.setdefault(members, nowhere)[picture] |= ids == number
+    return found
 
 
 def _at_size(plane: Tensor, height: int, width: int) -> Tensor:

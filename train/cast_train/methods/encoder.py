@@ -89,7 +89,7 @@ def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> No
         DataError: the data set is not as expected.
     """
     data, (phase,) = recipe.data, recipe.phases
-    opened = [data.open(part) for part in data.train]
+    opened = data.open_all('train')
     samples = load_samples(opened)
     torch.manual_seed(recipe.seed)
     student = Student(recipe.size, len(opened[0].classes), tuple(e.id for e in opened[0].classes if e.is_thing))

@@ -166,4 +166,8 @@ def digest_of_samples(samples: Iterable[Sample]) -> str:
         digest.update(sample.name.encode())
         for array in (sample.image, sample.instance_ids, sample.instance_labels, sample.semantic, sample.depth_m):
             digest.update(b'-' if array is None else array.tobytes())
+        # What labels leave open. Samples with full labels keep the digest that they had before there was this.
+        if sample.union_ids is not None or sample.complete is not None:
+            digest.update(b'' if sample.union_ids is None else sample.union_ids.tobytes())
+            digest.update(repr((sample.unions, sample.complete)).encode())
     return digest.hexdigest()

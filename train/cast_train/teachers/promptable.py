@@ -18,7 +18,7 @@ from cast_train.data import Augmentation, Sample, load_samples
 from cast_train.data.augment import make_targets, make_view
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.loop import train
-from cast_train.engine.recipe import DataSection, InputSection, Part, Phase, Plan
+from cast_train.engine.recipe import DataSection, InputSection, Phase, Plan
 from cast_train.engine.recipe_file import parse
 from cast_train.engine.task import Rows, Task
 from cast_train.errors import RecipeError, TeacherError, TrainingError
@@ -119,8 +119,8 @@ def fit_promptable(recipe: PromptableRecipe, run: Path, resume: bool) -> dict[st
         DataError: the data set is not as expected.
     """
     torch.manual_seed(recipe.seed)
-    samples, things = _read(recipe, recipe.data.train)
-    validation, _ = _read(recipe, recipe.data.validation)
+    samples, things = _read(recipe, 'train')
+    validation, _ = _read(recipe, 'validation')
     network = PromptableMasks(recipe.network, recipe.backbone_weights)
 
     def judge(average: PromptableMasks) -> dict[str, float]:
@@ -156,11 +156,10 @@ def measure_iou(
     return {name: float(np.mean(values)) if values else math.nan for name, values in found.items()}
 
 
-def _read(recipe: PromptableRecipe, parts: tuple[Part, ...]) -> tuple[list[Sample], tuple[int, ...]]:
-    data = recipe.data
-    opened = [data.open(part) for part in parts]
+def _read(recipe: PromptableRecipe, role: Literal['train', 'validation']) -> tuple[list[Sample], tuple[int, ...]]:
+    opened = recipe.data.open_all(role)
     things = tuple(entry.id for entry in opened[0].classes if entry.is_thing)
-    return load_samples(opened)[: data.limit], things
+    return load_samples(opened)[: recipe.data.limit], things
 
 
 def _view(

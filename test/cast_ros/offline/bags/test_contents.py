@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_bags import START_NS, STEP_NS, TOPIC, drive, edit_metadata, picture_message, promise_more, write_bag
+from drawn_bags import TOPIC, drive, edit_metadata, picture_message, promise_more, write_bag
 from mcap.writer import Writer as McapWriter
-from rosbags.interfaces import QosDurability
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagReader, BagWriter, typestore
-from cast_ros.offline.bags.messages import camera_info, text
+from cast_ros.offline.bags.messages import camera_info, stamp_ns, text
 from cast_ros.offline.bags.tools.check import check_bag
 from cast_ros.offline.bags.tools.cut import cut_bag
 from cast_ros.offline.bags.tools.info import bag_info
@@ -144,6 +145,39 @@ def test_a_sum_that_is_none_is_told(tmp_path: Path) -> None:
     assert 'metadata.yaml says 3 messages in all, but 40 topic by topic' in detail
 
 
+def test_a_file_that_was_cut_short_is_told_with_what_was_promised(tmp_path: Path) -> None:
+    bag = calibrated_bag(tmp_path / 'drive', 'sqlite3')
+    content = (bag / 'drive.db3').read_bytes()
+    (bag / 'drive.db3').write_bytes(content[: int(0.7 * len(content))])
+    with BagReader(bag, salvage=True) as reader:
+        left = len(list(reader.raw_messages()))
+        (damage,) = reader.damages
+    assert 10 < left < 2 * FRAMES
+    assert str(damage).endswith(f'; metadata.yaml promises 40 messages in all; {left} messages can be read')
+    assert [entry.kind for entry in check_bag(bag).findings] == ['truncated']
+
+
+def test_two_publishers_of_a_topic_are_one_topic(tmp_path: Path) -> None:
+    bag = tmp_path / 'drive'
+    volatile = Qos(
+        QosHistory.KEEP_LAST, 5, QosReliability.RELIABLE, QosDurability.VOLATILE, *[QosTime(0, 0)] * 2,
+        QosLiveliness.AUTOMATIC, QosTime(0, 0), False,
+    )  # fmt: skip
+    latched = volatile._replace(durability=QosDurability.TRANSIENT_LOCAL)
+    data = bytes(typestore().serialize_cdr(text('hello'), 'std_msgs/msg/String'))
+    with Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for number, profile in enumerate((volatile, latched)):
+            connection = writer.add_connection(
+                '/note', 'std_msgs/msg/String', typestore=typestore(), offered_qos_profiles=[profile]
+            )
+            writer.write(connection, number, data)
+    with BagReader(bag) as reader:
+        assert len(list(reader.messages(['/note']))) == reader.topics()['/note'].message_count == 2
+        assert reader.damages == ()
+    with BagReader(bag / 'drive.mcap') as reader:
+        assert reader.definitions()['/note'].qos == (volatile, latched)
+
+
 def test_an_index_that_promises_more_than_there_is_is_told(tmp_path: Path) -> None:
     path = tmp_path / 'drive.mcap'
     writer = McapWriter(str(path), use_chunking=True)
@@ -213,16 +247,16 @@ def test_a_missing_part_is_serious(tmp_path: Path) -> None:
 def test_a_damaged_part_ends_itself_alone(tmp_path: Path) -> None:
     bag = tmp_path / 'drive'
     bag.mkdir()
-    shots = drive(30)
+    shots = drive(90)
     for number in range(3):
-        write_bag(bag / f'drive_{number}.db3', shots[10 * number : 10 * (number + 1)])
+        write_bag(bag / f'drive_{number}.db3', shots[30 * number : 30 * (number + 1)])
     content = (bag / 'drive_1.db3').read_bytes()
     (bag / 'drive_1.db3').write_bytes(content[: len(content) // 2])
     with BagReader(bag, salvage=True) as reader:
-        stamps = [(entry.message.header.stamp.nanosec, entry.message.header.stamp.sec) for entry in reader.messages()]
+        stamps = [stamp_ns(entry.message) for entry in reader.messages()]
         kinds = [(entry.kind, entry.file.name) for entry in reader.damages]
-    assert 20 < len(stamps) < 30
-    assert stamps[-1][1] == (START_NS + 29 * STEP_NS) // 1_000_000_000
+    assert 60 < len(stamps) < 90
+    assert stamps[-30:] == [at for at, _ in shots[60:]]
     assert kinds == [('no-metadata', 'drive'), ('truncated', 'drive_1.db3')]
 
 

@@ -109,7 +109,8 @@ def test_files_of_a_split_bag_are_read_in_the_order_of_their_numbers(tmp_path: P
     cut_short(bag / 'drive_10.mcap', 0.1)
     with BagReader(bag, salvage=True) as reader:
         assert [stamp_ns(entry.message) - START_NS for entry in reader.messages()] == [0, 2]
-        (damage,) = reader.damages
+        missing, damage = reader.damages
+    assert (missing.kind, missing.messages) == ('no-metadata', 2)
     assert (damage.file.name, damage.messages) == ('drive_10.mcap', 0)
 
 

@@ -155,7 +155,7 @@ def test_the_footprints_are_those_of_blenders_meshes() -> None:
     import bpy
     from mathutils import Vector
 
-    from cast_train.data.streets.blender.stage import Stage
+    from cast_train.data.streets.blender.stage import RenderedStage as Stage
     from cast_train.data.streets.street import build_scene
     from cast_train.data.streets.views import footprints
 

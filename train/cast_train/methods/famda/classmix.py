@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cast_ros.student import UNLABELLED
 from cast_train.data.augment import Targets
+from cast_train.data.partial import pasted_knowledge
 from cast_train.errors import DataError
 
 SMALLEST_PX = 12
@@ -49,18 +50,16 @@ def class_mix(source: Side, target: Side, thing_ids: tuple[int, ...], quality: f
     stuff = [label for label in semantic.unique().tolist() if label != UNLABELLED and label not in thing_ids]
     masks = [(semantic == label)[None] for label in stuff] + [masks for masks, _ in instances]
     labels = [torch.tensor(stuff, dtype=torch.int64, device=semantic.device)] + [labels for _, labels in instances]
-    return Side(
-        torch.where(paste, source.image, target.image),
-        Targets(
-            masks=torch.cat(masks),
-            labels=torch.cat(labels),
-            semantic=semantic,
-            depth_m=_pasted(own.depth_m, below.depth_m, paste),
-            seed=below.seed,
-            disparity=None if below.disparity is None else below.disparity.masked_fill(paste, torch.nan),
-            pixel_weights=torch.where(paste, 1.0, quality),
-        ),
+    mixed = Targets(
+        masks=torch.cat(masks),
+        labels=torch.cat(labels),
+        semantic=semantic,
+        depth_m=_pasted(own.depth_m, below.depth_m, paste),
+        seed=below.seed,
+        disparity=None if below.disparity is None else below.disparity.masked_fill(paste, torch.nan),
+        pixel_weights=torch.where(paste, 1.0, quality),
     )
+    return Side(torch.where(paste, source.image, target.image), pasted_knowledge(mixed, own, below, paste, thing_ids))
 
 
 def pasted_pixels(semantic: Tensor, seed: int) -> Tensor:

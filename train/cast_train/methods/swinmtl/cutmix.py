@@ -15,6 +15,7 @@ from torch import Tensor
 from cast_ros.student import UNLABELLED
 from cast_train.data.augment import Targets
 from cast_train.data.batches import Batch
+from cast_train.data.partial import pasted_knowledge
 from cast_train.errors import DataError
 
 MOST_BOXES = 4
@@ -90,7 +91,7 @@ def _seed(target: Targets) -> int:
 def _mixed(below: Targets, own: Targets, paste: Tensor, thing_ids: tuple[int, ...]) -> Targets:
     """The targets of a picture with the labels of its mate where ``paste`` holds."""
     masks, labels = _masks(below, own, paste, thing_ids)
-    return replace(
+    mixed = replace(
         below,
         masks=masks,
         labels=labels,
@@ -101,6 +102,7 @@ def _mixed(below: Targets, own: Targets, paste: Tensor, thing_ids: tuple[int, ..
         segments=_segments(below.segments, own.segments, paste),
         pixel_weights=_plane(below.pixel_weights, own.pixel_weights, paste, 1.0),
     )
+    return pasted_knowledge(mixed, own, below, paste, thing_ids)
 
 
 def _plane(below: Tensor | None, own: Tensor | None, paste: Tensor, unknown: float) -> Tensor | None:
