@@ -26,7 +26,7 @@ from cast_train.methods.encoder import EncoderTask
 from cast_train.methods.famda.recipe import AdaptationSection
 from cast_train.methods.famda.task import OBSERVED_EVERY, FamdaTask
 from cast_train.methods.method_recipe import StageSection
-from cast_train.methods.swinmtl.critic import AdversarialSection
+from cast_train.methods.swinmtl.recipe import AdversarialSection
 from cast_train.methods.swinmtl.task import AdversarialTask
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent

@@ -22,9 +22,8 @@ from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.fitting import fit, make_task, read_parts, supervised_stream, take_over
 from cast_train.engine.judging import EarlyStop
-from cast_train.engine.loop import Judge, StoppedError, train
+from cast_train.engine.loop import Judge, StoppedError, start_fabric, train
 from cast_train.engine.optimizer import learning_rate_at, make_optimizer
-from cast_train.engine.parallel import start_fabric
 from cast_train.engine.recipe import OptimizerSection, Recipe, RunSection
 from cast_train.engine.step import backward
 from cast_train.engine.task import Rows, SupervisedTask, Task

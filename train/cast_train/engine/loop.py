@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 from cast_train.engine.checkpoint import BEST, LAST, PREVIOUS, save_checkpoint
@@ -21,7 +23,6 @@ from cast_train.engine.ema import MovingAverage
 from cast_train.engine.judging import EarlyStop, Progress
 from cast_train.engine.logging import Log, RunLog
 from cast_train.engine.norms import share_norms
-from cast_train.engine.parallel import check_parts, start_fabric
 from cast_train.engine.recipe import Plan
 from cast_train.engine.run_state import RunState
 from cast_train.engine.step import Losses, save_snapshot, train_step
@@ -29,6 +30,42 @@ from cast_train.engine.task import AnyBatch, Given, Network, Task
 from cast_train.engine.trained import millions
 from cast_train.errors import TrainingError
 from cast_train.ranks import from_first_rank, largest_over_ranks, rank_and_world
+
+
+def start_fabric(accelerator: str = 'auto') -> Fabric:
+    """Join the other processes of ``torchrun``, or be alone; may be called again.
+
+    Alone on the ``accelerator``; else a GPU of its own for each process, or the CPU with gloo.
+    """
+    world = int(os.environ.get('WORLD_SIZE', '1'))
+    if world == 1:
+        return Fabric(accelerator=accelerator, devices=1)
+    local = int(os.environ.get('LOCAL_WORLD_SIZE', str(world)))
+    accelerator = 'cuda' if torch.cuda.device_count() >= local else 'cpu'
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=world // local,
+        # Norms agree by themselves (engine.norms); heads that a batch has no labels for get no gradient.
+        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+    )
+    fabric.launch()
+    return fabric
+
+
+def check_parts(plan: Plan, world: int) -> None:
+    """See that every batch of a plan divides evenly.
+
+    Raises:
+        TrainingError: it does not.
+    """
+    parts = world * plan.run.accumulate
+    for number, phase in enumerate(plan.phases):
+        if phase.batch % parts:
+            raise TrainingError(
+                f'phases.{number}.batch is {phase.batch}, which {world} process(es) in {plan.run.accumulate} part(s) '
+                f'cannot share evenly; make it a multiple of {parts}'
+            )
 
 
 class StoppedError(TrainingError):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cast_train.data import Batch, Dataset, Sample, Source, batches
 from cast_train.engine.fitting import make_task, view_rules
-from cast_train.engine.parallel import check_parts
+from cast_train.engine.loop import check_parts
 from cast_train.engine.recipe import DataSection, Phase, Recipe
 from cast_train.engine.task import Task
 from cast_train.engine.trained import millions

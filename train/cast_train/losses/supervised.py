@@ -24,7 +24,9 @@ SMALLEST_BUMP_CELLS = 0.6
 
 
 def centre_loss(heat: Tensor, targets: Sequence[Targets], thing_ids: Sequence[int]) -> Tensor:
-    """Loss of B×T×H×W logits, averaged over the instances; pictures without mask labels are left out.
+    """Penalty-reduced focal loss (CornerNet, CenterNet) of B×T×H×W logits, in the mean over the instances.
+
+    Pictures without mask labels are left out.
 
     Where a picture does not have all objects of a class, a cell of its channel may be the centre of one that nobody
     labelled. There only the cells count that a labelled object of the class fills, since their object is known: they

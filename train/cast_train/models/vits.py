@@ -36,6 +36,8 @@ RENAMED = (
 def load_vit_weights(network: nn.Module, path: Path, name: str) -> None:
     """Fill ``network``, a timm transformer, from a ``.safetensors`` file or a ``.pth`` of plain tensors.
 
+    Its names are timm's, which are Meta's own, or Hugging Face's.
+
     Raises:
         TrainingError: the file is missing, unreadable, or of another network.
     """

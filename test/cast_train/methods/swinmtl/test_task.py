@@ -17,12 +17,11 @@ from torch import nn
 from cast_train.data import Batch, Targets
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
-from cast_train.engine.loop import train
-from cast_train.engine.parallel import start_fabric
+from cast_train.engine.loop import start_fabric, train
 from cast_train.engine.recipe import RunSection
 from cast_train.engine.step import backward
-from cast_train.methods.swinmtl.critic import AdversarialSection, Critic, critic_maps, gradient_norms, student_loss
-from cast_train.methods.swinmtl.task import AdversarialTask
+from cast_train.methods.swinmtl.recipe import AdversarialSection
+from cast_train.methods.swinmtl.task import AdversarialTask, Critic, critic_maps, gradient_norms, student_loss
 
 NARROW = (8, 8, 8, 8)
 

@@ -27,7 +27,7 @@ HIDDEN, DIMENSION = 128, 128
 
 
 class Projection(nn.Module):
-    """Three 1×1 convolutions without biases, ReLU between them: the MLP of CAST at every cell of a feature map.
+    """Three 1×1 convolutions without biases, ReLU between them: the MLP of CAST (papers.md §1.2) at every cell.
 
     Args:
         inputs: channels of the feature map.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SwinMTL from top to bottom: one supervised stage that learns depth and segmentation, with a critic beside it.
 
-    L = L_seg + L_d − weight·E[C(student)]; the critic C learns in turn        (papers.md §2.2, ``critic``)
+    L = L_seg + L_d − weight·E[C(student)]; the critic C learns in turn        (papers.md §2.2, ``task``)
 
 The critic, the form of depth and CutMix are switches, for any of our students: ``student.size`` decides whether the
 network is SwinMTL's (``swinmtl``, ``swinmtl-mini``) or one with queries. docs/swinmtl.md says what is the paper's.
