@@ -25,8 +25,8 @@ from cast_train.engine.recipe_file import load
 from cast_train.export.revision import git_revision
 from cast_train.methods.famda.labels import majority_vote
 from cast_train.methods.famda.recipe import DomainSection, FamdaRecipe
-from cast_train.teachers import Teacher
 from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, open_teacher
+from cast_train.teachers.teacher import Teacher
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent.parent / 'config' / 'recipes' / 'streets-night.yaml'

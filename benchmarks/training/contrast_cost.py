@@ -16,7 +16,8 @@ import torch
 import yaml
 from torch.nn import functional
 
-from cast_train.methods.cast.pixel_contrast import PixelContrast, pixel_contrast
+from cast_train.methods.cast.pixel_contrast import pixel_contrast
+from cast_train.methods.cast.recipe import PixelContrast
 from cast_train.models.queries import QueryPrediction
 
 QUERIES, CLASSES, DIMENSION = 64, 14, 128

@@ -20,13 +20,12 @@ from cast_train.data import Batch
 from cast_train.engine.checkpoint import LAST, load_checkpoint
 from cast_train.engine.fitting import start_student, supervised_stream
 from cast_train.engine.recipe_file import load
-from cast_train.losses import supervised_losses
+from cast_train.losses.supervised import supervised_losses
 from cast_train.methods.method import Pictures
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl.critic import critic_maps, student_loss
 from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
 from cast_train.methods.swinmtl.stages import SwinMtl
-from cast_train.methods.swinmtl.task import AdversarialTask
+from cast_train.methods.swinmtl.task import AdversarialTask, critic_maps, student_loss
 
 RECIPE = Path('config/recipes/streets-swinmtl.yaml')
 BATCHES = 4

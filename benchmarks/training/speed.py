@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from cast_ros.files import write_text
-from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import Recipe
@@ -60,7 +59,7 @@ def measure(size: str, height: int, width: int, steps: int, root: Path) -> dict[
     """One row: supervised training of one size, one thread and one process that prepares batches."""
     recipe = recipe_of(size, height, width, steps, root)
     samples, classes = read_parts(recipe, recipe.data.train)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / 'run'
         train(

@@ -26,12 +26,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from cast_train.data import Batch
-from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.optimizer import make_optimizer
 from cast_train.export.speed import machine_in_words
-from cast_train.losses import LossSection, mask_set, supervised
+from cast_train.losses.supervised import LossSection, mask_set, supervised
 from cast_train.models import Student
 
 STEPS, WARM_UP = 12, 3
@@ -82,7 +81,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = recipe_of('nano', 128, 256, STEPS, root)
     samples, classes = read_parts(recipe, recipe.data.train)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     stream = supervised_stream(
         recipe.model_copy(update={'run': recipe.run.model_copy(update={'workers': 0})}), samples, contract, 0
     )

@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
-def progress_on(console: Console) -> Progress:
-    """Bars with counts, elapsed time and ETA; nothing where the console is no terminal."""
+def progress_on(console: Console, *more: ProgressColumn) -> Progress:
+    """Bars with counts, elapsed time, ETA and ``more``; nothing where the console is no terminal."""
     return Progress(
         TextColumn('{task.description}'),
         BarColumn(),
@@ -16,6 +24,7 @@ def progress_on(console: Console) -> Progress:
         TimeElapsedColumn(),
         TextColumn('ETA'),
         TimeRemainingColumn(),
+        *more,
         console=console,
         disable=not console.is_terminal,
     )

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cast_train.models.attention import DecoderLayer
-from cast_train.models.dpt import ResidualUnit
-from cast_train.models.queries import BLOCKED
+from cast_train.models.decoder import ResidualUnit
+from cast_train.models.queries import BLOCKED, DecoderLayer
 from cast_train.models.vits import DINOV2_SMALL, PATCH, Vit
 
 OUTPUTS = ('class_logits', 'mask_logits')

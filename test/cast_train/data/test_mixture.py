@@ -16,7 +16,8 @@ from tiny_recipe import recipe_document
 
 from cast_train.data import Stated, mixed_chances, open_dataset
 from cast_train.engine.fitting import fit, read_training, source_table, supervised_stream
-from cast_train.engine.recipe import Recipe, parse_recipe
+from cast_train.engine.recipe import Recipe
+from cast_train.engine.recipe_file import parse
 from cast_train.engine.trained import load_student
 from cast_train.engine.validation import check_recipe
 from cast_train.errors import DataError, RecipeError
@@ -50,7 +51,7 @@ def road_document(root: Path, steps: int = 2, **changes: Any) -> dict[str, Any]:
 
 
 def road_recipe(root: Path, steps: int = 2, **changes: Any) -> Recipe:
-    return parse_recipe(road_document(root, steps, **changes), 'road')
+    return parse(Recipe, road_document(root, steps, **changes), 'road')
 
 
 def test_a_mixture_trains_and_writes_one_table_of_all_sources(tmp_path: Path) -> None:
@@ -80,9 +81,7 @@ def test_a_stopped_mixture_goes_on_with_the_same_batches(tmp_path: Path) -> None
 
 
 def load_contract(recipe: Recipe) -> Any:
-    from cast_train.engine.contract import build_contract
-
-    return build_contract(recipe, read_training(recipe.data)[1])
+    return recipe.contract_for(read_training(recipe.data)[1])
 
 
 def test_weights_decide_how_often_a_source_is_drawn(tmp_path: Path) -> None:
@@ -154,22 +153,22 @@ def test_a_wrong_source_is_named(tmp_path: Path, change: dict[str, Any], message
     document = road_document(tmp_path)
     document['data']['sources'][0] |= change
     with pytest.raises(RecipeError, match=message):
-        parse_recipe(document, 'road')
+        parse(Recipe, document, 'road')
 
 
 def test_a_source_with_other_classes_is_refused(tmp_path: Path) -> None:
     document = road_document(tmp_path)
     document['data']['sources'][0]['class_map'] = 'camvid11'
     with pytest.raises(DataError, match='two parts of the data disagree on a class, road and sky'):
-        fit(parse_recipe(document, 'road'), tmp_path / 'run', resume=False)
+        fit(parse(Recipe, document, 'road'), tmp_path / 'run', resume=False)
 
 
 def test_a_recipe_of_one_data_set_is_written_as_before(tmp_path: Path) -> None:
     draw_streets(tmp_path, 'train', 'day', 1)
-    document = parse_recipe(recipe_document(tmp_path, 1), 'plain').model_dump(mode='json')
+    document = parse(Recipe, recipe_document(tmp_path, 1), 'plain').model_dump(mode='json')
     assert list(document['data']) == ['dataset', 'root', 'train', 'validation', 'in_memory', 'limit']
     again = json.loads(json.dumps(road_recipe(tmp_path / 'road').model_dump(mode='json')))
-    assert parse_recipe(again, 'again').data == road_recipe(tmp_path / 'road').data
+    assert parse(Recipe, again, 'again').data == road_recipe(tmp_path / 'road').data
 
 
 def test_the_table_leaves_open_what_a_source_cannot_say() -> None:

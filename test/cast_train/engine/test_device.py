@@ -18,16 +18,15 @@ from cast_ros.student import DepthSpec, InputSpec, StudentContract
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.engine.task import SupervisedTask, Task
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.methods.cast.grounding import GroundedBoxes, GroundingWeights, grounding_loss
-from cast_train.methods.cast.pixel_contrast import PixelContrast
-from cast_train.methods.cast.recipe import GuidedSection
+from cast_train.methods.cast.recipe import GuidedSection, PixelContrast
 from cast_train.methods.cast.task import CastTask, GuidedTask
 from cast_train.methods.encoder import EncoderTask
 from cast_train.methods.famda.recipe import AdaptationSection
 from cast_train.methods.famda.task import OBSERVED_EVERY, FamdaTask
 from cast_train.methods.method_recipe import StageSection
-from cast_train.methods.swinmtl.critic import AdversarialSection
+from cast_train.methods.swinmtl.recipe import AdversarialSection
 from cast_train.methods.swinmtl.task import AdversarialTask
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent

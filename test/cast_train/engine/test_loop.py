@@ -19,19 +19,16 @@ from tiny_recipe import tiny_recipe
 
 from cast_train.data import Batch, Targets
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
-from cast_train.engine.contract import build_contract
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.fitting import fit, make_task, read_parts, supervised_stream, take_over
 from cast_train.engine.judging import EarlyStop
-from cast_train.engine.loop import Judge, train
+from cast_train.engine.loop import Judge, StoppedError, start_fabric, train
 from cast_train.engine.optimizer import learning_rate_at, make_optimizer
-from cast_train.engine.parallel import start_fabric
 from cast_train.engine.recipe import OptimizerSection, Recipe, RunSection
-from cast_train.engine.signals import StoppedError
 from cast_train.engine.step import backward
 from cast_train.engine.task import Rows, SupervisedTask, Task
 from cast_train.errors import TrainingError
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.models import Student
 from cast_train.ranks import mean_counts
 
@@ -80,7 +77,7 @@ def run_task(
 ) -> tuple[SupervisedTask, dict[str, float]]:
     """Train as ``fit`` does, resuming if there is something; ``before`` is called with each step before its batch."""
     samples, classes = read_parts(recipe, recipe.data.train)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     task = make_task(recipe, contract)
 
     def stream(first: int) -> Iterator[Batch]:
@@ -252,7 +249,7 @@ class PoisonedTask(SupervisedTask):
 
 def run_poisoned(recipe: Recipe, run: Path, infinite: set[int], gradients: set[int]) -> PoisonedTask:
     samples, classes = read_parts(recipe, recipe.data.train)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     task = PoisonedTask(make_task(recipe, contract), infinite, gradients)
     train(task, recipe.plan, lambda first: supervised_stream(recipe, samples, contract, first), run)
     return task
@@ -286,7 +283,7 @@ def test_too_many_steps_that_are_not_finite_end_the_run(streets: Path, tmp_path:
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(streets: Path) -> None:
     recipe = tiny_recipe(streets, steps=1, batch=4)
     samples, classes = read_parts(recipe, recipe.data.train)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     batch = next(supervised_stream(recipe, samples, contract, 0))
     # One picture without labels and one with few: plain means of the parts would be another loss.
     targets = [Targets(None, None, None, None), *batch.targets[1:]]

@@ -21,7 +21,7 @@ from tiny_recipe import recipe_document
 
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.norms import share_norms
-from cast_train.methods.cast.projection import encode_strong
+from cast_train.methods.cast.pixel_contrast import encode_strong
 from cast_train.models import Student
 
 LAUNCH = 'from cast_train.cli import main; main()'

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tiny_recipe import recipe_document, tiny_recipe
 
-from cast_train.engine.recipe import Recipe, parse_recipe
-from cast_train.engine.recipe_file import load
+from cast_train.engine.recipe import Recipe
+from cast_train.engine.recipe_file import load, parse
 from cast_train.errors import RecipeError
 
 
@@ -66,8 +66,8 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recipe_survives_the_checkpoint(tmp_path: Path) -> None:
-    recipe = parse_recipe(recipe_document(tmp_path, 4), 'a')
-    assert parse_recipe(recipe.model_dump(mode='json'), 'b') == recipe
+    recipe = parse(Recipe, recipe_document(tmp_path, 4), 'a')
+    assert parse(Recipe, recipe.model_dump(mode='json'), 'b') == recipe
 
 
 def test_a_recipe_without_a_map_is_written_as_before_there_were_maps(tmp_path: Path) -> None:
@@ -80,6 +80,6 @@ def test_a_recipe_without_a_map_is_written_as_before_there_were_maps(tmp_path: P
 def test_a_recipe_keeps_its_map(tmp_path: Path) -> None:
     document = recipe_document(tmp_path, 1)
     document['data']['class_map'] = 'camvid11'
-    recipe = parse_recipe(document, 'tiny')
-    assert parse_recipe(recipe.model_dump(mode='json'), 'again') == recipe
+    recipe = parse(Recipe, document, 'tiny')
+    assert parse(Recipe, recipe.model_dump(mode='json'), 'again') == recipe
     assert recipe.model_dump(mode='json')['data']['class_map'] == 'camvid11'

@@ -10,8 +10,8 @@ import yaml
 from tiny_night import write_recipe
 from tiny_recipe import recipe_document
 
-from cast_train.engine.recipe import Recipe, parse_recipe
-from cast_train.engine.recipe_file import load
+from cast_train.engine.recipe import Recipe
+from cast_train.engine.recipe_file import load, parse
 from cast_train.errors import RecipeError
 from cast_train.methods.night.recipe import NightRecipe
 
@@ -76,7 +76,7 @@ def test_the_settings_of_a_teacher_are_looked_for_as_well(folders: dict[str, Pat
 def test_the_recipe_of_a_checkpoint_keeps_its_paths(folders: dict[str, Path]) -> None:
     (folders['share'] / WEIGHTS).touch()
     student = {'size': 'nano', 'initial': str(WEIGHTS)}
-    assert parse_recipe(recipe_document(Path(), 1, student=student), 'tiny').student.initial == WEIGHTS
+    assert parse(Recipe, recipe_document(Path(), 1, student=student), 'tiny').student.initial == WEIGHTS
 
 
 @pytest.mark.parametrize('override', ['name=[', 'name=@x'])

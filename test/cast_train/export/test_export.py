@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.data.camvid import CLASSES
-from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import fit
 from cast_train.engine.trained import load_student
 from cast_train.errors import ExportError, TrainingError
@@ -121,7 +120,7 @@ def test_a_student_without_things_has_no_instance_outputs(tmp_path: Path, sample
             'validation': [{'split': 'val', 'domain': 'all'}],
         },
     )
-    contract = build_contract(recipe, CLASSES)
+    contract = recipe.contract_for(CLASSES)
     assert contract.outputs == ('semantic', 'depth')
     student = TorchStudent(Student('nano', len(CLASSES), ()).eval(), contract)
     export_onnx(student.network, contract, tmp_path / 'x.onnx')

@@ -18,10 +18,9 @@ from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.engine.fitting import fit
 from cast_train.engine.trained import load_student
 from cast_train.errors import ExportError
-from cast_train.export import int8_judgement
-from cast_train.export.calibration_pictures import CalibrationPictures, pictures_of_samples
-from cast_train.export.int8 import export_int8, int8_beside
-from cast_train.export.int8_judgement import Judgement, Labelled
+from cast_train.export import int8
+from cast_train.export.calibration_pictures import CalibrationPictures, Labelled, pictures_of_samples
+from cast_train.export.int8 import Judgement, export_int8, int8_beside
 from cast_train.export.onnx import export_onnx
 from cast_train.export.quantisation import quantise
 from cast_train.export.speed import compare_speed, cpu_in_words
@@ -82,7 +81,7 @@ def test_a_file_that_loses_little_is_written_with_contract_and_card(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Three pictures judge coarsely: each instance more or less, as rounding has it, is points of AP.
-    monkeypatch.setattr(int8_judgement, 'LARGEST_FALL', 0.3)
+    monkeypatch.setattr(int8, 'LARGEST_FALL', 0.3)
     out = tmp_path / 'tiny-int8.onnx'
     result = export_int8(case.model, out, case.calibration, Labelled(case.samples, 'drawn streets'))
     judgement = result.judgement

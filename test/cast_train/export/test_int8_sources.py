@@ -12,7 +12,7 @@ from tiny_run import untrained, untrained_run
 from tiny_student import tiny_student
 
 from cast_train.errors import DataError
-from cast_train.export.int8_sources import Asked, DataSource, sources_of_file, sources_of_run
+from cast_train.export.calibration_pictures import Asked, DataSource, sources_of_file, sources_of_run
 from cast_train.export.onnx import export_onnx
 
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from cast_train.data import Targets
-from cast_train.losses import centre_loss
-from cast_train.losses.centre import centre_map
+from cast_train.losses.supervised import centre_loss, centre_map
 
 
 def one_car() -> Targets:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cast_train.data import Targets
-from cast_train.losses import depth_loss, silog_loss
+from cast_train.losses.supervised import depth_loss, silog_loss
 
 
 def test_silog_agrees_with_the_formula() -> None:

@@ -13,8 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.ops import generalized_box_iou
 
 from cast_train.data import Targets
-from cast_train.losses import MaskSetWeights, mask_set_loss, match
-from cast_train.losses.mask_set import box_cost, mask_cost
+from cast_train.losses.mask_set import MaskSetWeights, box_cost, mask_cost, mask_set_loss, match
 from cast_train.losses.points import boxes_of, coarse_masks, loss_points, random_points, read_at, read_nearest
 from cast_train.models import QueryPrediction
 

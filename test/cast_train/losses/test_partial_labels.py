@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 
 from cast_train.data import Targets, View, make_targets
-from cast_train.losses import (
+from cast_train.losses.mask_set import MaskSetWeights, mask_set_loss
+from cast_train.losses.supervised import (
     LossSection,
-    MaskSetWeights,
     centre_loss,
     composed_semantic_loss,
     dense_semantic_loss,
     depth_loss,
-    mask_set_loss,
     supervised_losses,
 )
 from cast_train.models import QueryPrediction, Student

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cast_train.data import Targets
-from cast_train.losses import composed_semantic_loss, dense_semantic_loss
+from cast_train.losses.supervised import composed_semantic_loss, dense_semantic_loss
 from cast_train.models import QueryPrediction, compose_semantic
 
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from cast_train.losses.depth import silog_loss
+from cast_train.losses.supervised import silog_loss
 from cast_train.models.depth import FORMS, LOG_FARTHEST, LOG_NEAREST, START_LOG_DEPTH
 
 

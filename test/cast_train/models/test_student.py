@@ -12,9 +12,8 @@ from safetensors.torch import save_file
 from cast_train.engine.recipe import StudentSection
 from cast_train.errors import TrainingError
 from cast_train.models import SIZES, Student
-from cast_train.models.attention import Attention
 from cast_train.models.backbones import make_backbone
-from cast_train.models.queries import BLOCKED
+from cast_train.models.queries import BLOCKED, Attention
 
 
 @pytest.fixture(scope='module')

@@ -15,14 +15,13 @@ from tiny_recipe import tiny_recipe
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data.batches import load_samples
 from cast_train.data.streets import CLASSES, Streets
-from cast_train.engine.contract import build_contract
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
 from cast_train.models import SIZES, Student, TorchStudent
+from cast_train.models.backbones import make_backbone
+from cast_train.models.decoder import SharedDecoder
 from cast_train.models.depth import FORMS
-from cast_train.models.shared_decoder import SharedDecoder
-from cast_train.models.swin import MINI, make_swin
 
 
 def mini(classes: int = 11) -> Student:
@@ -62,7 +61,7 @@ def test_the_decoder_has_no_skip_connections() -> None:
 
 
 def test_blocks_are_counted_from_the_last_one_back() -> None:
-    backbone, channels = make_swin(MINI, 'swinv2_mini', None)
+    backbone, channels = make_backbone('swinv2_mini')
     counts = {name: backbone.blocks_after(name) for name, _ in backbone.named_parameters()}
     assert channels == [24, 48, 96, 192]
     assert counts['network.norm.weight'] == 0
@@ -74,7 +73,7 @@ def test_blocks_are_counted_from_the_last_one_back() -> None:
 
 
 def test_backbone_weights_come_from_a_file_and_a_wrong_file_is_named(tmp_path: Path) -> None:
-    backbone, _ = make_swin(MINI, 'swinv2_mini', None)
+    backbone, _ = make_backbone('swinv2_mini')
     state = {name: tensor.contiguous() for name, tensor in backbone.network.state_dict().items()}
     save_file(state, tmp_path / 'own.safetensors')
     network = Student('swinmtl-mini', 3, (), tmp_path / 'own.safetensors')
@@ -91,7 +90,7 @@ def test_it_exports_to_the_contract_without_instances(tmp_path: Path) -> None:
     draw_streets(tmp_path / 'streets', 'train', 'day', frames=2)
     samples = list(load_samples([Streets(tmp_path / 'streets', 'train', 'day')]))
     recipe = tiny_recipe(tmp_path / 'streets', steps=1, student={'size': 'swinmtl-mini'})
-    contract = build_contract(recipe, CLASSES)
+    contract = recipe.contract_for(CLASSES)
     assert contract.outputs == ('semantic', 'depth')
     network = mini().eval()
     path = tmp_path / 'swinmtl.onnx'

@@ -24,7 +24,7 @@ from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
 from cast_train.models import Student, StudentSize, TorchStudent
 from cast_train.models.backbones import make_backbone
-from cast_train.models.dpt import DptNeck
+from cast_train.models.decoder import DptNeck
 from cast_train.models.graph import OUTPUTS
 from cast_train.models.vits import MINIATURE, Vit
 

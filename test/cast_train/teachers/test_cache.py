@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cast_train.errors import TeacherError
-from cast_train.teachers import PseudoLabels
 from cast_train.teachers.cache import LabelCache
+from cast_train.teachers.teacher import PseudoLabels
 
 HEIGHT, WIDTH = 8, 12
 

@@ -14,11 +14,12 @@ from tiny_run import untrained, untrained_run
 from cast_ros.student import InputSpec
 from cast_ros.student.geometry import InputGeometry
 from cast_train.data.streets import CLASSES
+from cast_train.engine.trained import millions
 from cast_train.errors import RecipeError, TeacherError
 from cast_train.models import QueryPrediction
 from cast_train.models.promptable import PromptableMasks, PromptableSize
 from cast_train.teachers.composite import CompositeTeacher, detect, within
-from cast_train.teachers.network import NetworkTeacher, Seen, count_parameters_m
+from cast_train.teachers.network import NetworkTeacher, Seen
 from cast_train.teachers.registry import TEACHERS, open_teacher
 
 PERSON, CAR, TRUCK = 8, 9, 10
@@ -92,7 +93,7 @@ def test_masks_come_from_the_mask_network_the_rest_from_the_detector(tmp_path: P
         assert np.array_equal(one.depth_m, other.depth_m, equal_nan=True)
         assert one.soft_masks.shape == (len(one.labels), 48, 80)
         assert (np.diff(one.scores) <= 0).all()
-    assert composite.parameters_m == pytest.approx(count_parameters_m(network) + count_parameters_m(masks))
+    assert composite.parameters_m == pytest.approx(millions(network) + millions(masks))
     assert not any(parameter.requires_grad for parameter in masks.parameters())
 
 

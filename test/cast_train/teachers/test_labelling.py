@@ -18,10 +18,10 @@ import pytest
 from cast_train.data import Sample
 from cast_train.data.streets import CLASSES
 from cast_train.errors import DataError, TeacherError
-from cast_train.teachers import PseudoLabels, PseudoLabelSettings
 from cast_train.teachers.cache import LabelCache
 from cast_train.teachers.labelling import LabelRun, PictureFolder, Shard, pseudo_labelled, read_label
 from cast_train.teachers.report import CollapseRule
+from cast_train.teachers.teacher import PseudoLabels, PseudoLabelSettings
 
 COUNT = 11
 CAR = 9

@@ -12,8 +12,8 @@ from tiny_run import untrained, untrained_run
 
 from cast_train.errors import TeacherError
 from cast_train.models.graph import TorchStudent
-from cast_train.teachers import TeacherAsStudent
 from cast_train.teachers.network import NetworkSettings, NetworkTeacher
+from cast_train.teachers.teacher import TeacherAsStudent
 
 
 def pictures(count: int, height: int = 100, width: int = 150) -> list[np.ndarray]:

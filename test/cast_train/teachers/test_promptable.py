@@ -21,7 +21,7 @@ from tiny_masks import TINY, masks_recipe
 
 from cast_train.data import open_dataset
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
-from cast_train.engine.parallel import start_fabric
+from cast_train.engine.loop import start_fabric
 from cast_train.engine.recipe import Plan, RunSection, Stretch
 from cast_train.engine.recipe_file import load
 from cast_train.engine.step import backward

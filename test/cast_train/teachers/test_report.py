@@ -10,8 +10,8 @@ import pytest
 
 from cast_train.data.streets import CLASSES
 from cast_train.errors import TeacherError
-from cast_train.teachers import PseudoLabels
 from cast_train.teachers.report import CollapseRule, LabelReport
+from cast_train.teachers.teacher import PseudoLabels
 
 PERSON, CAR = 8, 9
 

@@ -11,7 +11,7 @@ from cast_ros.student import DepthSpec, InputSpec, StudentContract
 from cast_train.data import Sample, make_targets, make_view
 from cast_train.data.streets import CLASSES
 from cast_train.engine.evaluate import evaluate, headline
-from cast_train.teachers import (
+from cast_train.teachers.teacher import (
     PseudoLabels,
     PseudoLabelSettings,
     TeacherAsStudent,

@@ -44,8 +44,8 @@ def export(
 
     An int8 file is written only if AP falls by less than 0.5 points; exit code 3 if it falls by more.
     """
+    from cast_train.export.calibration_pictures import Asked, DataSource, sources_of_file, sources_of_run
     from cast_train.export.int8 import export_int8, int8_beside
-    from cast_train.export.int8_sources import Asked, DataSource, sources_of_file, sources_of_run
     from cast_train.export.run import export_run
 
     asked = Asked(calibrate, topic, pictures)

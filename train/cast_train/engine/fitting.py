@@ -27,7 +27,6 @@ from cast_train.data import (
     read_samples,
 )
 from cast_train.engine.checkpoint import load_checkpoint
-from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import DataSection, DepthSection, Part, Phase, Recipe, StudentSection
@@ -59,7 +58,7 @@ def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
     """
     source, classes = read_training(recipe.data)
     validation = read_validation(recipe.data)
-    contract = build_contract(recipe, common_classes([classes, *(judged.classes for judged in validation)]))
+    contract = recipe.contract_for(common_classes([classes, *(judged.classes for judged in validation)]))
 
     def stream(first: int) -> Iterator[Batch]:
         return supervised_stream(recipe, source.samples, contract, first, source.chances)

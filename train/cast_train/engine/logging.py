@@ -12,12 +12,13 @@ from typing import Any, TextIO
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import Self
 
 from cast_ros.files import write_text
 from cast_train.engine.recipe import Plan
+from cast_train.progress import progress_on
 
 
 class Log:
@@ -65,17 +66,7 @@ class RunLog(Log):
         self._file = _open_log(run / 'log.jsonl', first)
         self._events = SummaryWriter(str(run / 'tensorboard'), purge_step=first)
         self._console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn('ETA'),
-            TimeRemainingColumn(),
-            TextColumn('{task.fields[status]}'),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+        self._bar = progress_on(self._console, TextColumn('{task.fields[status]}'))
         self._task = self._bar.add_task(plan.name, total=plan.total_steps, completed=first, status='')
         self._start_report()
 

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 from cast_train.engine.checkpoint import BEST, LAST, PREVIOUS, save_checkpoint
@@ -18,14 +23,95 @@ from cast_train.engine.ema import MovingAverage
 from cast_train.engine.judging import EarlyStop, Progress
 from cast_train.engine.logging import Log, RunLog
 from cast_train.engine.norms import share_norms
-from cast_train.engine.parallel import check_parts, start_fabric
 from cast_train.engine.recipe import Plan
 from cast_train.engine.run_state import RunState
-from cast_train.engine.signals import StoppedError, StopSignals
 from cast_train.engine.step import Losses, save_snapshot, train_step
 from cast_train.engine.task import AnyBatch, Given, Network, Task
+from cast_train.engine.trained import millions
 from cast_train.errors import TrainingError
 from cast_train.ranks import from_first_rank, largest_over_ranks, rank_and_world
+
+
+def start_fabric(accelerator: str = 'auto') -> Fabric:
+    """Join the other processes of ``torchrun``, or be alone; may be called again.
+
+    Alone on the ``accelerator``; else a GPU of its own for each process, or the CPU with gloo.
+    """
+    world = int(os.environ.get('WORLD_SIZE', '1'))
+    if world == 1:
+        return Fabric(accelerator=accelerator, devices=1)
+    local = int(os.environ.get('LOCAL_WORLD_SIZE', str(world)))
+    accelerator = 'cuda' if torch.cuda.device_count() >= local else 'cpu'
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=world // local,
+        # Norms agree by themselves (engine.norms); heads that a batch has no labels for get no gradient.
+        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+    )
+    fabric.launch()
+    return fabric
+
+
+def check_parts(plan: Plan, world: int) -> None:
+    """See that every batch of a plan divides evenly.
+
+    Raises:
+        TrainingError: it does not.
+    """
+    parts = world * plan.run.accumulate
+    for number, phase in enumerate(plan.phases):
+        if phase.batch % parts:
+            raise TrainingError(
+                f'phases.{number}.batch is {phase.batch}, which {world} process(es) in {plan.run.accumulate} part(s) '
+                f'cannot share evenly; make it a multiple of {parts}'
+            )
+
+
+class StoppedError(TrainingError):
+    """A signal ended the run between two steps; its checkpoint is written."""
+
+    def __init__(self, number: int, where: str) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f'{where} on {name}; the checkpoint is written, go on with the same command and --resume')
+        self.exit_code = 128 + number
+
+
+class StopSignals:
+    """Notes SIGTERM and SIGINT instead of dying of them; a second one acts at once. Use as a context manager.
+
+    Attributes:
+        received: the signal, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                former = signal.getsignal(number)
+                # Ignored on purpose, as a shell does for what it starts in the background: leave it so.
+                if former is not signal.SIG_IGN:
+                    self._former[number] = former
+                    signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._give_back()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, former in self._former.items():
+            signal.signal(number, former)
+        self._former = {}
+
 
 Judge = Callable[[Network], dict[str, float]]
 
@@ -88,9 +174,9 @@ def train(
     with log, StopSignals() as signals:
         if warning:
             log.say(warning)
-        millions = sum(parameter.numel() for parameter in task.network.parameters()) / 1e6
         where = fabric.device.type if world == 1 else f'{world} processes on {fabric.device.type}'
-        log.say(f'{note or plan.name}: {millions:.2f} M parameters, step {state.step} of {plan.total_steps}, {where}')
+        size = f'{millions(task.network):.2f} M parameters'
+        log.say(f'{note or plan.name}: {size}, step {state.step} of {plan.total_steps}, {where}')
         course = _Course(fabric, module, state, plan, run, judge, log, signals)
         if not state.progress.is_over:
             course.run_to_end(stream)

@@ -61,7 +61,7 @@ class RankBatchNorm2d(nn.BatchNorm2d):
             momentum = self.momentum or 0.0
             mean.lerp_(batch_mean, momentum)
             variance.lerp_(batch_variance * count / (count - 1), momentum)
-            # Somebody who wants no trace of a batch puts None here (``models.projection.encode_strong``).
+            # Somebody who wants no trace of a batch puts None here (``methods.cast.pixel_contrast.encode_strong``).
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(batch_variance + self.eps)

@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, model_validator
 from typing_extensions import Self
 
+from cast_ros.student import ClassInfo, DepthSpec, InputSpec, InputStatistics, StudentContract
 from cast_train.data import CLASS_MAPS, DATASETS, Augmentation, Dataset, Stated, open_dataset
-from cast_train.engine.recipe_file import parse
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.models import SIZES, DepthForm, StudentSize
+from cast_train.models.graph import outputs_of
 from cast_train.settings import Positive, Settings, Share, Side, Weight, one_of
 
 Name = Annotated[str, Field(min_length=1, pattern=r'^[a-z0-9][a-z0-9._-]*$')]
@@ -343,7 +344,24 @@ class Recipe(StudentRecipe):
         """Steps of all phases together."""
         return self.plan.total_steps
 
-
-def parse_recipe(document: dict[str, Any], source: str) -> Recipe:
-    """Check a recipe that is already a mapping; ``source`` names it in errors."""
-    return parse(Recipe, document, source)
+    def contract_for(
+        self,
+        classes: tuple[ClassInfo, ...],
+        provenance: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | None = None,
+        statistics: InputStatistics | None = None,
+    ) -> StudentContract:
+        """State what a student promises; without queries or a thing to count it has no instance outputs."""
+        has_instances = SIZES[self.student.size].has_queries and any(entry.is_thing for entry in classes)
+        return StudentContract(
+            name=self.name,
+            version=self.version,
+            license=self.license,
+            input=InputSpec(**self.input.model_dump()),
+            classes=classes,
+            outputs=outputs_of(has_instances),
+            depth=DepthSpec(**self.depth.model_dump()),
+            provenance=provenance or {},
+            metrics=metrics or {},
+            input_statistics=statistics,
+        )

@@ -14,7 +14,7 @@ from typing_extensions import Self, TypeVar
 from cast_train.data import Batch
 from cast_train.engine.optimizer import learning_rate_at, make_optimizer
 from cast_train.engine.recipe import OptimizerSection, Plan
-from cast_train.losses import LossSection, supervised_losses
+from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.models import Student
 
 

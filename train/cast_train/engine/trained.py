@@ -13,8 +13,8 @@ from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student import StudentContract
 from cast_train.data.registry import classes_of
 from cast_train.engine.checkpoint import BEST, LAST, load_checkpoint
-from cast_train.engine.contract import build_contract
-from cast_train.engine.recipe import Recipe, parse_recipe
+from cast_train.engine.recipe import Recipe
+from cast_train.engine.recipe_file import parse
 from cast_train.errors import TrainingError
 from cast_train.models import Student
 from cast_train.models.graph import TorchStudent
@@ -35,12 +35,12 @@ def load_student(run: Path, root: Path | None = None) -> tuple[TorchStudent, Rec
     """
     path = run / LAST if run.is_dir() else run
     state = load_checkpoint(path)
-    recipe = parse_recipe(state['recipe'], str(path))
+    recipe = parse(Recipe, state['recipe'], str(path))
     if root is not None:
         recipe = recipe.model_copy(update={'data': recipe.data.model_copy(update={'root': root})})
     part = recipe.data.train[0]
     classes = classes_of(recipe.data.dataset, recipe.data.root, part.split, part.domain, recipe.data.class_map)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     network = Student(recipe.student.architecture, len(classes), contract.thing_ids)
     try:
         network.load_state_dict(state['ema'])
@@ -69,9 +69,9 @@ def weights_in(folder: Path) -> Path:
     return best if best.is_file() else folder / LAST
 
 
-def millions(network: torch.nn.Module) -> float:
-    """Millions of parameters."""
-    return sum(parameter.numel() for parameter in network.parameters()) / 1e6
+def millions(*networks: torch.nn.Module) -> float:
+    """Millions of parameters of all networks together."""
+    return sum(parameter.numel() for network in networks for parameter in network.parameters()) / 1e6
 
 
 def seconds_in(folder: Path) -> float:

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cast_train.data import Batch, Dataset, Sample, Source, batches
-from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, view_rules
-from cast_train.engine.parallel import check_parts
+from cast_train.engine.loop import check_parts
 from cast_train.engine.recipe import DataSection, Phase, Recipe
 from cast_train.engine.task import Task
+from cast_train.engine.trained import millions
 from cast_train.errors import DataError, TrainingError
-from cast_train.models import Student
 
 # The memory of a step is measured with so few pictures and scaled up.
 PROBE_PICTURES = 2
 BYTES_PER_GB = 1e9
+# Weights, gradients, two moments of AdamW and the average, in float32.
+BYTES_PER_PARAMETER = 5 * 4
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,23 @@ def check_recipe(recipe: Recipe) -> list[Finding]:
     data, found = check_data(recipe.data)
     largest = max(recipe.phases, key=lambda phase: phase.batch * phase.height * phase.width)
     check_parts(recipe.plan, 1)
-    contract = build_contract(recipe, data[0].classes)
+    contract = recipe.contract_for(data[0].classes)
     task = make_task(recipe, contract)
     student = task.network
     weights = recipe.student.initial or recipe.student.backbone_weights or 'none, it starts from random ones'
     batch = _probe_batch(recipe, largest, data[: len(recipe.data.train)], contract.thing_ids)
     terms, saved_bytes = _probe(task, batch)
     pictures = largest.batch / recipe.run.accumulate
-    activations = saved_bytes * pictures / len(batch.images)
+    used = saved_bytes * pictures / len(batch.images) + 1e6 * millions(student) * BYTES_PER_PARAMETER
     return [
         *found,
         Finding('classes', f'{len(contract.classes)}, of which {len(contract.thing_ids)} can be counted'),
-        Finding('student', f'{recipe.student.size}, {_parameters(student) / 1e6:.2f} M parameters; weights: {weights}'),
+        Finding('student', f'{recipe.student.size}, {millions(student):.2f} M parameters; weights: {weights}'),
         Finding('schedule', _schedule(recipe)),
         Finding('loss', '  '.join(f'{name} {value:.3g}' for name, value in terms.items())),
         Finding(
             'memory',
-            f'about {(activations + _fixed_bytes(student)) / BYTES_PER_GB:.2f} GB per process: activations of '
+            f'about {used / BYTES_PER_GB:.2f} GB per process: activations of '
             f'{pictures:g} pictures of {largest.height}×{largest.width}, weights, gradients, optimiser, average',
         ),
     ]
@@ -152,12 +153,3 @@ def _schedule(recipe: Recipe) -> str:
     phases = ', '.join(f'{phase.steps} × {phase.batch} of {phase.height}×{phase.width}' for phase in recipe.phases)
     pictures = sum(phase.steps * phase.batch for phase in recipe.phases)
     return f'{recipe.total_steps} steps ({phases}), {pictures} views'
-
-
-def _parameters(student: Student) -> int:
-    return sum(parameter.numel() for parameter in student.parameters())
-
-
-def _fixed_bytes(student: nn.Module) -> int:
-    """Weights, gradients, two moments of AdamW and the average, in float32."""
-    return 5 * 4 * sum(parameter.numel() for parameter in student.parameters())

@@ -7,18 +7,69 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
+from cast_ros.files import write_text
 from cast_ros.student import Student as RuntimeStudent
 from cast_ros.student import StudentContract
 from cast_ros.student.onnx_file import read_onnx_file
+from cast_train.engine.evaluate import evaluate, headline
 from cast_train.errors import ExportError
-from cast_train.export.calibration_pictures import CalibrationPictures
-from cast_train.export.int8_card import write_int8_card
-from cast_train.export.int8_judgement import LARGEST_FALL, Judgement, Labelled, judge
+from cast_train.export.calibration_pictures import CalibrationPictures, Labelled
+from cast_train.export.card import OWN_WORDS, kept_words
 from cast_train.export.onnx import write_with_contract
 from cast_train.export.quantisation import quantise
 from cast_train.export.speed import Speed, compare_speed, cpu_in_words
+
+# A file must lose less than this of AP (of mIoU without instances), as a fraction of 1.
+LARGEST_FALL = 0.005
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Figures of the float file and of the 8-bit file on the same pictures, as ``headline`` names them."""
+
+    source: str
+    pictures: int
+    before: dict[str, float]
+    after: dict[str, float]
+
+    @property
+    def figure(self) -> str:
+        """The one that decides: ap; or miou for a student without instances, or one that finds none even in float.
+
+        Raises:
+            ExportError: neither says anything.
+        """
+        for name in ('ap', 'miou'):
+            if self.before.get(name, 0.0) > 0 and name in self.after:
+                return name
+        raise ExportError(
+            f'{self.source}: AP and mIoU of the float file are zero or were not measured, so nothing can be judged on '
+            'it; name a split with labels that the student knows'
+        )
+
+    @property
+    def fall(self) -> float:
+        """How much of that figure is lost, fraction of 1."""
+        return self.before[self.figure] - self.after[self.figure]
+
+    @property
+    def holds(self) -> bool:
+        """Whether that is little enough."""
+        return self.fall < LARGEST_FALL
+
+    @property
+    def rows(self) -> list[tuple[str, float, float]]:
+        """Name, float and int8 of each figure that both have."""
+        return [(name, value, self.after[name]) for name, value in self.before.items() if name in self.after]
+
+
+def judge(before: Path, after: Path, labelled: Labelled) -> Judgement:
+    """Measure two files on the same pictures."""
+    figures = []
+    for path in (before, after):
+        with RuntimeStudent.load(path) as student:
+            figures.append(headline(evaluate(student, labelled.samples)))
+    return Judgement(labelled.source, len(labelled.samples), *figures)
 
 
 @dataclass(frozen=True)
@@ -98,39 +149,85 @@ def export_int8(
         write_with_contract(model, contract, unjudged)
         judgement = None if labelled is None else judge(source, unjudged, labelled)
         speed = compare_speed(source, unjudged)
-    holds = judgement is not None and judgement.holds
-    is_written = holds or force
+    is_written = force or (judgement is not None and judgement.holds)
     if is_written:
-        _write(model, source, out, contract, calibration, judgement, speed)
+        changed = _of_int8(contract, source, calibration, judgement)
+        write_with_contract(model, changed, out)
+        _write_card(out, source, changed, judgement, speed)
     return Int8Export(out, is_written, judgement, speed)
 
 
-def _write(
-    model: onnx.ModelProto,
-    source: Path,
-    out: Path,
-    contract: StudentContract,
-    calibration: CalibrationPictures,
-    judgement: Judgement | None,
-    speed: Speed,
-) -> None:
+def _of_int8(
+    contract: StudentContract, source: Path, calibration: CalibrationPictures, judgement: Judgement | None
+) -> StudentContract:
+    count = len(calibration.inputs)
     origin = {
         'precision': 'int8',
         'float_sha256': read_onnx_file(source).sha256,
-        'calibrated_on': f'{_count(len(calibration.inputs))} of {calibration.source}',
+        'calibrated_on': f'{count} {"picture" if count == 1 else "pictures"} of {calibration.source}',
     }
     # The figures of the float file are not those of this one.
     metrics = {} if judgement is None else {'data': judgement.source, 'pictures': judgement.pictures, **judgement.after}
-    changed = contract.model_copy(
-        update={
-            'version': f'{contract.version}+int8',
-            'provenance': {**contract.provenance, **origin},
-            'metrics': metrics,
-        }
+    provenance = {**contract.provenance, **origin}
+    return contract.model_copy(
+        update={'version': f'{contract.version}+int8', 'provenance': provenance, 'metrics': metrics}
     )
-    write_with_contract(model, changed, out)
-    write_int8_card(out, source, changed, judgement, speed)
 
 
-def _count(pictures: int) -> str:
-    return '1 picture' if pictures == 1 else f'{pictures} pictures'
+def _write_card(
+    model: Path, source: Path, contract: StudentContract, judgement: Judgement | None, speed: Speed
+) -> None:
+    """Write ``MODEL.md``; text from ``OWN_WORDS`` on stays as it is."""
+    card = model.with_suffix('.md')
+    sections = [
+        f'# {contract.name} {contract.version}',
+        _facts(model, source, contract),
+        '## Against the float file',
+        'Not judged: no labelled pictures were given.' if judgement is None else _judged(judgement),
+        _speed(speed),
+        f'{OWN_WORDS}\n\n{kept_words(card)}',
+    ]
+    try:
+        write_text(card, '\n\n'.join(sections))
+    except OSError as error:
+        raise ExportError(f'{card}: cannot be written ({error})') from error
+
+
+def _facts(model: Path, source: Path, contract: StudentContract) -> str:
+    spec, origin = contract.input, contract.provenance
+    return '\n'.join(
+        [
+            f'File `{model.name}` ({model.stat().st_size / 1e6:.1f} MB), licence {contract.license}, input '
+            f'{spec.width}×{spec.height}, {spec.resize}.',
+            f'**int8**: convolutions of backbone and pyramid in 8 bits (QDQ, activations U8, weights S8 per channel), '
+            f'decoder and depth head in float. Made from `{source.name}` (sha256 {origin["float_sha256"]}).',
+            f'Calibrated on {origin["calibrated_on"]}, without labels.',
+        ]
+    )
+
+
+def _judged(judgement: Judgement) -> str:
+    verdict = (
+        f'{judgement.figure} changes by {-100 * judgement.fall:+.2f} points; a file that loses '
+        f'{100 * LARGEST_FALL:.1f} is not written.'
+    )
+    if not judgement.holds:
+        verdict += ' **It was written by force.**'
+    rows = [f'| {name} | {before:.4f} | {after:.4f} |' for name, before, after in judgement.rows]
+    return '\n'.join(
+        [
+            f'On {judgement.source} ({judgement.pictures} pictures): {verdict}',
+            '',
+            '| figure | float | int8 |',
+            '| --- | ---: | ---: |',
+            *rows,
+        ]
+    )
+
+
+def _speed(speed: Speed) -> str:
+    word = 'faster' if speed.ratio < 1 else '**slower**'
+    return (
+        f'One thread, CPU time of one picture, both in turn on {cpu_in_words()}: float {speed.before_ms:.1f} ms, int8 '
+        f'{speed.after_ms:.1f} ms, ratio {speed.ratio:.2f} ({word}).'
+    )

@@ -34,15 +34,6 @@ def export_onnx(student: Student, contract: StudentContract, path: Path) -> None
     write_with_contract(model, contract, path)
 
 
-def rewrite_contract(source: Path, contract: StudentContract, path: Path) -> None:
-    """Write the graph of an exported student to ``path`` with another contract, atomically.
-
-    Raises:
-        ExportError: the file cannot be written.
-    """
-    write_with_contract(onnx.load(str(source)), contract, path)
-
-
 def write_with_contract(model: onnx.ModelProto, contract: StudentContract, path: Path) -> None:
     """Write a graph to ``path`` with a contract, atomically.
 
@@ -51,7 +42,11 @@ def write_with_contract(model: onnx.ModelProto, contract: StudentContract, path:
     """
     onnx.helper.set_model_props(model, {CONTRACT_KEY: contract.to_json()})
     onnx.checker.check_model(model)
-    _write(model.SerializeToString(), path)
+    try:
+        with replacing(path) as file:
+            file.write(model.SerializeToString())
+    except OSError as error:
+        raise ExportError(f'{path}: cannot be written ({error})') from error
 
 
 def trace(student: Student, contract: StudentContract) -> onnx.ModelProto:
@@ -93,12 +88,3 @@ def _state_shapes(model: onnx.ModelProto, contract: StudentContract) -> None:
         del dimensions[:]
         for size in shapes[output.name]:
             dimensions.add().dim_value = size
-
-
-def _write(data: bytes, path: Path) -> None:
-    """Replace the file in one move, so that a student in use is never half written."""
-    try:
-        with replacing(path) as file:
-            file.write(data)
-    except OSError as error:
-        raise ExportError(f'{path}: cannot be written ({error})') from error

@@ -13,7 +13,6 @@ import onnx
 import torch
 
 from cast_ros.student import Student as RuntimeStudent
-from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import read_parts
 from cast_train.engine.recipe import Recipe
@@ -86,8 +85,7 @@ def export_run(
             scores = evaluate(exported, validation)
         metrics = headline(scores)
         where = ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.validation)
-        contract = build_contract(
-            recipe.model_copy(update={'name': out.stem}),
+        contract = recipe.model_copy(update={'name': out.stem}).contract_for(
             classes,
             {**provenance_of(recipe, state), **(provenance or {})},
             {'data': where, 'pictures': len(validation), **metrics},

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from cast_ros.monitoring import CONFIDENT, LUMA, appearance_of, entropy_of, measured
 from cast_ros.student import InputStatistics
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import Sample
 from cast_train.engine.evaluate import Predictor
-from cast_train.export.onnx import rewrite_contract
+from cast_train.export.onnx import write_with_contract
 
 HISTOGRAM_BINS = 16
 
@@ -53,5 +54,6 @@ def restate_statistics(path: Path, samples: Sequence[Sample], out: Path) -> Inpu
     """
     with RuntimeStudent.load(path) as student:
         found = measure_statistics(student, samples)
-        rewrite_contract(path, student.contract.model_copy(update={'input_statistics': found}), out)
+        contract = student.contract.model_copy(update={'input_statistics': found})
+        write_with_contract(onnx.load(str(path)), contract, out)
     return found

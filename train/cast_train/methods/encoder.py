@@ -8,7 +8,7 @@ by channel, are regressed at strides 8, 16 and 32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +22,8 @@ from cast_train.data import Augmentation, Batch, Source, ViewRules, batches, loa
 from cast_train.engine.loop import train
 from cast_train.engine.recipe import DataSection, Phase, Plan
 from cast_train.engine.task import Task
+from cast_train.engine.validation import Finding, check_data, check_files
+from cast_train.methods.pipeline import Method, Say, in_one_go
 from cast_train.models import SIZES, Student
 from cast_train.models.backbones import BACKBONES, make_backbone
 from cast_train.settings import Settings, one_of
@@ -97,18 +99,26 @@ def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> No
     def stream(first: int) -> Iterator[Batch]:
         return batches([Source(samples, phase.batch)], rules, recipe.seed, first, phase.steps, recipe.run.workers)
 
-    task = EncoderTask(student, guide, channels)
     average: dict[str, Tensor] = {}
-    train(task, recipe, stream, run, _keep(average), resume)
+
+    def keep(student: Student) -> dict[str, float]:
+        """A judge that measures nothing and keeps the last average it was shown."""
+        average.update({name: tensor.clone().contiguous() for name, tensor in student.backbone.state_dict().items()})
+        return {}
+
+    train(EncoderTask(student, guide, channels), recipe, stream, run, keep, resume)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(average, out)
 
 
-def _keep(found: dict[str, Tensor]) -> Callable[[Student], dict[str, float]]:
-    """A judge that measures nothing and keeps the last average it was shown."""
+def _check(recipe: EncoderRecipe) -> list[Finding]:
+    return [*check_files([('guide.weights', recipe.guide.weights)]), *check_data(recipe.data)[1]]
 
-    def keep(student: Student) -> dict[str, float]:
-        found.update({name: tensor.clone().contiguous() for name, tensor in student.backbone.state_dict().items()})
-        return {}
 
-    return keep
+def _run(recipe: EncoderRecipe, folder: Path, resume: bool, _: Say) -> str:
+    file = folder / f'{recipe.name}.safetensors'
+    fit_encoder(recipe, folder, file, resume)
+    return f'{file}: use it with --set student.backbone_weights={file}'
+
+
+METHOD = Method(_check, in_one_go(_run))

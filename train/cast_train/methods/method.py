@@ -16,7 +16,6 @@ import torch
 
 from cast_ros.student import ClassInfo
 from cast_train.data import Batch, Source, StrongViews, batches, common_classes, read_samples
-from cast_train.engine.contract import build_contract
 from cast_train.engine.evaluate import Predictor, evaluate, headline
 from cast_train.engine.fitting import start_student, view_rules
 from cast_train.engine.judging import EarlyStop
@@ -106,7 +105,7 @@ class MethodRun(Generic[MethodRecipeT]):
         # would start with as many as torch likes.
         torch.set_num_threads(recipe.run.threads)
         self.recipe, self.stages = recipe, stages
-        self.contract = build_contract(plain, pictures.classes)
+        self.contract = plain.contract_for(pictures.classes)
         self._root, self._pictures = plain.data.root, pictures
 
     def inputs(self, stage: StageSection | None, **own: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cast_train.engine.recipe import (
     StudentRecipe,
     StudentSection,
 )
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.settings import Positive, Settings, Side, Weight
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from cast_ros.files import write_text
+from cast_train.engine.fitting import fit
 from cast_train.engine.recipe import Recipe
 from cast_train.engine.trained import weights_in
-from cast_train.engine.validation import Finding
+from cast_train.engine.validation import Finding, check_data, check_recipe
 from cast_train.errors import TrainingError
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
 from cast_train.methods.stages import Stages, StoredStage, digest_of, digest_of_file
+from cast_train.teachers.promptable import fit_promptable
 
 MANIFEST = 'manifest.json'
 
@@ -155,3 +157,15 @@ def _entry(stage: StoredStage) -> dict[str, Any]:
         'checkpoint_sha256': digest_of_file(weights) if weights.is_file() else None,
         **stage.result,
     }
+
+
+# The methods that are one training, of a recipe alone.
+SUPERVISED = Method(
+    check=check_recipe,
+    run=in_one_go(lambda recipe, folder, resume, _: in_words(fit(recipe, folder, resume))),
+    shares_work=True,
+)
+MASKS = Method(
+    check=lambda recipe: check_data(recipe.data)[1],
+    run=in_one_go(lambda recipe, folder, resume, _: in_words(fit_promptable(recipe, folder, resume))),
+)

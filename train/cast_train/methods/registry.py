@@ -21,13 +21,13 @@ PLAIN = 'supervised'
 
 # Its kind of recipe, and what it gives (``methods.pipeline.Method``).
 METHODS = {
-    'supervised': ('cast_train.engine.recipe:Recipe', 'cast_train.methods.unstaged:SUPERVISED'),
-    'cast': ('cast_train.methods.cast.recipe:CastRecipe', 'cast_train.methods.cast.method:METHOD'),
-    'famda': ('cast_train.methods.famda.recipe:FamdaRecipe', 'cast_train.methods.famda.method:METHOD'),
-    'night': ('cast_train.methods.night.recipe:NightRecipe', 'cast_train.methods.night.method:METHOD'),
-    'swinmtl': ('cast_train.methods.swinmtl.recipe:SwinMtlRecipe', 'cast_train.methods.swinmtl.method:METHOD'),
-    'masks': ('cast_train.teachers.promptable:PromptableRecipe', 'cast_train.methods.unstaged:MASKS'),
-    'encoder': ('cast_train.methods.encoder:EncoderRecipe', 'cast_train.methods.unstaged:ENCODER'),
+    'supervised': ('cast_train.engine.recipe:Recipe', 'cast_train.methods.pipeline:SUPERVISED'),
+    'cast': ('cast_train.methods.cast.recipe:CastRecipe', 'cast_train.methods.cast.stages:METHOD'),
+    'famda': ('cast_train.methods.famda.recipe:FamdaRecipe', 'cast_train.methods.famda.stages:METHOD'),
+    'night': ('cast_train.methods.night.recipe:NightRecipe', 'cast_train.methods.night.run:METHOD'),
+    'swinmtl': ('cast_train.methods.swinmtl.recipe:SwinMtlRecipe', 'cast_train.methods.swinmtl.stages:METHOD'),
+    'masks': ('cast_train.teachers.promptable:PromptableRecipe', 'cast_train.methods.pipeline:MASKS'),
+    'encoder': ('cast_train.methods.encoder:EncoderRecipe', 'cast_train.methods.encoder:METHOD'),
 }
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from safetensors.torch import load_file
 from torch import nn
 
 from cast_train.errors import TrainingError
-from cast_train.models.backbone_weights import load_backbone_weights
-from cast_train.models.swin import BASE, MINI, make_swin
+from cast_train.models.swin import BASE, MINI, Swin, SwinShape
 from cast_train.models.vits import DINOV2_SMALL, MINIATURE, make_vit
 
 STRIDES = (4, 8, 16, 32)
@@ -39,8 +39,31 @@ def _make_convolutional(name: str, weights: Path | None) -> tuple[nn.Module, lis
             f'backbone {name} has strides {network.feature_info.reduction()}, the decoder needs {STRIDES}'
         )
     if weights is not None:
-        load_backbone_weights(network, weights, name)
+        _load(network, weights, name)
     return network, list(network.feature_info.channels())
+
+
+def _make_swin(shape: SwinShape, name: str, weights: Path | None) -> tuple[nn.Module, list[int]]:
+    backbone = Swin(shape)
+    if weights is not None:
+        _load(backbone.network, weights, name)
+    return backbone, backbone.channels
+
+
+def _load(network: nn.Module, weights: Path, name: str) -> None:
+    """Load the state of a timm network; tensors that it does not know, such as a classifier's, are left out.
+
+    Raises:
+        TrainingError: the file is missing, or lacks a tensor of this network.
+    """
+    if not weights.is_file():
+        raise TrainingError(f'{weights}: no such file; backbone {name} expects its safetensors weights there')
+    missing, unexpected = network.load_state_dict(load_file(weights), strict=False)
+    if missing:
+        raise TrainingError(
+            f'{weights}: not the weights of {name}: {len(missing)} tensors are missing, first {missing[0]}; '
+            f'{len(unexpected)} are unknown'
+        )
 
 
 BACKBONES: dict[str, Callable[[str, Path | None], tuple[nn.Module, list[int]]]] = {
@@ -50,6 +73,6 @@ BACKBONES: dict[str, Callable[[str, Path | None], tuple[nn.Module, list[int]]]] 
     'efficientnet_lite0': _make_convolutional,
     'vit_small_patch14_dinov2': partial(make_vit, DINOV2_SMALL),
     'vit_miniature': partial(make_vit, MINIATURE),
-    'swinv2_base': partial(make_swin, BASE),
-    'swinv2_mini': partial(make_swin, MINI),
+    'swinv2_base': partial(_make_swin, BASE),
+    'swinv2_mini': partial(_make_swin, MINI),
 }

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From backbone features to one shared pyramid; only operators that export to ONNX and run fast in onnxruntime."""
+"""From backbone features to one shared pyramid: ours, DPT's as in CAST's student, SwinMTL's without skips.
+
+Only operators that export to ONNX and run fast in onnxruntime.
+"""
 
 from __future__ import annotations
 
@@ -74,3 +77,102 @@ def waves(rows: Tensor, columns: Tensor) -> Tensor:
             angle = 2 * torch.pi * frequency * axis
             parts += [angle.sin(), angle.cos()]
     return torch.stack(parts, -1)
+
+
+class ResidualUnit(nn.Module):
+    """Two 3×3 convolutions with batch norm, before each a ReLU, beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*(layer for _ in range(2) for layer in _step(channels)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        refined: Tensor = x + self.body(x)
+        return refined
+
+
+class DptNeck(nn.Module):
+    """DPT's, with the promise of ``Pyramid``: RefineNet fusion from coarse to fine, full width at every level.
+
+    It differs from DPT where that changes no function: a level's 1×1 convolution comes before the enlargement instead
+    of after it; there is none behind the 3×3 one at its entry, as two linear maps in a row are one; the coarsest level
+    has no unit for a coarser one. Enlargement does not align corners, and the finest level stays at 1/4.
+
+    Args:
+        inputs: channel counts of the backbone at strides 4, 8, 16, 32.
+        channels: channels of the fusion and of the three coarse levels.
+        fine_channels: channels of the fine level.
+    """
+
+    def __init__(self, inputs: list[int], channels: int, fine_channels: int) -> None:
+        super().__init__()
+        self.enter = nn.ModuleList(nn.Conv2d(count, channels, 3, padding=1, bias=False) for count in inputs)
+        self.skip = nn.ModuleList(ResidualUnit(channels) for _ in inputs[:-1])
+        self.merge = nn.ModuleList(
+            nn.Sequential(ResidualUnit(channels), nn.Conv2d(channels, outputs, 1))
+            for outputs in (fine_channels, channels, channels, channels)
+        )
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return (fine B×F×H/4×W/4, [B×C at 1/8, 1/16, 1/32])."""
+        entered = [enter(x) for enter, x in zip(self.enter, features, strict=True)]
+        paths = [self.merge[3](entered[3])]
+        for level in (2, 1, 0):
+            size = entered[level].shape[-2:]
+            lifted = F.interpolate(paths[0], size=size, mode='bilinear', align_corners=False)
+            paths.insert(0, self.merge[level](lifted + self.skip[level](entered[level])))
+        return paths[0], paths[1:]
+
+
+def _step(channels: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+    # Not in place: the unit's own input is added at its end.
+    return nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+
+
+DECONVOLUTIONS = 3
+START_STD = 0.001
+
+
+class SharedDecoder(nn.Module):
+    """SwinMTL's (papers.md §2.1): the last feature map alone, enlarged eight times by deconvolutions, no skips.
+
+    The published decoder goes on to the full size by two bilinear doublings before its heads. Ours work at a quarter,
+    which is the size of the contract's maps; the robot enlarges their answer instead, at a sixteenth of the work.
+
+    Args:
+        inputs: channels of the backbone's features; only the last counts.
+        channels: between the deconvolutions.
+        fine_channels: of the result.
+    """
+
+    def __init__(self, inputs: list[int], channels: int, fine_channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for count in (inputs[-1], *[channels] * (DECONVOLUTIONS - 1)):
+            layers += [nn.ConvTranspose2d(count, channels, 2, 2, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
+        layers += [
+            nn.Conv2d(channels, fine_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(fine_channels),
+            nn.ReLU(),
+        ]
+        self.layers = nn.Sequential(*layers)
+        start_small(self)
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return (fine B×F×H/4×W/4, nothing coarser)."""
+        return self.layers(features[-1]), []
+
+
+def dense_head(channels: int) -> nn.Sequential:
+    """What each head has of its own before its last convolution."""
+    head = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
+    start_small(head)
+    return head
+
+
+def start_small(module: nn.Module) -> None:
+    """Weights from N(0, 0.001), as in the published code."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, std=START_STD)

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import roi_align
+from torchvision.ops import masks_to_boxes, roi_align
 
 from cast_train.models.backbones import BACKBONES, make_backbone
 from cast_train.models.decoder import ConvNormAct, Pyramid, SeparableConv, coordinates
@@ -140,14 +140,8 @@ def jitter(boxes: Tensor, amount: float, generator: torch.Generator) -> Tensor:
 
 def boxes_around(masks: Tensor) -> Tensor:
     """M×4 float boxes x0 y0 x1 y1, ends exclusive, around M×H×W bool masks, none of them empty."""
-    ends = []
-    for axis in (1, 2):
-        occupied = masks.any(axis).to(torch.int64)
-        first = occupied.argmax(1)
-        last = occupied.shape[1] - occupied.flip(1).argmax(1)
-        ends.append((first, last))
-    (left, right), (top, bottom) = ends
-    return torch.stack([left, top, right, bottom], 1).float()
+    boxes: Tensor = masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0], device=masks.device)
+    return boxes
 
 
 def mask_loss(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cast_train.models.backbones import make_backbone
-from cast_train.models.decoder import Pyramid
+from cast_train.models.decoder import DptNeck, Pyramid, SharedDecoder, dense_head
 from cast_train.models.depth import DepthForm, DepthHead, light_body
-from cast_train.models.dpt import DptNeck
 from cast_train.models.queries import QueryDecoder, QueryPrediction, compose_semantic
-from cast_train.models.shared_decoder import SharedDecoder, dense_head
 
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)

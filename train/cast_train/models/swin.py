@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import Tensor, nn
-
-from cast_train.models.backbone_weights import load_backbone_weights
 
 STAGES = 4
 _PLACE = re.compile(r'network\.layers\.(\d+)\.(blocks\.(\d+)\.|downsample\.)')
@@ -84,15 +81,3 @@ class Swin(nn.Module):
             return sum(self._depths) + 1
         stage, block = int(place[1]), int(place[3] or 0)
         return sum(self._depths) - sum(self._depths[:stage]) - block
-
-
-def make_swin(shape: SwinShape, name: str, weights: Path | None) -> tuple[nn.Module, list[int]]:
-    """Return the backbone and its channel counts.
-
-    Raises:
-        TrainingError: the file is missing or is not of this network.
-    """
-    backbone = Swin(shape)
-    if weights is not None:
-        load_backbone_weights(backbone.network, weights, name)
-    return backbone, backbone.channels

@@ -11,13 +11,14 @@ import hashlib
 import os
 import zipfile
 import zlib
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from cast_ros.files import replacing
 from cast_train.data.segments import Segments
 from cast_train.errors import TeacherError
 from cast_train.teachers.teacher import PseudoLabels
@@ -94,25 +95,29 @@ class LabelCache:
         # The archive checks what is in its parts, but one flipped bit of its directory can hide the last of them.
         arrays['parts'] = np.array(sorted(arrays))
         path = self.path(key)
-        # The process is part of the name: two ranks may be given the same picture twice under different names.
-        temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open('wb') as file:
-                np.savez_compressed(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise TeacherError(f'{path}: cannot write labels ({error}); free some space and start again') from error
+        write_whole(path, lambda file: np.savez_compressed(file, **arrays), 'labels')
         return _checked(arrays, key, path)
 
     def sweep(self) -> None:
         """Remove what killed processes left half written; only for a process that has the folder to itself."""
         for temporary in self.folder.glob('labels/*/*.tmp'):
             temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object], what: str) -> None:
+    """Write a file so that it is there whole or not at all, whoever else writes it at the same time.
+
+    Raises:
+        TeacherError: the disk is full or not writable.
+    """
+    # The process is part of the name: two ranks may be given the same picture twice under different names.
+    own = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    try:
+        with replacing(own) as file:
+            write(file)
+        own.replace(path)
+    except OSError as error:
+        raise TeacherError(f'{path}: cannot write {what} ({error}); free some space and start again') from error
 
 
 def _checked(arrays: dict[str, Any], key: str, path: Path) -> PseudoLabels:

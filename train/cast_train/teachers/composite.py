@@ -18,6 +18,7 @@ from torchvision.ops import batched_nms
 
 from cast_ros.student import InputSpec, StudentContract
 from cast_ros.student.geometry import InputGeometry
+from cast_train.engine.trained import millions
 from cast_train.models import Student
 from cast_train.models.graph import MAX_DETECTIONS
 from cast_train.models.promptable import PromptableMasks, paste
@@ -26,7 +27,6 @@ from cast_train.teachers.network import (
     Device,
     Seen,
     assemble,
-    count_parameters_m,
     digest,
     open_network,
     see,
@@ -89,7 +89,8 @@ class CompositeTeacher:
         self.contract = contract
         self._masks_input = masks_input
         self._score_floor, self._nms_iou = score_floor, nms_iou
-        self._fingerprint = digest(
+        self.parameters_m = millions(detector, masks)
+        self.fingerprint = digest(
             'composite',
             ANSWER_VERSION,
             contract.input.model_dump_json(),
@@ -114,16 +115,6 @@ class CompositeTeacher:
         masks, masks_input = open_promptable(settings.masks)
         masks = masks.to(torch_device(settings.device))
         return cls(detector, contract, masks, masks_input, settings.score_floor, settings.nms_iou)
-
-    @property
-    def fingerprint(self) -> str:
-        """See ``Teacher``."""
-        return self._fingerprint
-
-    @property
-    def parameters_m(self) -> float:
-        """Millions of parameters of both networks."""
-        return count_parameters_m(self.detector, self.masks)
 
     def label(self, images: Sequence[npt.NDArray[np.uint8]], fx_px: Sequence[float | None]) -> list[PseudoLabels]:
         """See ``Teacher``; all pictures go through both networks as one batch."""

@@ -17,9 +17,10 @@ import torch
 from pydantic import Field
 from transformers import AutoImageProcessor, DepthAnythingForDepthEstimation
 
+from cast_train.engine.trained import millions
 from cast_train.errors import TeacherError
 from cast_train.settings import Settings
-from cast_train.teachers.network import Device, count_parameters_m, digest, torch_device
+from cast_train.teachers.network import Device, digest, torch_device
 from cast_train.teachers.pretrained import files_digest, load_network, load_part, locate, model_type
 from cast_train.teachers.teacher import PseudoLabels
 
@@ -71,7 +72,7 @@ class DepthAnything:
         self.is_metric = self._network.config.depth_estimation_type == METRIC
         most_m = float(self._network.config.max_depth)
         self.cap_m = CAP_SHARE * most_m if settings.cap_m is None else settings.cap_m
-        self.parameters_m = count_parameters_m(self._network)
+        self.parameters_m = millions(self._network)
         self.fingerprint = digest(
             'depth_anything',
             ANSWER_VERSION,

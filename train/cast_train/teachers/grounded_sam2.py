@@ -26,20 +26,29 @@ from transformers import (
 )
 
 from cast_ros.student import ClassInfo
+from cast_train.engine.trained import millions
 from cast_train.errors import TeacherError
 from cast_train.settings import Positive, Settings, Share
 from cast_train.teachers.mask_nms import MaskNms, exclusive, kept_rows
-from cast_train.teachers.network import Device, count_parameters_m, digest, torch_device
+from cast_train.teachers.network import Device, digest, torch_device
 from cast_train.teachers.pretrained import files_digest, load_network, load_part, locate, model_type
 from cast_train.teachers.prompts import Prompt, class_scores, make_prompts, phrases_of
 from cast_train.teachers.teacher import CERTAIN, FOREGROUND, PseudoLabels
 
-DETECTORS: dict[str, Any] = {
-    'grounding-dino': GroundingDinoForObjectDetection,
-    'mm-grounding-dino': MMGroundingDinoForObjectDetection,
-}
+
+class Part(NamedTuple):
+    """One of the two networks: what may take its place, by the type that its settings name, and its processor."""
+
+    networks: dict[str, Any]
+    processor: Any
+
+
+DETECTOR = Part(
+    {'grounding-dino': GroundingDinoForObjectDetection, 'mm-grounding-dino': MMGroundingDinoForObjectDetection},
+    AutoProcessor,
+)
 # SAM 2.1 is published as a video network; its picture part is the same weights, the rest is left out.
-SEGMENTERS: dict[str, Any] = {'sam2': Sam2Model, 'sam2_video': Sam2Model}
+SEGMENTER = Part({'sam2': Sam2Model, 'sam2_video': Sam2Model}, Sam2Processor)
 # Raise it whenever the same weights would give other labels: labels in a cache are then computed anew.
 ANSWER_VERSION = 1
 # The mask decoder repeats the features of the picture for every box: 100 at once would take gigabytes.
@@ -98,22 +107,13 @@ class GroundedSam2:
     def __init__(self, settings: GroundedSam2Settings, classes: Sequence[ClassInfo]) -> None:
         self.settings = settings
         device = torch_device(settings.device)
-        self._fingerprint = fingerprint_of(settings, classes)
-        self._detector, self._detector_parts = open_detector(settings.detector, settings.local_files_only)
-        self._segmenter, self._segmenter_parts = open_segmenter(settings.segmenter, settings.local_files_only)
+        self.fingerprint = fingerprint_of(settings, classes)
+        self._detector, self._detector_parts = open_part(DETECTOR, settings.detector, settings.local_files_only)
+        self._segmenter, self._segmenter_parts = open_part(SEGMENTER, settings.segmenter, settings.local_files_only)
         self._detector.to(device).requires_grad_(False)
         self._segmenter.to(device).requires_grad_(False)
+        self.parameters_m = millions(self._detector, self._segmenter)
         self._prompts = prompts_for(classes, settings.synonyms, self._detector, self._detector_parts)
-
-    @property
-    def fingerprint(self) -> str:
-        """See ``Teacher`` and ``fingerprint_of``."""
-        return self._fingerprint
-
-    @property
-    def parameters_m(self) -> float:
-        """Millions of parameters of both networks."""
-        return count_parameters_m(self._detector, self._segmenter)
 
     @torch.no_grad()
     def label(self, images: Sequence[npt.NDArray[np.uint8]], fx_px: Sequence[float | None]) -> list[PseudoLabels]:
@@ -202,22 +202,19 @@ def fingerprint_of(settings: GroundedSam2Settings, classes: Sequence[ClassInfo])
     return digest('grounded_sam2', ANSWER_VERSION, *files, phrases_of(_things(classes), settings.synonyms), decisive)
 
 
-def open_detector(name: str, local_files_only: bool) -> tuple[Any, Any]:
-    """Return a grounded detector and its processor.
+def open_part(part: Part, name: str, local_files_only: bool) -> tuple[Any, Any]:
+    """Return a network for ``part`` and its processor.
 
     Raises:
         TeacherError: it is missing, broken, or another kind of network.
     """
-    return _open(name, local_files_only, DETECTORS, AutoProcessor)
-
-
-def open_segmenter(name: str, local_files_only: bool) -> tuple[Any, Any]:
-    """Return a SAM 2 for pictures and its processor.
-
-    Raises:
-        TeacherError: it is missing, broken, or another kind of network.
-    """
-    return _open(name, local_files_only, SEGMENTERS, Sam2Processor)
+    folder = locate(name, local_files_only)
+    kind = model_type(folder)
+    if kind not in part.networks:
+        raise TeacherError(
+            f'{folder}: holds a {kind}, wanted is one of {", ".join(sorted(part.networks))}; name another folder'
+        )
+    return load_network(part.networks[kind], folder), load_part(part.processor, folder)
 
 
 def prompts_for(
@@ -247,16 +244,6 @@ def mask_grid(segmenter: Any) -> tuple[int, int]:
 
 def _things(classes: Sequence[ClassInfo]) -> dict[int, str]:
     return {info.id: info.name for info in classes if info.is_thing}
-
-
-def _open(name: str, local_files_only: bool, kinds: dict[str, Any], processor: Any) -> tuple[Any, Any]:
-    folder = locate(name, local_files_only)
-    kind = model_type(folder)
-    if kind not in kinds:
-        raise TeacherError(
-            f'{folder}: holds a {kind}, wanted is one of {", ".join(sorted(kinds))}; name another folder'
-        )
-    return load_network(kinds[kind], folder), load_part(processor, folder)
 
 
 def _same_size(images: Sequence[npt.NDArray[np.uint8]], batch: int) -> Iterator[list[npt.NDArray[np.uint8]]]:

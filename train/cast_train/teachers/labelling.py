@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from cast_ros.student import ClassInfo
 from cast_train.data import Changed, Sample
 from cast_train.data.folders import read_rgb
 from cast_train.errors import DataError, TeacherError
-from cast_train.teachers.cache import LabelCache
+from cast_train.teachers.cache import LabelCache, write_whole
 from cast_train.teachers.network import digest
 from cast_train.teachers.report import CollapseRule, LabelReport
 from cast_train.teachers.teacher import PseudoLabels, PseudoLabelSettings, Teacher, pseudo_sample
@@ -170,7 +169,7 @@ class LabelRun:
 
     def _write(self, path: Path, report: LabelReport, teacher: Teacher) -> None:
         document = {'teacher': teacher.fingerprint, **report.as_document(self.classes, self.score)}
-        _write_json(path, document)
+        write_whole(path, lambda file: file.write(json.dumps(document, indent=1).encode()), 'the report')
 
     def _merge(self, teacher: Teacher, count: int) -> None:
         """Add up the reports of all ranks if all lie here; whoever is last does it, so that nobody has to wait."""
@@ -213,18 +212,3 @@ def pseudo_labelled(
 
 def _pseudo_labelled(cache: LabelCache, settings: PseudoLabelSettings, sample: Sample) -> Sample:
     return pseudo_sample(sample, read_label(cache, sample), settings)
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open('w') as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise TeacherError(f'{path}: cannot write the report ({error}); free some space and start again') from error

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from cast_ros.student import InputSpec, StudentContract
 from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.postprocessing import read_depth, read_semantic, sky_mask
-from cast_train.engine.trained import load_student
+from cast_train.engine.trained import load_student, millions
 from cast_train.errors import TeacherError
 from cast_train.models import QueryPrediction, Student, compose_semantic
 from cast_train.models.graph import best_instances
@@ -80,7 +80,8 @@ class NetworkTeacher:
         self.network = network.eval().requires_grad_(False)
         self.contract = contract
         self._score_floor = score_floor
-        self._fingerprint = digest(
+        self.parameters_m = millions(network)
+        self.fingerprint = digest(
             'network',
             ANSWER_VERSION,
             contract.input.model_dump_json(),
@@ -99,16 +100,6 @@ class NetworkTeacher:
         """
         network, contract = open_network(settings.checkpoint, settings.device, settings.input)
         return cls(network, contract, settings.score_floor)
-
-    @property
-    def fingerprint(self) -> str:
-        """See ``Teacher``."""
-        return self._fingerprint
-
-    @property
-    def parameters_m(self) -> float:
-        """Millions of parameters."""
-        return count_parameters_m(self.network)
 
     def label(self, images: Sequence[npt.NDArray[np.uint8]], fx_px: Sequence[float | None]) -> list[PseudoLabels]:
         """See ``Teacher``; all pictures go through the network as one batch."""
@@ -222,11 +213,6 @@ def soft_masks(logits: Tensor, geometry: InputGeometry) -> npt.NDArray[np.uint8]
         for mask in soft
     ]
     return np.stack(shrunk) if shrunk else np.zeros((0, size[1], size[0]), np.uint8)
-
-
-def count_parameters_m(*networks: nn.Module) -> float:
-    """Millions of parameters of all networks together."""
-    return sum(parameter.numel() for network in networks for parameter in network.parameters()) / 1e6
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cast_ros.student import StudentContract
 from cast_train.data.segments import Segments
+from cast_train.engine.trained import millions
 from cast_train.errors import TeacherError
 from cast_train.models import Student
 from cast_train.settings import Positive, Settings, Share, Side
@@ -22,7 +23,6 @@ from cast_train.teachers.network import (
     NetworkSettings,
     NetworkTeacher,
     Seen,
-    count_parameters_m,
     digest,
     open_network,
     see,
@@ -64,7 +64,7 @@ class NetworkSegments:
     def __init__(self, network: Student, contract: StudentContract, settings: NetworkSegmentsSettings) -> None:
         self._network = network.eval().requires_grad_(False)
         self._contract, self._settings = contract, settings
-        self.parameters_m = count_parameters_m(network)
+        self.parameters_m = millions(network)
         self.fingerprint = digest(
             'network_segments',
             ANSWER_VERSION,

@@ -3,79 +3,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 from cast_ros.student import ClassInfo
 from cast_train.engine.recipe_file import parse
 from cast_train.errors import TeacherError
-from cast_train.settings import Settings
-from cast_train.teachers.composite import CompositeSettings, CompositeTeacher
-from cast_train.teachers.network import NetworkSettings, NetworkTeacher
-from cast_train.teachers.network_roles import NetworkDepth, NetworkSegments, NetworkSegmentsSettings
 from cast_train.teachers.teacher import Teacher
 
 
 class Kind(NamedTuple):
-    """One kind of teacher: the class of its settings, and what opens it for the classes of a data set."""
+    """One kind of teacher, by names: the libraries of some are an extra, and slow to load.
 
-    settings: type[Settings]
-    open: Callable[[Any, Sequence[ClassInfo]], Teacher]
+    Attributes:
+        settings: the class of its settings.
+        opener: of such settings; and of the classes of the data set, if it asks for them.
+        asks: whether it asks for the classes by their names.
+        knows: the setting that names a network with classes of its own; they must be those of the data set.
+    """
 
-
-def _network() -> Kind:
-    def opened(settings: NetworkSettings, classes: Sequence[ClassInfo]) -> Teacher:
-        teacher = NetworkTeacher.open(settings)
-        _require_classes(str(settings.checkpoint), teacher.contract.class_names, classes)
-        return teacher
-
-    return Kind(NetworkSettings, opened)
-
-
-def _composite() -> Kind:
-    def opened(settings: CompositeSettings, classes: Sequence[ClassInfo]) -> Teacher:
-        teacher = CompositeTeacher.open(settings)
-        _require_classes(str(settings.detector), teacher.contract.class_names, classes)
-        return teacher
-
-    return Kind(CompositeSettings, opened)
+    settings: str
+    opener: str
+    asks: bool = False
+    knows: str = ''
 
 
-# The libraries of some are an extra, and slow to load: they are imported when they are asked for.
-
-
-def _grounded_sam2() -> Kind:
-    from cast_train.teachers.grounded_sam2 import GroundedSam2, GroundedSam2Settings
-
-    return Kind(GroundedSam2Settings, GroundedSam2)
-
-
-def _sam_refiner() -> Kind:
-    from cast_train.teachers.sam_refiner import SamRefiner, SamRefinerSettings
-
-    return Kind(SamRefinerSettings, lambda settings, _: SamRefiner(settings))
-
-
-def _depth_anything() -> Kind:
-    from cast_train.teachers.depth_anything import DepthAnything, DepthAnythingSettings
-
-    return Kind(DepthAnythingSettings, lambda settings, _: DepthAnything(settings))
-
-
-Kinds = dict[str, Callable[[], Kind]]
+Kinds = Mapping[str, Kind]
 # Those that give class-agnostic masks, and those that give depth alone; no class of theirs has to fit.
 SEGMENT_TEACHERS: Kinds = {
-    'network_segments': lambda: Kind(NetworkSegmentsSettings, lambda settings, _: NetworkSegments.open(settings)),
-    'sam_refiner': _sam_refiner,
+    'network_segments': Kind('network_roles:NetworkSegmentsSettings', 'network_roles:NetworkSegments.open'),
+    'sam_refiner': Kind('sam_refiner:SamRefinerSettings', 'sam_refiner:SamRefiner'),
 }
 DEPTH_TEACHERS: Kinds = {
-    'network_depth': lambda: Kind(NetworkSettings, lambda settings, _: NetworkDepth.open(settings)),
-    'depth_anything': _depth_anything,
+    'network_depth': Kind('network:NetworkSettings', 'network_roles:NetworkDepth.open'),
+    'depth_anything': Kind('depth_anything:DepthAnythingSettings', 'depth_anything:DepthAnything'),
 }
 TEACHERS: Kinds = {
-    'composite': _composite,
-    'grounded_sam2': _grounded_sam2,
-    'network': _network,
+    'composite': Kind('composite:CompositeSettings', 'composite:CompositeTeacher.open', knows='detector'),
+    'grounded_sam2': Kind('grounded_sam2:GroundedSam2Settings', 'grounded_sam2:GroundedSam2', asks=True),
+    'network': Kind('network:NetworkSettings', 'network:NetworkTeacher.open', knows='checkpoint'),
     **SEGMENT_TEACHERS,
     **DEPTH_TEACHERS,
 }
@@ -96,19 +63,21 @@ def open_teacher(name: str, settings: dict[str, Any], classes: Sequence[ClassInf
     """
     if name not in kinds:
         raise TeacherError(f'unknown teacher {name!r}; known are {", ".join(sorted(kinds))}')
+    kind = kinds[name]
     try:
-        kind = kinds[name]()
+        model, opener = (resolve_name(f'{__package__}.{what}') for what in (kind.settings, kind.opener))
     except ImportError as error:
         raise TeacherError(
             f'teacher {name}: {error}; install the extra that brings it (see docs/teachers.md)'
         ) from error
-    return kind.open(parse(kind.settings, settings, f'teacher {name}'), classes)
-
-
-def _require_classes(source: str, known: tuple[str, ...], classes: Sequence[ClassInfo]) -> None:
-    wanted = tuple(entry.name for entry in classes)
-    if known != wanted:
-        raise TeacherError(
-            f'{source}: knows {", ".join(known)}; the pictures need {", ".join(wanted)}: '
-            'take a teacher of the same data set'
-        )
+    checked = parse(model, settings, f'teacher {name}')
+    teacher = opener(checked, classes) if kind.asks else opener(checked)
+    if kind.knows:
+        known, wanted = teacher.contract.class_names, tuple(entry.name for entry in classes)
+        if known != wanted:
+            raise TeacherError(
+                f'{getattr(checked, kind.knows)}: knows {", ".join(known)}; the pictures need {", ".join(wanted)}: '
+                'take a teacher of the same data set'
+            )
+    found: Teacher = teacher
+    return found

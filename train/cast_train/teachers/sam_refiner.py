@@ -17,9 +17,10 @@ from pydantic import Field
 from transformers import AutoImageProcessor, MaskGenerationPipeline, Sam2Model, SamModel
 
 from cast_train.data.segments import Segments
+from cast_train.engine.trained import millions
 from cast_train.errors import TeacherError
 from cast_train.settings import Positive, Settings, Share
-from cast_train.teachers.network import Device, count_parameters_m, digest, torch_device
+from cast_train.teachers.network import Device, digest, torch_device
 from cast_train.teachers.pretrained import files_digest, load_network, load_part, locate, model_type
 from cast_train.teachers.teacher import PseudoLabels
 
@@ -73,7 +74,7 @@ class SamRefiner:
             raise TeacherError(f'{folder}: holds a {kind!r}, not a Segment Anything; known are {", ".join(NETWORKS)}')
         self.settings = settings
         network = load_network(NETWORKS[kind], folder).to(torch_device(settings.device)).requires_grad_(False)
-        self.parameters_m = count_parameters_m(network)
+        self.parameters_m = millions(network)
         pipeline: Any = MaskGenerationPipeline  # the library has no annotations here
         self._pipeline = pipeline(
             model=network, image_processor=load_part(AutoImageProcessor, folder), device=network.device

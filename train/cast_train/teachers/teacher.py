@@ -71,6 +71,10 @@ class Teacher(Protocol):
     def fingerprint(self) -> str:
         """Hexadecimal digest of weights and settings: the same fingerprint gives the same labels."""
 
+    @property
+    def parameters_m(self) -> float:
+        """Millions of parameters."""
+
     def label(self, images: Sequence[npt.NDArray[np.uint8]], fx_px: Sequence[float | None]) -> list[PseudoLabels]:
         """Label H×W×3 RGB pictures; ``fx_px`` is the focal length of each in its own pixels, None if unknown."""
 

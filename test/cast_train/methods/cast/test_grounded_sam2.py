@@ -14,8 +14,9 @@ import torch
 from tiny_cast import cast_document, draw_scenes
 
 from cast_ros.student import Student
-from cast_train.methods.cast.method import STAGED
-from cast_train.methods.cast.recipe import parse_cast_recipe
+from cast_train.engine.recipe_file import parse
+from cast_train.methods.cast.recipe import CastRecipe
+from cast_train.methods.cast.stages import STAGED
 from cast_train.methods.cast.teachers import AdaptableGroundedSam2
 from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method import Pictures
@@ -52,7 +53,7 @@ def adapt(drawn: tuple[Path, Path, Path], folder: Path, seed: int, named: int | 
     """Adapt both networks in a folder, and return the bytes of their weights; ``named`` is a seed of their own."""
     streets, *networks = drawn
     teacher = teacher_document(*networks, **({} if named is None else {'seed': named}))
-    recipe = parse_cast_recipe(cast_document(streets, Path(), teacher=teacher, seed=seed), 'tiny')
+    recipe = parse(CastRecipe, cast_document(streets, Path(), teacher=teacher, seed=seed), 'tiny')
     training = CastTraining(recipe, Stages(folder, print), Pictures(recipe.data))
     AdaptableGroundedSam2(training).adapt(None, training.samples(training.split.labelled), [], folder)
     return {part: (folder / part / 'model.safetensors').read_bytes() for part in ('detector', 'segmenter')}
@@ -91,7 +92,7 @@ def test_label_cache_distil_export_without_network(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(socket.socket, 'connect', _refuse)
     monkeypatch.setattr(socket, 'create_connection', _refuse)
     teacher = teacher_document(detector, segmenter)
-    recipe = parse_cast_recipe(cast_document(tmp_path / 'streets', Path(), teacher=teacher), 'tiny')
+    recipe = parse(CastRecipe, cast_document(tmp_path / 'streets', Path(), teacher=teacher), 'tiny')
     student = STAGED.student(recipe, tmp_path / 'run', tmp_path / 'stages', print)
 
     assert Student.load(student).contract.provenance['teacher'] == 'grounded_sam2'

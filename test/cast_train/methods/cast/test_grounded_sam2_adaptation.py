@@ -21,7 +21,7 @@ from torch import Tensor
 
 from cast_ros.student import ClassInfo
 from cast_train.data import Sample, open_dataset
-from cast_train.engine.signals import StoppedError
+from cast_train.engine.loop import StoppedError
 from cast_train.errors import TeacherError, TrainingError
 from cast_train.methods.cast.grounded_sam2_adaptation import (
     DetectorAdaptation,

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cast_train.data import Batch, Targets
 from cast_train.losses.supervised import LossSection, supervised_losses
-from cast_train.methods.cast.pixel_contrast import PixelContrast, pixel_contrast
-from cast_train.methods.cast.projection import ContrastHead, encode_strong
+from cast_train.methods.cast.pixel_contrast import ContrastHead, encode_strong, pixel_contrast
+from cast_train.methods.cast.recipe import PixelContrast
 from cast_train.methods.cast.task import ContrastInputs, objective
 from cast_train.models import Student, StudentOutput
 

@@ -17,12 +17,12 @@ from cast_train.data import Targets
 from cast_train.methods.cast.pixel_contrast import (
     PUBLISHED_HINGE,
     UNKNOWN_SEGMENT,
-    PixelContrast,
     contrast_curves,
     cross_entropy_of_draws,
     pixel_contrast,
     segments_of,
 )
+from cast_train.methods.cast.recipe import PixelContrast
 from cast_train.methods.cast.samplers import draw_negatives
 from cast_train.models import QueryPrediction
 
@@ -57,7 +57,7 @@ def slow_contrast(weak: Tensor, strong: Tensor, said: QueryPrediction, progress:
         return sum(x * y for x, y in zip(a, b, strict=True))
 
     losses = []
-    for draw in draw_negatives(said, height, width, how.draw_rules):
+    for draw in draw_negatives(said, height, width, how):
         for row, anchor in enumerate(draw.anchors.tolist()):
             positive = math.exp(dot(w[anchor], s[anchor]) / temperature)
             drawn = 0.0
@@ -298,7 +298,7 @@ def test_the_curves_agree_with_loops_and_leave_the_random_generator_alone() -> N
     segments = segments_of(targets, 3, 4, (1,)).flatten().tolist()
     w, s = (part.permute(0, 2, 3, 1).flatten(0, 2) for part in (weak, strong))
     near, far, false = [], [], []
-    for draw in draw_negatives(said, 3, 4, how.draw_rules):
+    for draw in draw_negatives(said, 3, 4, how):
         for row, anchor in enumerate(draw.anchors.tolist()):
             near.append(1 - float(w[anchor] @ s[anchor]))
             for count, candidate in zip(draw.counts[row].tolist(), draw.candidates.tolist(), strict=True):

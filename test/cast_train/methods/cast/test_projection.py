@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import relu
 
-from cast_train.methods.cast.projection import DIMENSION, ContrastHead, Projection, encode_strong
+from cast_train.methods.cast.pixel_contrast import DIMENSION, ContrastHead, Projection, encode_strong
 from cast_train.models import Student
 
 

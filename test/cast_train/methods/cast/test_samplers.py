@@ -12,15 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cast_train.methods.cast.recipe import PixelContrast, SamplerName
 from cast_train.methods.cast.samplers import (
-    SCORES,
-    DrawRules,
-    SamplerName,
     debiased_weights,
     draw_candidates,
     draw_negatives,
     gumbel_counts,
     mask_probabilities,
+    pixel_scores,
     systematic_counts,
 )
 from cast_train.models import QueryPrediction
@@ -38,9 +37,9 @@ def prediction(pictures: int = 2, queries: int = 3, classes: int = 2) -> QueryPr
     )
 
 
-def rules(**changed: Any) -> DrawRules:
-    usual = DrawRules('fusion', 20, anchors=None, candidates=None, same_image=None, object_queries=False, chunk=5)
-    return usual._replace(**changed)
+def rules(**changed: Any) -> PixelContrast:
+    usual = PixelContrast(negatives=20, anchors=None, candidates=None, chunk=5)
+    return usual.model_copy(update=changed)
 
 
 def slow_weight(said: QueryPrediction, sampler: str, a: tuple[int, int], b: tuple[int, int]) -> float:
@@ -72,7 +71,7 @@ def slow_weight(said: QueryPrediction, sampler: str, a: tuple[int, int], b: tupl
 @pytest.mark.parametrize('sampler', ['mask', 'class', 'fusion', 'published'])
 def test_weights_agree_with_loops(sampler: SamplerName) -> None:
     said = prediction()
-    scores = SCORES[sampler](said, 2, 3, False)
+    scores = pixel_scores(said, 2, 3, sampler, False)
     found = debiased_weights(scores, 1, torch.arange(6), torch.arange(12))
     for anchor in range(6):
         for candidate in range(12):
@@ -81,17 +80,17 @@ def test_weights_agree_with_loops(sampler: SamplerName) -> None:
 
 
 def test_uniform_weights_are_all_one() -> None:
-    scores = SCORES['uniform'](prediction(), 2, 3, False)
+    scores = pixel_scores(prediction(), 2, 3, 'uniform', False)
     assert (debiased_weights(scores, 0, torch.arange(6), torch.arange(12)) == 1).all()
 
 
 def test_object_queries_count_a_mask_by_the_chance_of_an_object() -> None:
     said = prediction()
     said.class_logits[:, 0] = torch.tensor([-30.0, -30.0, 30.0])
-    own = SCORES['mask'](said, 2, 3, True).own
+    own = pixel_scores(said, 2, 3, 'mask', True).own
     assert own is not None
     assert own[..., 0].max() < 1e-6, 'a query without an object describes nothing'
-    plain = SCORES['mask'](said, 2, 3, False).own
+    plain = pixel_scores(said, 2, 3, 'mask', False).own
     assert plain is not None
     assert plain[..., 0].max() > 0.1
 

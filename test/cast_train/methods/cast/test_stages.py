@@ -13,11 +13,11 @@ from tiny_cast import cast_document, draw_scenes, pretrain, tiny_cast
 
 from cast_ros.student import Student
 from cast_train.engine.checkpoint import LAST, load_checkpoint
+from cast_train.engine.recipe_file import parse
 from cast_train.errors import RecipeError, TeacherError
 from cast_train.methods.cast import task
-from cast_train.methods.cast.method import STAGED
-from cast_train.methods.cast.recipe import parse_cast_recipe
-from cast_train.methods.cast.stages import PRETRAINING_SEED, STAGES, Cast
+from cast_train.methods.cast.recipe import CastRecipe
+from cast_train.methods.cast.stages import PRETRAINING_SEED, STAGED, STAGES, Cast
 from cast_train.methods.method import Pictures
 from cast_train.methods.stages import DONE, Stages, StoredStage, digest_of_samples
 
@@ -197,12 +197,12 @@ def test_patience_without_held_out_pictures_is_refused_before_anything_starts(tm
     document = cast_document(tmp_path, tmp_path)
     document['stages']['refinement'].pop('patience')
     document['data']['labels'] = {'fraction': 0.5}
-    parse_cast_recipe(document, 'tiny')
+    parse(CastRecipe, document, 'tiny')
     document['stages'][name]['patience'] = 2
     with pytest.raises(RecipeError, match=rf'stages\.{name}\.patience .*held_out is 0; set it to a share'):
-        parse_cast_recipe(document, 'tiny')
+        parse(CastRecipe, document, 'tiny')
     document['data']['labels']['held_out'] = 0.2
-    parse_cast_recipe(document, 'tiny')
+    parse(CastRecipe, document, 'tiny')
 
 
 @pytest.mark.parametrize(
@@ -219,10 +219,10 @@ def test_patience_is_refused_where_held_out_pictures_cannot_judge(tmp_path: Path
     document = cast_document(tmp_path, tmp_path)
     stages = document['stages']
     stages['student_pretraining'] = {'height': 64, 'width': 128, 'labelled': 2, 'steps': 2}
-    parse_cast_recipe(document, 'tiny')
+    parse(CastRecipe, document, 'tiny')
     stages[name].get('stage', stages[name])['patience'] = 2
     with pytest.raises(RecipeError, match=rf'stages: .*{name}(\.stage)?\.patience: .*{why}.* leave it out'):
-        parse_cast_recipe(document, 'tiny')
+        parse(CastRecipe, document, 'tiny')
 
 
 def test_a_recipe_says_when_pseudo_labels_have_collapsed(streets: Path, initial: Path, tmp_path: Path) -> None:

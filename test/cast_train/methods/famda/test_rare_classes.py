@@ -9,7 +9,7 @@ import pytest
 from cast_train.data import Sample
 from cast_train.data.batches import draw
 from cast_train.errors import DataError
-from cast_train.methods.famda.rare_classes import rare_class_chances
+from cast_train.methods.famda.stages import rare_class_chances
 
 
 def sample(*shares: int) -> Sample:

@@ -18,8 +18,7 @@ from tiny_run import untrained_run
 from cast_ros.student import Student as RuntimeStudent
 from cast_train.data import LazySamples, Sample
 from cast_train.errors import DataError, RecipeError, TeacherError
-from cast_train.methods.famda.method import STAGED
-from cast_train.methods.famda.stages import STAGES, Domains, Famda
+from cast_train.methods.famda.stages import STAGED, STAGES, Domains, Famda
 from cast_train.methods.stages import Stages
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from cast_ros.student import UNLABELLED
 from cast_train.data import Batch
 from cast_train.data.augment import Targets
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.methods.famda.recipe import AdaptationSection
 from cast_train.methods.famda.target import norms_of
 from cast_train.methods.famda.task import OBSERVED_EVERY, FamdaTask, split_by_task

@@ -19,9 +19,8 @@ from cast_train.engine.recipe_file import parse
 from cast_train.errors import RecipeError
 from cast_train.methods.method import Pictures
 from cast_train.methods.stages import Stages
-from cast_train.methods.swinmtl.method import STAGED
 from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
-from cast_train.methods.swinmtl.stages import SwinMtl
+from cast_train.methods.swinmtl.stages import STAGED, SwinMtl
 from cast_train.models import Student
 
 

@@ -16,14 +16,12 @@ from torch import nn
 
 from cast_train.data import Batch, Targets
 from cast_train.engine.checkpoint import load_checkpoint
-from cast_train.engine.contract import build_contract
 from cast_train.engine.fitting import make_task, read_parts, supervised_stream
-from cast_train.engine.loop import train
-from cast_train.engine.parallel import start_fabric
+from cast_train.engine.loop import start_fabric, train
 from cast_train.engine.recipe import RunSection
 from cast_train.engine.step import backward
-from cast_train.methods.swinmtl.critic import AdversarialSection, Critic, critic_maps, gradient_norms, student_loss
-from cast_train.methods.swinmtl.task import AdversarialTask
+from cast_train.methods.swinmtl.recipe import AdversarialSection
+from cast_train.methods.swinmtl.task import AdversarialTask, Critic, critic_maps, gradient_norms, student_loss
 
 NARROW = (8, 8, 8, 8)
 
@@ -39,7 +37,7 @@ def start(streets: Path, run: Path | None = None, dies_at: int | None = None) ->
     """A task with its first batch; with ``run`` it is trained there for five steps, going on with what is there."""
     recipe = tiny_recipe(streets, steps=5)
     samples, classes = read_parts(recipe, recipe.data.train)
-    contract = build_contract(recipe, classes)
+    contract = recipe.contract_for(classes)
     plain = make_task(recipe, contract)
     task = AdversarialTask(plain.network, recipe.losses, AdversarialSection(learning_rate=1e-2), 80.0, NARROW)
 

@@ -30,11 +30,12 @@ from cast_train.methods.cast.adaptation import AdaptationSettings, AdaptationTas
 from cast_train.methods.cast.grounding import GroundedBoxes, GroundingWeights, grounding_loss
 from cast_train.settings import Positive, Share, Weight
 from cast_train.teachers.grounded_sam2 import (
+    DETECTOR,
+    SEGMENTER,
     GroundedSam2Settings,
     box_prompts,
     mask_grid,
-    open_detector,
-    open_segmenter,
+    open_part,
     prompt_inputs,
     prompts_for,
 )
@@ -183,7 +184,7 @@ def adapt_detector(
         TeacherError: the pretrained one cannot be opened, or the adapted one not be written.
         TrainingError: nothing to learn from, or the loss is not finite.
     """
-    detector, parts = open_detector(teacher.detector, teacher.local_files_only)
+    detector, parts = open_part(DETECTOR, teacher.detector, teacher.local_files_only)
     prompts = prompts_for(classes, teacher.synonyms, detector, parts)
     task = DetectorTask(detector, parts.image_processor, prompts, settings)
     adapt(task, samples, folder, _origin(teacher.detector, teacher, settings, samples), teacher.device)
@@ -200,7 +201,7 @@ def adapt_mask_decoder(
     The adapted decoder answers a box with the mask that it learned for boxes, always: the pretrained one falls back to
     another of its masks when that one is unstable, and those are not learned here. For the rest see ``adapt_detector``.
     """
-    segmenter, parts = open_segmenter(teacher.segmenter, teacher.local_files_only)
+    segmenter, parts = open_part(SEGMENTER, teacher.segmenter, teacher.local_files_only)
     task = MaskDecoderTask(segmenter, parts.image_processor, settings)
     adapt(task, samples, folder, _origin(teacher.segmenter, teacher, settings, samples), teacher.device)
     segmenter.config.mask_decoder_config.dynamic_multimask_via_stability = False

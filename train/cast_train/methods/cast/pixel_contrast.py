@@ -7,69 +7,96 @@ formulas, where they come from, and what each choice costs.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cast_train.data.augment import Targets
-from cast_train.methods.cast.samplers import DrawRules, SamplerName, draw_negatives
-from cast_train.models.backbones import STRIDES
+from cast_train.methods.cast.recipe import PixelContrast
+from cast_train.methods.cast.samplers import draw_negatives
 from cast_train.models.queries import QueryPrediction
+from cast_train.models.student import Student
 from cast_train.ranks import mean_counts
-from cast_train.settings import Positive, Settings, Share, Weight
+
+# Channels between the layers of a head, and the length D of an embedding.
+HIDDEN, DIMENSION = 128, 128
+
+
+class Projection(nn.Module):
+    """Three 1×1 convolutions without biases, ReLU between them: the MLP of CAST (papers.md §1.2) at every cell.
+
+    Args:
+        inputs: channels of the feature map.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, HIDDEN, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(HIDDEN, HIDDEN, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(HIDDEN, DIMENSION, 1, bias=False),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map B×C×h×w to B×D×h×w of unit length in float32, under autocast too; a dead cell stays zero."""
+        embedded = self.layers(features)
+        return F.normalize(embedded.to(torch.promote_types(embedded.dtype, torch.float32)), dim=1)
+
+
+class ContrastHead(nn.Module):
+    """The embeddings of both views, with the gradient rules of CAST: the weak view learns, the strong one is a target.
+
+    Args:
+        inputs: channels of the feature map.
+        published: embed the strong view with a copy that stays as it was at the start, which is what the second head of
+            the published code amounts to. The paper's form shares one learned head.
+    """
+
+    def __init__(self, inputs: int, published: bool = False) -> None:
+        super().__init__()
+        self.projection = Projection(inputs)
+        self.frozen = copy.deepcopy(self.projection).requires_grad_(False) if published else None
+
+    def weak(self, features: Tensor) -> Tensor:
+        """Embed B×C×h×w features of the weak view; the gradient reaches them and the head."""
+        embedded: Tensor = self.projection(features)
+        return embedded
+
+    @torch.no_grad()
+    def strong(self, features: Tensor) -> Tensor:
+        """Embed B×C×h×w features of the strong view, without gradient."""
+        head = self.projection if self.frozen is None else self.frozen
+        embedded: Tensor = head(features)
+        return embedded
+
+
+@torch.no_grad()
+def encode_strong(student: Student, images: Tensor) -> list[Tensor]:
+    """Backbone features of the strong view, without gradient and without a trace in the batch norms.
+
+    The running means and variances are those of the pictures that a robot sees; a second pass over distorted ones must
+    not shift them. The batch's own statistics normalise it while the student trains, as for the weak view.
+    """
+    norms = [module for module in student.backbone.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        return student.encode(images)
+    finally:
+        for norm, (momentum, tracked) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, tracked
+
 
 # What the published code takes off a negative's similarity / temperature before it cuts at zero.
 PUBLISHED_HINGE = 0.5
 UNKNOWN_SEGMENT = -1
-
-Temperature = Annotated[float, Field(gt=0, le=10)]
-
-
-class PixelContrast(Settings):
-    """How pixels are contrasted.
-
-    Attributes:
-        weight: λ_pxl of the objective; zero switches the term off.
-        negatives: R, drawn for each anchor.
-        temperature_start, temperature_end: T falls linearly from the first to the last step.
-        sampler: what decides which negatives are likely; ``published`` also takes the published code's hinge, and
-            negatives of other pictures alone.
-        stride: level of the encoder that is contrasted.
-        anchors: cells of each picture that are contrasted at each step, chosen at random; null takes all.
-        candidates: cells among which the anchors of one picture draw at each step, chosen uniformly; null takes all.
-        same_image: share of the candidates that are cells of the anchor's own picture; null treats all cells alike.
-        object_queries: count a query's mask by 1 − p(no object); the paper counts all alike.
-        chunk: anchors worked on at once; bounds memory to some arrays of chunk × candidates, and changes no value.
-    """
-
-    weight: Weight = 0.1
-    negatives: Positive = 200
-    temperature_start: Temperature = 0.3
-    temperature_end: Temperature = 0.07
-    sampler: SamplerName = 'fusion'
-    stride: Literal[4, 8, 16, 32] = 8
-    anchors: Positive | None = 128
-    candidates: Positive | None = 512
-    same_image: Share | None = None
-    object_queries: bool = False
-    chunk: Positive = 256
-
-    @property
-    def level(self) -> int:
-        """Index of ``stride`` in the encoder's features."""
-        return STRIDES.index(self.stride)
-
-    @property
-    def draw_rules(self) -> DrawRules:
-        """The part that says how negatives are drawn."""
-        return DrawRules(**{name: getattr(self, name) for name in DrawRules._fields})
-
-    def temperature(self, progress: float) -> float:
-        """T at ``progress`` 0…1 of the training."""
-        return self.temperature_start + (self.temperature_end - self.temperature_start) * progress
 
 
 class Curves(NamedTuple):
@@ -107,7 +134,7 @@ def pixel_contrast(
         hinge = PUBLISHED_HINGE if settings.sampler == 'published' else None
         z = embeddings.detach()
         loss, gradient, anchors = z.new_zeros(()), torch.zeros_like(z), z.new_zeros(())
-        for draw in draw_negatives(prediction, height, width, settings.draw_rules):
+        for draw in draw_negatives(prediction, height, width, settings):
             own, target = z.index_select(0, draw.anchors), targets.index_select(0, draw.anchors)
             others = z.index_select(0, draw.candidates)
             positive = (own * target).sum(1) / temperature
@@ -184,7 +211,7 @@ def contrast_curves(
     segments = segments_of(targets, height, width, thing_ids).flatten().to(z.device)
     near, far, drawn, anchors, false, judged = (torch.zeros((), dtype=torch.float64, device=z.device) for _ in range(6))
     with torch.random.fork_rng(), torch.autocast(weak.device.type, enabled=False):
-        for draw in draw_negatives(prediction, height, width, settings.draw_rules):
+        for draw in draw_negatives(prediction, height, width, settings):
             counts = draw.counts
             own = z[draw.anchors]
             anchors += len(own)

@@ -10,13 +10,54 @@ from pydantic import Field, model_validator
 
 from cast_train.data.splits import LabelChoice
 from cast_train.engine.recipe import NamedPictures, Recipe
-from cast_train.engine.recipe_file import parse
-from cast_train.methods.cast.pixel_contrast import PixelContrast
 from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
 from cast_train.models import SIZES
+from cast_train.models.backbones import STRIDES
 from cast_train.settings import Positive, Settings, Share, Weight, one_of
-from cast_train.teachers import PseudoLabelSettings
 from cast_train.teachers.report import CollapseRule
+from cast_train.teachers.teacher import PseudoLabelSettings
+
+SamplerName = Literal['uniform', 'mask', 'class', 'fusion', 'published']
+Temperature = Annotated[float, Field(gt=0, le=10)]
+
+
+class PixelContrast(Settings):
+    """How pixels are contrasted.
+
+    Attributes:
+        weight: λ_pxl of the objective; zero switches the term off.
+        negatives: R, drawn for each anchor.
+        temperature_start, temperature_end: T falls linearly from the first to the last step.
+        sampler: what decides which negatives are likely; ``published`` also takes the published code's hinge, and
+            negatives of other pictures alone.
+        stride: level of the encoder that is contrasted.
+        anchors: cells of each picture that are contrasted at each step, chosen at random; null takes all.
+        candidates: cells among which the anchors of one picture draw at each step, chosen uniformly; null takes all.
+        same_image: share of the candidates that are cells of the anchor's own picture; null treats all cells alike.
+        object_queries: count a query's mask by 1 − p(no object); the paper counts all alike.
+        chunk: anchors worked on at once; bounds memory to some arrays of chunk × candidates, and changes no value.
+    """
+
+    weight: Weight = 0.1
+    negatives: Positive = 200
+    temperature_start: Temperature = 0.3
+    temperature_end: Temperature = 0.07
+    sampler: SamplerName = 'fusion'
+    stride: Literal[4, 8, 16, 32] = 8
+    anchors: Positive | None = 128
+    candidates: Positive | None = 512
+    same_image: Share | None = None
+    object_queries: bool = False
+    chunk: Positive = 256
+
+    @property
+    def level(self) -> int:
+        """Index of ``stride`` in the encoder's features."""
+        return STRIDES.index(self.stride)
+
+    def temperature(self, progress: float) -> float:
+        """T at ``progress`` 0…1 of the training."""
+        return self.temperature_start + (self.temperature_end - self.temperature_start) * progress
 
 
 class CastData(NamedPictures):
@@ -163,8 +204,3 @@ class CastRecipe(MethodRecipe):
     def of_stage(self, stage: StageSection, size: str | None = None) -> Recipe:
         """The plain recipe of one stage of the student or of the teacher's detector."""
         return self.plain(stage, self.data, size)
-
-
-def parse_cast_recipe(document: dict[str, Any], source: str) -> CastRecipe:
-    """Check a recipe that is already a mapping; ``source`` names it in errors."""
-    return parse(CastRecipe, document, source)

@@ -7,16 +7,16 @@ belong to one instance and are rarely drawn as each other's negatives: the weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cast_train.methods.cast.recipe import PixelContrast, SamplerName
 from cast_train.models.queries import QueryPrediction
 
-SamplerName = Literal['uniform', 'mask', 'class', 'fusion', 'published']
 # The published code adds it to every weight, so that a candidate can always be drawn.
 PUBLISHED_FLOOR = 1e-6
 
@@ -48,18 +48,6 @@ class Draw(NamedTuple):
     counts: Tensor
 
 
-class DrawRules(NamedTuple):
-    """How negatives are drawn; see ``PixelContrast`` for the meaning of each."""
-
-    sampler: SamplerName
-    negatives: int
-    anchors: int | None
-    candidates: int | None
-    same_image: float | None
-    object_queries: bool
-    chunk: int
-
-
 def mask_probabilities(prediction: QueryPrediction, height: int, width: int) -> Tensor:
     """P_m: B×N×K mask probabilities (not normalised over queries), averaged over each of N = height·width cells."""
     probabilities = _exact(prediction.mask_logits).sigmoid()
@@ -67,52 +55,30 @@ def mask_probabilities(prediction: QueryPrediction, height: int, width: int) -> 
     return F.interpolate(probabilities, size=(height, width), mode='area').flatten(2).transpose(1, 2).contiguous()
 
 
-def _uniform(prediction: QueryPrediction, height: int, width: int, object_queries: bool) -> PixelScores:
-    return PixelScores(None, None)
+def pixel_scores(
+    prediction: QueryPrediction, height: int, width: int, sampler: SamplerName, object_queries: bool
+) -> PixelScores:
+    """How a sampler describes the cells: by P_m (B×N×K), by P_c (B×K×(C+1)) and by what they say together.
 
-
-def _mask(prediction: QueryPrediction, height: int, width: int, object_queries: bool) -> PixelScores:
-    masks, _ = _masks_and_classes(prediction, height, width, object_queries)
-    return PixelScores(F.normalize(masks, dim=-1), None)
-
-
-def _class(prediction: QueryPrediction, height: int, width: int, object_queries: bool) -> PixelScores:
-    masks, classes = _masks_and_classes(prediction, height, width, object_queries)
-    return PixelScores(None, F.normalize(masks @ classes, dim=-1))
-
-
-def _fusion(prediction: QueryPrediction, height: int, width: int, object_queries: bool) -> PixelScores:
-    masks, classes = _masks_and_classes(prediction, height, width, object_queries)
-    fused = F.normalize(torch.cat([masks, masks @ classes], -1), dim=-1)
-    return PixelScores(fused[..., : masks.shape[-1]], fused[..., masks.shape[-1] :])
-
-
-def _published(prediction: QueryPrediction, height: int, width: int, object_queries: bool) -> PixelScores:
-    logits = F.interpolate(
-        _exact(prediction.mask_logits), size=(height, width), mode='bilinear', align_corners=False
-    ).flatten(2)
-    composed = logits.softmax(1).transpose(1, 2) @ _exact(prediction.class_logits).softmax(-1)
-    return PixelScores(None, F.normalize(composed, p=1, dim=-1))
-
-
-SCORES: dict[SamplerName, Callable[[QueryPrediction, int, int, bool], PixelScores]] = {
-    'uniform': _uniform,
-    'mask': _mask,
-    'class': _class,
-    'fusion': _fusion,
-    'published': _published,
-}
-
-
-def _masks_and_classes(
-    prediction: QueryPrediction, height: int, width: int, object_queries: bool
-) -> tuple[Tensor, Tensor]:
-    """P_m (B×N×K) and P_c (B×K×(C+1)); with ``object_queries`` P_m counts by the chance that the query is an object."""
-    masks = mask_probabilities(prediction, height, width)
+    With ``object_queries`` P_m counts by the chance that the query is an object.
+    """
+    if sampler == 'uniform':
+        return PixelScores(None, None)
     classes = _exact(prediction.class_logits).softmax(-1)
+    if sampler == 'published':
+        logits = F.interpolate(
+            _exact(prediction.mask_logits), size=(height, width), mode='bilinear', align_corners=False
+        ).flatten(2)
+        return PixelScores(None, F.normalize(logits.softmax(1).transpose(1, 2) @ classes, p=1, dim=-1))
+    masks = mask_probabilities(prediction, height, width)
     if object_queries:
         masks = masks * (1 - classes[..., -1])[:, None]
-    return masks, classes
+    if sampler == 'mask':
+        return PixelScores(F.normalize(masks, dim=-1), None)
+    if sampler == 'class':
+        return PixelScores(None, F.normalize(masks @ classes, dim=-1))
+    fused = F.normalize(torch.cat([masks, masks @ classes], -1), dim=-1)
+    return PixelScores(fused[..., : masks.shape[-1]], fused[..., masks.shape[-1] :])
 
 
 def _exact(values: Tensor) -> Tensor:
@@ -195,9 +161,9 @@ def _some(total: int, limit: int | None, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def draw_negatives(prediction: QueryPrediction, height: int, width: int, rules: DrawRules) -> Iterator[Draw]:
+def draw_negatives(prediction: QueryPrediction, height: int, width: int, rules: PixelContrast) -> Iterator[Draw]:
     """Yield the negatives of every picture's anchors, at most ``rules.chunk`` anchors at a time."""
-    scores = SCORES[rules.sampler](prediction, height, width, rules.object_queries)
+    scores = pixel_scores(prediction, height, width, rules.sampler, rules.object_queries)
     published = rules.sampler == 'published'
     pictures, cells = len(prediction.mask_logits), height * width
     device = prediction.mask_logits.device

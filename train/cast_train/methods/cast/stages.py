@@ -20,12 +20,14 @@ from cast_train.data import Sample, StrongViews
 from cast_train.engine.checkpoint import LAST
 from cast_train.engine.task import Task
 from cast_train.engine.trained import load_student, weights_in
+from cast_train.engine.validation import Finding, check_files, check_recipe
 from cast_train.methods.cast.recipe import CastRecipe
 from cast_train.methods.cast.task import GuidedTask
 from cast_train.methods.cast.teachers import TEACHERS
 from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method import Pictures, asked_for
 from cast_train.methods.method_recipe import StageSection
+from cast_train.methods.pipeline import Method, Staged, Told
 from cast_train.methods.stages import Stages, StoredStage, digest_of_stage
 from cast_train.models import Student
 from cast_train.teachers.labelling import LabelRun, pseudo_labelled
@@ -197,3 +199,38 @@ STAGES: dict[str, Callable[[Cast], StoredStage]] = {
         Cast.guided_distillation,
     )
 }
+
+
+def _check(recipe: CastRecipe) -> list[Finding]:
+    """The stage that costs most memory stands for all of the student's."""
+    teacher = recipe.teacher.model_dump()
+    files = check_files([(f'teacher.{key}', teacher[key]) for key in ('initial', 'masks') if key in teacher])
+    present = [recipe.stages.distillation, recipe.stages.refinement]
+    largest = max(present, key=lambda stage: (stage.labelled + stage.unlabelled) * stage.height * stage.width)
+    plain = recipe.of_stage(largest, recipe.student.size)
+    return [*files, *check_recipe(plain.model_copy(update={'student': recipe.student}))]
+
+
+def _tell(cast: Cast) -> Told:
+    recipe, pictures, split = cast.recipe, cast.pictures, cast.split
+    return Told(
+        f'{len(cast.every_label)} of {len(pictures.train)} pictures with labels ({split.source})',
+        {'method': 'CAST', 'labels': split.source, 'teacher': recipe.teacher.kind},
+        recipe.of_stage(recipe.stages.refinement, recipe.student.size),
+        {
+            'data_sha256': pictures.digest,
+            'labelled': [pictures.names[index] for index in split.labelled],
+            'held_out': [pictures.names[index] for index in split.held_out],
+        },
+    )
+
+
+STAGED = Staged(
+    read=lambda recipe: Pictures(recipe.data),
+    identity=lambda recipe: recipe.data.model_dump_json(exclude={'labels'}),
+    make=Cast,
+    stages=STAGES,
+    last='refinement',
+    tell=_tell,
+)
+METHOD = Method(_check, STAGED)

@@ -15,9 +15,8 @@ from cast_train.data.augment import Targets
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.task import Task
 from cast_train.losses.supervised import LossSection, supervised_losses
-from cast_train.methods.cast.pixel_contrast import PixelContrast, contrast_curves, pixel_contrast
-from cast_train.methods.cast.projection import ContrastHead, encode_strong
-from cast_train.methods.cast.recipe import GuidedSection
+from cast_train.methods.cast.pixel_contrast import ContrastHead, contrast_curves, encode_strong, pixel_contrast
+from cast_train.methods.cast.recipe import GuidedSection, PixelContrast
 from cast_train.models import Student, StudentOutput
 from cast_train.models.queries import QueryPrediction
 

@@ -15,18 +15,10 @@ from cast_train.methods.cast.recipe import CompositeSection, GroundedSection, Ne
 from cast_train.methods.cast.training import CastTraining
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stages import digest_of_file
-from cast_train.teachers import Teacher
 from cast_train.teachers.composite import CompositeTeacher
 from cast_train.teachers.network import NetworkTeacher
 from cast_train.teachers.promptable import open_promptable
-
-
-class SizedTeacher(Teacher, Protocol):
-    """A teacher that knows its size."""
-
-    @property
-    def parameters_m(self) -> float:
-        """Millions of parameters."""
+from cast_train.teachers.teacher import Teacher
 
 
 class AdaptableTeacher(Protocol):
@@ -35,7 +27,7 @@ class AdaptableTeacher(Protocol):
     def inputs(self) -> dict[str, Any]:
         """What decides the pretrained teacher: settings, and digests of its files."""
 
-    def open(self, folder: Path | None) -> SizedTeacher:
+    def open(self, folder: Path | None) -> Teacher:
         """The teacher as pretrained (None), or as ``adapt`` left it in a folder."""
 
     def adapt(
@@ -73,7 +65,7 @@ class AdaptableNetwork:
         task = training.task(self._network(None), stage)
         training.learn(task, stage, labelled, others, folder, size=self.section.size)
 
-    def open(self, folder: Path | None) -> SizedTeacher:
+    def open(self, folder: Path | None) -> Teacher:
         """See ``AdaptableTeacher``."""
         return NetworkTeacher(self._network(folder), self._training.contract)
 
@@ -92,7 +84,7 @@ class AdaptableComposite(AdaptableNetwork):
         """See ``AdaptableTeacher``."""
         return {**super().inputs(), 'masks': digest_of_file(self.section.masks)}
 
-    def open(self, folder: Path | None) -> SizedTeacher:
+    def open(self, folder: Path | None) -> Teacher:
         """See ``AdaptableTeacher``."""
         masks, masks_input = open_promptable(self.section.masks)
         return CompositeTeacher(self._network(folder), self._training.contract, masks, masks_input)
@@ -133,7 +125,7 @@ class AdaptableGroundedSam2:
             decoder = adaptation.MaskDecoderAdaptation(**{**seed, **section.mask_decoder})
             adaptation.adapt_mask_decoder(teacher, samples, decoder, folder / 'segmenter')
 
-    def open(self, folder: Path | None) -> SizedTeacher:
+    def open(self, folder: Path | None) -> Teacher:
         """See ``AdaptableTeacher``."""
         from cast_train.teachers.grounded_sam2 import GroundedSam2
 

@@ -48,7 +48,7 @@ class RefinementSection(Settings):
 
 
 class RareClassSection(Settings):
-    """Rare-class sampling of the source (``methods.famda.rare_classes``)."""
+    """Rare-class sampling of the source (``methods.famda.stages``)."""
 
     temperature: Annotated[float, Field(gt=0)] = 0.01
     least_share: Share = 0.002

@@ -17,18 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from cast_ros.student import UNLABELLED
 from cast_train.data import Sample, Source, common_classes, joined, subset_of
 from cast_train.engine.evaluate import Predictor
+from cast_train.engine.recipe import DataSection
 from cast_train.engine.task import SupervisedTask
 from cast_train.engine.trained import weights_in
+from cast_train.engine.validation import Finding, check_data, check_files, check_recipe
 from cast_train.errors import DataError, RecipeError
-from cast_train.methods.famda.rare_classes import rare_class_chances
 from cast_train.methods.famda.recipe import FamdaRecipe, TeacherSection
 from cast_train.methods.famda.target import measure_norms_in, unlabelled
 from cast_train.methods.famda.task import FamdaTask
 from cast_train.methods.method import MethodRun, Pictures, asked_for, digest_of_pictures, score
 from cast_train.methods.method_recipe import StageSection
+from cast_train.methods.pipeline import Method, Staged, Told
 from cast_train.methods.stages import Stages, StoredStage, digest_of, digest_of_stage
 from cast_train.models import Student
 from cast_train.teachers.cache import LabelCache
@@ -228,6 +232,96 @@ class Famda(MethodRun[FamdaRecipe]):
         return tuple(known[name] for name in names)
 
 
+def rare_class_chances(
+    samples: Sequence[Sample], classes: int, temperature: float, least_share: float
+) -> npt.NDArray[np.float64]:
+    """The chance of each sample when a class is drawn first, P(c) = softmax((1 − f_c) / T), and then one that has it.
+
+    Every sample keeps a small chance through its common classes. DAFormer (papers.md §4.1) also crops again until the
+    class is in the view; here the view is left to chance.
+
+    Args:
+        samples: with semantic maps.
+        classes: number of classes.
+        temperature: T; small ones prefer the rarest class.
+        least_share: a picture has a class from this share of its pixels on.
+
+    Returns:
+        (N,) chances that add up to one.
+
+    Raises:
+        DataError: a sample has no semantic map, or none has a labelled pixel.
+    """
+    shares = np.zeros((len(samples), classes))
+    for row, sample in enumerate(samples):
+        if sample.semantic is None:
+            raise DataError(f'{sample.name}: rare-class sampling needs semantic maps; switch it off for this data set')
+        known = sample.semantic[sample.semantic != UNLABELLED]
+        shares[row] = np.bincount(known, minlength=classes)[:classes] / sample.semantic.size
+    frequency = shares.sum(0) / max(shares.sum(), 1e-12)
+    has = shares >= least_share
+    present = has.any(0)
+    if not present.any():
+        raise DataError('no picture has a class that fills enough of it; lower the least share of rare-class sampling')
+    logits = np.where(present, (1 - frequency) / temperature, -np.inf)
+    chance_of_class = np.exp(logits - logits.max())
+    chance_of_class /= chance_of_class.sum()
+    chances: npt.NDArray[np.float64] = (has / np.maximum(has.sum(0), 1)) @ chance_of_class
+    normalised: npt.NDArray[np.float64] = chances / chances.sum()
+    return normalised
+
+
 STAGES: dict[str, Callable[[Famda], StoredStage]] = {
     stage.__name__: stage for stage in (Famda.source, Famda.adapted, Famda.source_only, Famda.oracle)
 }
+
+
+def check_teachers(segments: TeacherSection | None, depth_teacher: TeacherSection | None) -> list[Finding]:
+    """The checkpoints of the networks that teach."""
+    teachers = (('segments', segments), ('depth_teacher', depth_teacher))
+    return check_files(
+        [
+            (f'{role}.settings.checkpoint', Path(teacher.settings['checkpoint']))
+            for role, teacher in teachers
+            if teacher is not None and 'checkpoint' in teacher.settings
+        ]
+    )
+
+
+def _check(recipe: FamdaRecipe) -> list[Finding]:
+    """Both domains and the networks that teach; the step of the adaptation stands for all stages."""
+    source = DataSection(**recipe.source.model_dump(exclude={'name'}))
+    plain = recipe.of_stage(recipe.stages.adaptation).model_copy(update={'student': recipe.student})
+    return [
+        *check_teachers(recipe.segments, recipe.depth_teacher),
+        *(Finding(f'{recipe.source.name}: {one.subject}', one.text) for one in check_data(source)[1]),
+        *(Finding(f'{recipe.target.name}: {one.subject}', one.text) for one in check_recipe(plain)),
+    ]
+
+
+def _tell(famda: Famda) -> Told:
+    recipe, domains = famda.recipe, famda.domains
+    teachers = {'segments': recipe.segments, 'depth_teacher': recipe.depth_teacher}
+    return Told(
+        f'{len(domains.source.train)} pictures of {recipe.source.name} with labels, '
+        f'{len(domains.target.train)} of {recipe.target.name} without',
+        {
+            'method': 'FAMDA, reconstructed',
+            'source': recipe.source.name,
+            'target': recipe.target.name,
+            **{role: 'none' if teacher is None else teacher.kind for role, teacher in teachers.items()},
+        },
+        recipe.of_stage(recipe.stages.adaptation),
+        {'data_sha256': domains.digest},
+    )
+
+
+STAGED = Staged(
+    read=Domains,
+    identity=lambda recipe: recipe.model_dump_json(include={'source', 'target'}),
+    make=Famda,
+    stages=STAGES,
+    last='adapted',
+    tell=_tell,
+)
+METHOD = Method(_check, STAGED)

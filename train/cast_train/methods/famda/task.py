@@ -21,7 +21,7 @@ from cast_train.data import Batch
 from cast_train.data.augment import Targets
 from cast_train.engine.ema import MovingAverage
 from cast_train.engine.task import Task
-from cast_train.losses import LossSection, supervised_losses
+from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.methods.famda.classmix import Side, class_mix
 from cast_train.methods.famda.labels import ClassAlignment, TargetLabels, class_shares
 from cast_train.methods.famda.losses import feature_distance, hide_patches, relative_depth_loss

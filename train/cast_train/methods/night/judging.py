@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -128,10 +127,6 @@ class PseudoLabelFigures:
     precision: float | None = None
     class_precision: dict[str, float | None] | None = None
     instance_precision: float | None = None
-
-    def as_document(self) -> dict[str, Any]:
-        """JSON values."""
-        return dict(vars(self))
 
 
 @torch.no_grad()

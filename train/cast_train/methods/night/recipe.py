@@ -16,7 +16,7 @@ from cast_train.data.frame_selection import SelectionRules
 from cast_train.data.time_blocks import BlockRules
 from cast_train.engine.recipe import DepthSection, InputSection, Part, RunSection, StudentSection
 from cast_train.errors import RecipeError
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.methods.famda.recipe import AdaptationSection, DomainSection, FamdaRecipe, FamdaStages, TeacherSection
 from cast_train.methods.method_recipe import StageSection
 from cast_train.settings import Positive, Settings, Weight

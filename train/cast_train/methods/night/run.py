@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,14 +27,16 @@ from cast_train.engine.checkpoint import save_checkpoint
 from cast_train.engine.evaluate import Predictor
 from cast_train.engine.recipe import StudentSection
 from cast_train.engine.trained import load_student, weights_in
+from cast_train.engine.validation import Finding
 from cast_train.errors import DataError, TrainingError
 from cast_train.export.recover import CALIBRATION_PICTURES, recover_student
 from cast_train.export.revision import git_revision
 from cast_train.export.run import export_run
-from cast_train.methods.famda.stages import Domains, Famda
+from cast_train.methods.famda.stages import Domains, Famda, check_teachers
 from cast_train.methods.night.judging import WHEN, Judged, judge, judge_pseudo_labels, losing_classes
 from cast_train.methods.night.recipe import SOURCE, TARGET, GateSection, ImportSection, NightRecipe
 from cast_train.methods.night.report import losing_text, write_report
+from cast_train.methods.pipeline import Method
 from cast_train.methods.stages import Stages, digest_of_file
 
 METRICS, REPORT, START = 'metrics.json', 'report.html', 'start.pt'
@@ -111,7 +113,7 @@ def run_night(recipe: NightRecipe, source: Path, target: Path, student: Path, fo
         'name': recipe.name,
         'figures': {name: {when: judged[when, name].figures for when in WHEN} for name in (SOURCE, TARGET)},
         'pictures': {name: len(judged['after', name].pictures) for name in (SOURCE, TARGET)},
-        'pseudo_labels': judge_pseudo_labels(famda, adapted).as_document(),
+        'pseudo_labels': asdict(judge_pseudo_labels(famda, adapted)),
         'gate': gate,
         'student': {'file': model.name, 'sha256': digest_of_file(model)},
         'start': {'file': student.name, 'sha256': digest_of_file(student) if student.is_file() else None},
@@ -240,3 +242,18 @@ def _judged(before: Predictor, model: Path, domains: Domains) -> Judged:
             for when, predictor in zip(WHEN, (before, after), strict=True)
             for name, pictures in ((SOURCE, domains.source), (TARGET, domains.target))
         }
+
+
+def _check(recipe: NightRecipe) -> list[Finding]:
+    """Its pictures and its student come with the command line; what is left is its teachers, and how long it learns."""
+    stages = {'source': recipe.stages.source, 'adaptation': recipe.stages.adaptation}
+    return [
+        *check_teachers(recipe.segments, recipe.depth_teacher),
+        *(
+            Finding(name, f'{stage.steps} steps of {stage.labelled} + {stage.unlabelled} pictures')
+            for name, stage in stages.items()
+        ),
+    ]
+
+
+METHOD = Method(_check, run=None)

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from cast_train.engine.recipe import NamedPictures, Recipe
-from cast_train.losses import LossSection
+from cast_train.losses.supervised import LossSection
 from cast_train.methods.method_recipe import MethodRecipe, StageSection, refuse_patience
-from cast_train.methods.swinmtl.critic import AdversarialSection
+from cast_train.settings import Settings, Weight
 
 TaskName = Literal['segmentation', 'depth']
 # Weights of ``LossSection`` that teach each task.
@@ -18,6 +18,21 @@ TERMS: dict[TaskName, tuple[str, ...]] = {
     'segmentation': ('classification', 'bce', 'dice', 'box', 'centre', 'composed_semantic', 'dense_semantic'),
     'depth': ('depth',),
 }
+
+
+class AdversarialSection(Settings):
+    """The critic; numbers of the published code (papers.md §2.2).
+
+    Attributes:
+        weight: of −E[C(fake)] in the student's loss.
+        penalty: of (‖gradient‖ − 1)² in the critic's loss.
+        learning_rate, weight_decay: of its Adam.
+    """
+
+    weight: Weight = 0.1
+    penalty: Weight = 100.0
+    learning_rate: Weight = 1e-4
+    weight_decay: Weight = 1e-4
 
 
 class SwinMtlRecipe(MethodRecipe):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SwinMTL from top to bottom: one supervised stage that learns depth and segmentation, with a critic beside it.
 
-    L = L_seg + L_d − weight·E[C(student)]; the critic C learns in turn        (papers.md §2.2, ``critic``)
+    L = L_seg + L_d − weight·E[C(student)]; the critic C learns in turn        (papers.md §2.2, ``task``)
 
 The critic, the form of depth and CutMix are switches, for any of our students: ``student.size`` decides whether the
 network is SwinMTL's (``swinmtl``, ``swinmtl-mini``) or one with queries. docs/swinmtl.md says what is the paper's.
@@ -18,7 +18,9 @@ from typing import Any
 from cast_train.data import Source
 from cast_train.engine.evaluate import Predictor
 from cast_train.engine.task import SupervisedTask, Task
+from cast_train.engine.validation import Finding, check_recipe
 from cast_train.methods.method import MethodRun, Pictures, score
+from cast_train.methods.pipeline import Method, Staged, Told
 from cast_train.methods.stages import Stages, StoredStage, digest_of_samples
 from cast_train.methods.swinmtl.cutmix import cut_mix
 from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
@@ -69,3 +71,33 @@ class SwinMtl(MethodRun[SwinMtlRecipe]):
 
 
 STAGES: dict[str, Callable[[SwinMtl], StoredStage]] = {'student': SwinMtl.student}
+
+
+def _check(recipe: SwinMtlRecipe) -> list[Finding]:
+    return check_recipe(recipe.of_student.model_copy(update={'student': recipe.student}))
+
+
+def _tell(swinmtl: SwinMtl) -> Told:
+    recipe, pictures = swinmtl.recipe, swinmtl.pictures
+    return Told(
+        f'{len(pictures.train)} pictures with labels',
+        {
+            'method': 'SwinMTL',
+            'tasks': ', '.join(recipe.tasks),
+            'critic': 'no' if recipe.critic is None else 'yes',
+            'cut_mix': 'yes' if recipe.cut_mix else 'no',
+        },
+        recipe.of_student,
+        {'data_sha256': pictures.digest},
+    )
+
+
+STAGED = Staged(
+    read=lambda recipe: Pictures(recipe.data),
+    identity=lambda recipe: recipe.data.model_dump_json(),
+    make=SwinMtl,
+    stages=STAGES,
+    last='student',
+    tell=_tell,
+)
+METHOD = Method(_check, STAGED)
