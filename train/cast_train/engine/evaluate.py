@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cast_ros.offline.evaluation.compare import Comparison, Scores
 from cast_ros.offline.evaluation.ground_truth import GroundTruth
-from cast_ros.offline.metrics import SemanticMetrics
+from cast_ros.offline.metrics.semantic import SemanticMetrics
 from cast_ros.student import UNLABELLED, ClassInfo, Prediction, StudentContract
 from cast_train.data import Sample
 from cast_train.errors import DataError
