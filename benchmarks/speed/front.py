@@ -38,7 +38,7 @@ from cast_train.data.cityscapes import CLASSES
 from cast_train.engine.recipe import StudentSection
 from cast_train.export.onnx import export_onnx
 from cast_train.methods.ablation import cells_of, load_table
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 
 TABLE = ROOT / 'benchmarks' / 'accuracy' / 'family.yaml'
 THREADS, ROUNDS, REFERENCE = 2, 25, 'small'
@@ -119,7 +119,7 @@ def measured(sections: Mapping[str, StudentSection], size: Size, rounds: int) ->
         for place, (name, section) in enumerate(sections.items()):
             path = Path(folder) / f'{place}.onnx'
             torch.manual_seed(0)
-            student = Student(section.architecture, len(CLASSES), THING_IDS).eval()
+            student = StudentNetwork(section.architecture, len(CLASSES), THING_IDS).eval()
             export_onnx(student, contract_of(section.size, *size), path)
             costs[name] = count_file(path)
             networks[name] = load(Row(name, 'student', file=path), size, path, THREADS)

@@ -15,7 +15,7 @@ import torch
 from cast_ros.student import DepthSpec, InputSpec, StudentContract
 from cast_train.data.cityscapes import CLASSES
 from cast_train.export.onnx import export_onnx
-from cast_train.models import SIZES, Student
+from cast_train.models import SIZES, StudentNetwork
 from cast_train.models.graph import outputs_of
 
 THING_IDS = tuple(entry.id for entry in CLASSES if entry.is_thing)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     size, height, width, path = arguments
     torch.manual_seed(0)
-    student = Student(size, len(CLASSES), THING_IDS).eval()
+    student = StudentNetwork(size, len(CLASSES), THING_IDS).eval()
     export_onnx(student, contract_of(size, int(height), int(width)), Path(path))
     return 0
 

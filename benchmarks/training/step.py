@@ -31,7 +31,7 @@ from cast_train.engine.fitting import make_task, read_parts, supervised_stream
 from cast_train.engine.optimizer import make_optimizer
 from cast_train.export.speed import machine_in_words
 from cast_train.losses.supervised import LossSection, mask_set, supervised
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 
 STEPS, WARM_UP = 12, 3
 # Operators by the start of their names; the first that fits counts.
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def parts_of_a_step(
-    task: nn.Module, student: Student, losses: LossSection, batches: list[Batch], recipe: Any
+    task: nn.Module, student: StudentNetwork, losses: LossSection, batches: list[Batch], recipe: Any
 ) -> list[dict[str, Any]]:
     """CPU time of forward pass, losses, backward pass and update; ``of`` names the part that another belongs to."""
     laps, optimizer = Laps(), make_optimizer(task, recipe.plan.optimizer)
@@ -158,7 +158,7 @@ def total_of(terms: dict[str, Tensor]) -> Tensor:
     return torch.stack(list(terms.values())).sum()
 
 
-def operators_of_a_step(student: Student, losses: LossSection, batch: Batch) -> list[dict[str, Any]]:
+def operators_of_a_step(student: StudentNetwork, losses: LossSection, batch: Batch) -> list[dict[str, Any]]:
     """Share of each kind of operator in forward pass, losses and backward pass, and how often it is called."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         terms = supervised.supervised_losses(student(batch.images), batch.targets, losses, student.thing_ids)
@@ -178,7 +178,7 @@ def operators_of_a_step(student: Student, losses: LossSection, batch: Batch) -> 
     ]
 
 
-def forward_gmacs(student: Student, images: Tensor) -> float:
+def forward_gmacs(student: StudentNetwork, images: Tensor) -> float:
     """10⁹ multiply-adds of one forward pass."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         student(images)

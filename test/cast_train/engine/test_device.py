@@ -28,7 +28,7 @@ from cast_train.methods.famda.task import OBSERVED_EVERY, FamdaTask
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.swinmtl.recipe import AdversarialSection
 from cast_train.methods.swinmtl.task import AdversarialTask
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import TorchStudent
 from cast_train.ranks import seed_step
 
@@ -38,9 +38,9 @@ SIDE = 64
 STEP = OBSERVED_EVERY * 2 - 1
 
 
-def student() -> Student:
+def student() -> StudentNetwork:
     torch.manual_seed(0)
-    return Student('nano', CLASSES, THINGS)
+    return StudentNetwork('nano', CLASSES, THINGS)
 
 
 def supervised() -> Task:

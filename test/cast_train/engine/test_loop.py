@@ -29,7 +29,7 @@ from cast_train.engine.step import backward
 from cast_train.engine.task import Rows, SupervisedTask, Task
 from cast_train.errors import TrainingError
 from cast_train.losses.supervised import LossSection
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.ranks import mean_counts
 
 
@@ -160,7 +160,7 @@ def test_training_stops_early_and_keeps_the_best_weights(streets: Path, tmp_path
     values = [0.1, 0.5, 0.2, 0.3, 0.9]
     asked: list[float] = []
 
-    def judge(_: Student) -> dict[str, float]:
+    def judge(_: StudentNetwork) -> dict[str, float]:
         asked.append(values[len(asked)])
         return {'ap': asked[-1], 'miou': 0.0}
 
@@ -221,14 +221,14 @@ def test_a_run_is_never_overwritten_and_never_mixed_with_another(streets: Path, 
 def test_a_run_may_start_from_the_weights_of_another_of_its_size(streets: Path, tmp_path: Path) -> None:
     fit(tiny_recipe(streets, steps=1), tmp_path / 'first', resume=False)
     path = tmp_path / 'first' / 'last.pt'
-    network = Student('nano', classes=11, thing_ids=(8, 9, 10))
+    network = StudentNetwork('nano', classes=11, thing_ids=(8, 9, 10))
     assert take_over(network, path) == len(network.state_dict())
     weights = load_checkpoint(path)['ema']
     assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
-    fewer_classes = Student('nano', classes=5, thing_ids=(4,))
+    fewer_classes = StudentNetwork('nano', classes=5, thing_ids=(4,))
     assert len(weights) // 2 < take_over(fewer_classes, path) < len(weights)
     with pytest.raises(TrainingError, match='start from a run of the same size'):
-        take_over(Student('small', classes=11, thing_ids=(8, 9, 10)), path)
+        take_over(StudentNetwork('small', classes=11, thing_ids=(8, 9, 10)), path)
 
 
 class PoisonedTask(SupervisedTask):
@@ -373,7 +373,7 @@ def test_swinmtls_learning_rate_rises_for_half_of_the_steps_and_falls_again() ->
 
 
 def test_blocks_learn_slower_the_earlier_they_come() -> None:
-    network = Student('swinmtl-mini', classes=3, thing_ids=())
+    network = StudentNetwork('swinmtl-mini', classes=3, thing_ids=())
     groups = make_optimizer(network, OptimizerSection(weight_decay=0.1, layer_decay=0.5)).param_groups
     where = {id(p): (group['weight_decay'], group['factor']) for group in groups for p in group['params']}
     assert len(where) == len(list(network.parameters()))
@@ -385,11 +385,11 @@ def test_blocks_learn_slower_the_earlier_they_come() -> None:
     assert where[id(layers[0].blocks[0].attn.cpb_mlp[0].weight)] == (0.0, 0.5**6)
     assert where[id(network.backbone.network.patch_embed.proj.weight)] == (0.1, 0.5**7)
     with pytest.raises(TrainingError, match='layer_decay needs a backbone of blocks'):
-        make_optimizer(Student('nano', 3, ()), OptimizerSection(layer_decay=0.5))
+        make_optimizer(StudentNetwork('nano', 3, ()), OptimizerSection(layer_decay=0.5))
 
 
 def test_norms_biases_and_embeddings_do_not_decay(streets: Path) -> None:
-    network = Student('nano', classes=3, thing_ids=(2,))
+    network = StudentNetwork('nano', classes=3, thing_ids=(2,))
     recipe = tiny_recipe(streets, steps=1, optimizer={'weight_decay': 0.1, 'backbone_factor': 0.5})
     groups = make_optimizer(network, recipe.optimizer).param_groups
     where = {id(p): (group['weight_decay'], group['factor']) for group in groups for p in group['params']}
@@ -424,9 +424,9 @@ def test_the_average_starts_as_a_mean_and_then_moves_slowly() -> None:
 
 def test_without_an_average_the_weights_themselves_are_judged_and_saved(streets: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(streets, steps=2, optimizer={'ema_decay': None})
-    seen: list[tuple[Student, bool]] = []
+    seen: list[tuple[StudentNetwork, bool]] = []
 
-    def judge(network: Student) -> dict[str, float]:
+    def judge(network: StudentNetwork) -> dict[str, float]:
         seen.append((network, network.training))
         return {}
 

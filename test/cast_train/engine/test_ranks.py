@@ -22,7 +22,7 @@ from tiny_recipe import recipe_document
 from cast_train.engine.checkpoint import load_checkpoint
 from cast_train.engine.norms import share_norms
 from cast_train.methods.cast.pixel_contrast import encode_strong
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 
 LAUNCH = 'from cast_train.cli import main; main()'
 
@@ -141,9 +141,9 @@ def test_a_norm_over_two_processes_is_the_norm_of_the_whole_batch() -> None:
         assert part[6] == count == 1
 
 
-def student_in_training() -> Student:
+def student_in_training() -> StudentNetwork:
     torch.manual_seed(3)
-    return Student('nano', 4, (2, 3)).double().train()
+    return StudentNetwork('nano', 4, (2, 3)).double().train()
 
 
 def strong_in_rank(rank: int, port: int, pictures: torch.Tensor, results: Any) -> None:

@@ -17,7 +17,7 @@ from tiny_recipe import tiny_recipe
 from tiny_run import untrained
 from torch import Tensor, nn
 
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Student
 from cast_train.data import Sample, load_samples, open_dataset
 from cast_train.data.camvid import CLASSES
 from cast_train.engine.fitting import fit
@@ -27,7 +27,7 @@ from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import Parity, check_parity, errors_of
 from cast_train.export.run import provenance_of
 from cast_train.export.statistics import measure_statistics
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import StudentGraph, TorchStudent, mask_quality
 from cast_train.models.queries import QueryPrediction
 from cast_train.models.student import StudentOutput
@@ -56,7 +56,7 @@ def test_an_exported_student_runs_on_the_robot_side_and_agrees(
     student, recipe, state = load_student(run)
     path = tmp_path / 'tiny.onnx'
     export_onnx(student.network, student.contract, path)
-    with RuntimeStudent.load(path) as exported:
+    with Student.load(path) as exported:
         assert exported.contract.name == 'tiny'
         assert exported.contract.class_names[:3] == ('road', 'sidewalk', 'building')
         assert exported.output_shapes == {
@@ -122,9 +122,9 @@ def test_a_student_without_things_has_no_instance_outputs(tmp_path: Path, sample
     )
     contract = recipe.contract_for(CLASSES)
     assert contract.outputs == ('semantic', 'depth')
-    student = TorchStudent(Student('nano', len(CLASSES), ()).eval(), contract)
+    student = TorchStudent(StudentNetwork('nano', len(CLASSES), ()).eval(), contract)
     export_onnx(student.network, contract, tmp_path / 'x.onnx')
-    with RuntimeStudent.load(tmp_path / 'x.onnx') as exported:
+    with Student.load(tmp_path / 'x.onnx') as exported:
         answer = exported.predict(samples[0].image)
     assert answer.boxes is None
     assert answer.semantic is not None
@@ -144,20 +144,20 @@ def test_a_disagreeing_file_is_found(run: Path, samples: list[Sample], tmp_path:
         parity.require(path)
 
 
-def enlarge(network: Student) -> None:
+def enlarge(network: StudentNetwork) -> None:
     """All weights half as large again: after so many layers, everything saturates."""
     for parameter in network.parameters():
         parameter.mul_(1.5)
 
 
-def blow_up_heads(network: Student) -> None:
+def blow_up_heads(network: StudentNetwork) -> None:
     """Ten times the weights behind the backbone: heat, classes and masks all saturate."""
     for name, parameter in network.named_parameters():
         if not name.startswith('backbone.'):
             parameter.mul_(10)
 
 
-def drown(network: Student) -> None:
+def drown(network: StudentNetwork) -> None:
     """What decides depth is the small difference of large numbers."""
     norm, out = network.depth.body[1][1], network.depth.out
     norm.bias.add_(3e7)
@@ -166,7 +166,7 @@ def drown(network: Student) -> None:
 
 @pytest.mark.parametrize('explode', [enlarge, blow_up_heads, drown])
 def test_a_student_whose_weights_exploded_is_exportable(
-    explode: Callable[[Student], None], samples: list[Sample], tmp_path: Path
+    explode: Callable[[StudentNetwork], None], samples: list[Sample], tmp_path: Path
 ) -> None:
     """Its file is as good as float32 permits, on every processor."""
     network, contract = untrained(tmp_path)
@@ -185,29 +185,29 @@ def test_a_student_whose_weights_exploded_is_exportable(
         check_parity(path, TorchStudent(network, contract), samples).require(path)
 
 
-def swap_channels(network: Student) -> None:
+def swap_channels(network: StudentNetwork) -> None:
     first = next(module for module in network.backbone.modules() if isinstance(module, nn.Conv2d))
     first.weight.copy_(first.weight.flip(1))
 
 
-def forget_normalisation(network: Student) -> None:
+def forget_normalisation(network: StudentNetwork) -> None:
     network.mean.zero_()
     network.std.fill_(1.0)
 
 
-def forget_statistics(network: Student) -> None:
+def forget_statistics(network: StudentNetwork) -> None:
     for module in network.pyramid.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
 
 
-def change_a_weight(network: Student) -> None:
+def change_a_weight(network: StudentNetwork) -> None:
     network.decoder.classify.weight.mul_(1.02)
 
 
 @pytest.mark.parametrize('spoil', [swap_channels, forget_normalisation, forget_statistics, change_a_weight])
 def test_a_file_of_other_weights_is_refused(
-    spoil: Callable[[Student], None], run: Path, samples: list[Sample], tmp_path: Path
+    spoil: Callable[[StudentNetwork], None], run: Path, samples: list[Sample], tmp_path: Path
 ) -> None:
     student, _, _ = load_student(run)
     with torch.no_grad():

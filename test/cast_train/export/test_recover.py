@@ -19,11 +19,11 @@ from cast_train.data import Sample, open_dataset
 from cast_train.errors import ExportError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.recover import recover_student
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.student import StudentSize
 
 
-def lived_in(network: Student) -> Student:
+def lived_in(network: StudentNetwork) -> StudentNetwork:
     """Norms and biases as a training leaves them, each another: the export writes equal ones only once."""
     torch.manual_seed(3)
     with torch.no_grad():
@@ -48,7 +48,7 @@ def pictures(tmp_path: Path) -> list[Sample]:
     return [dataset[index] for index in range(4)]
 
 
-def exported(tmp_path: Path) -> tuple[Path, Student, StudentContract]:
+def exported(tmp_path: Path) -> tuple[Path, StudentNetwork, StudentContract]:
     network, contract = untrained(tmp_path)
     lived_in(network)
     export_onnx(network, contract, tmp_path / 'student.onnx')
@@ -80,7 +80,7 @@ def test_its_norms_hardly_change_anything_while_it_learns(tmp_path: Path, pictur
 
 def test_a_graph_of_another_make_is_refused(tmp_path: Path, pictures: list[Sample]) -> None:
     _, contract = untrained(tmp_path)
-    other = Student(
+    other = StudentNetwork(
         StudentSize('mobilenetv4_conv_small_050', channels=32, fine_channels=32, mask_channels=16),
         len(contract.classes),
         contract.thing_ids,

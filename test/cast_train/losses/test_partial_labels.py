@@ -22,7 +22,7 @@ from cast_train.losses.supervised import (
     depth_loss,
     supervised_losses,
 )
-from cast_train.models import QueryPrediction, Student
+from cast_train.models import QueryPrediction, StudentNetwork
 
 # road, building, person, car
 THINGS = (2, 3)
@@ -263,7 +263,7 @@ def test_depth_is_learned_where_a_beam_came_back_and_nowhere_else() -> None:
 
 def test_a_picture_without_any_label_has_no_loss_beside_one_that_has() -> None:
     torch.manual_seed(0)
-    student = Student('nano', 4, THINGS).train()
+    student = StudentNetwork('nano', 4, THINGS).train()
     images = torch.stack([full_view(0).image, full_view(1).image]).float()
     output = student(images)
     nothing = Targets(None, None, None, None, seed=2)

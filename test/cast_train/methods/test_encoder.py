@@ -16,7 +16,7 @@ from cast_train.data import Batch
 from cast_train.engine.recipe_file import load
 from cast_train.errors import RecipeError
 from cast_train.methods.encoder import EncoderRecipe, EncoderTask, fit_encoder
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.backbones import make_backbone
 
 GUIDE = 'mobilenetv4_conv_small_050'
@@ -45,15 +45,15 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_the_weights_start_a_student(recipe_file: Path, tmp_path: Path) -> None:
     out = tmp_path / 'weights' / 'nano.safetensors'
     fit_encoder(load(EncoderRecipe, recipe_file), tmp_path / 'run', out, resume=False)
-    fresh = Student('nano', classes=3, thing_ids=(2,))
-    started = Student('nano', classes=3, thing_ids=(2,), backbone_weights=out)
+    fresh = StudentNetwork('nano', classes=3, thing_ids=(2,))
+    started = StudentNetwork('nano', classes=3, thing_ids=(2,), backbone_weights=out)
     name, tensor = next(iter(started.backbone.state_dict().items()))
     assert not torch.equal(fresh.backbone.state_dict()[name], tensor)
 
 
 def test_only_the_backbone_and_the_projections_learn() -> None:
     torch.manual_seed(0)
-    task = EncoderTask(Student('nano', classes=3, thing_ids=(2,)), *make_backbone(GUIDE))
+    task = EncoderTask(StudentNetwork('nano', classes=3, thing_ids=(2,)), *make_backbone(GUIDE))
     learned = {name.split('.')[0] + '.' + name.split('.')[1] for name, p in task.named_parameters() if p.requires_grad}
     assert learned == {'network.backbone', 'projections.0', 'projections.1', 'projections.2'}
     assert not task.train().guide.training
@@ -61,7 +61,7 @@ def test_only_the_backbone_and_the_projections_learn() -> None:
 
 def test_the_loss_falls_on_a_batch_seen_again_and_again() -> None:
     torch.manual_seed(0)
-    task = EncoderTask(Student('nano', classes=3, thing_ids=(2,)), *make_backbone(GUIDE)).train()
+    task = EncoderTask(StudentNetwork('nano', classes=3, thing_ids=(2,)), *make_backbone(GUIDE)).train()
     batch = Batch(torch.randint(0, 255, (4, 3, 64, 128), dtype=torch.uint8), [], labelled=4)
     optimizer = torch.optim.AdamW([p for p in task.parameters() if p.requires_grad], 1e-2)
     totals = []

@@ -43,7 +43,7 @@ from cast_train.methods.method import Pictures
 from cast_train.methods.method_recipe import MethodRecipe
 from cast_train.methods.stages import Stages, StoredStage
 from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.settings import Settings
 
 
@@ -70,7 +70,7 @@ def redraw(root: Path) -> None:
 
 def save_ramp(root: Path, run: Path) -> Path:
     """A network whose weights are the same on every processor."""
-    network = Student('nano', len(CLASSES), tuple(entry.id for entry in CLASSES if entry.is_thing))
+    network = StudentNetwork('nano', len(CLASSES), tuple(entry.id for entry in CLASSES if entry.is_thing))
     weights = {
         name: (torch.arange(tensor.numel()) % 5 / 8).view(tensor.shape).to(tensor.dtype)
         for name, tensor in network.state_dict().items()

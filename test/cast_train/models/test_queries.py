@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.queries import best_peaks, outside
 
 
@@ -39,7 +39,7 @@ def test_nothing_is_taken_off_inside_a_box_and_more_the_farther_away() -> None:
 
 def test_a_peak_query_begins_at_its_peak() -> None:
     torch.manual_seed(0)
-    network = Student('nano', classes=4, thing_ids=(2, 3)).eval()
+    network = StudentNetwork('nano', classes=4, thing_ids=(2, 3)).eval()
     _, coarse = network.pyramid(network.backbone(torch.randn(1, 3, 64, 128)))
     heat = torch.full((1, 2, 8, 16), -9.0)
     heat[0, 1, 6, 13] = 9.0
@@ -51,6 +51,6 @@ def test_a_peak_query_begins_at_its_peak() -> None:
 
 
 def test_without_things_all_queries_are_learned_ones() -> None:
-    network = Student('nano', classes=4, thing_ids=()).eval()
+    network = StudentNetwork('nano', classes=4, thing_ids=()).eval()
     output = network(torch.zeros(1, 3, 64, 128, dtype=torch.uint8))
     assert output.levels[-1].class_logits.shape == (1, 24, 5)

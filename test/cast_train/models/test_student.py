@@ -11,18 +11,18 @@ from safetensors.torch import save_file
 
 from cast_train.engine.recipe import StudentSection
 from cast_train.errors import TrainingError
-from cast_train.models import SIZES, Student
+from cast_train.models import SIZES, StudentNetwork
 from cast_train.models.backbones import make_backbone
 from cast_train.models.queries import BLOCKED, Attention
 
 
 @pytest.fixture(scope='module')
-def nano() -> Student:
+def nano() -> StudentNetwork:
     torch.manual_seed(0)
-    return Student('nano', classes=5, thing_ids=(3, 4))
+    return StudentNetwork('nano', classes=5, thing_ids=(3, 4))
 
 
-def test_training_gives_every_level_and_the_dense_aid(nano: Student) -> None:
+def test_training_gives_every_level_and_the_dense_aid(nano: StudentNetwork) -> None:
     output = nano.train()(torch.zeros(2, 3, 64, 128, dtype=torch.uint8))
     assert len(output.levels) == 4
     assert output.levels[-1].class_logits.shape == (2, 64, 6)
@@ -35,7 +35,7 @@ def test_training_gives_every_level_and_the_dense_aid(nano: Student) -> None:
     assert output.dense_logits.shape == (2, 5, 8, 16)
 
 
-def test_use_gives_the_last_level_alone_and_the_same_as_training_would(nano: Student) -> None:
+def test_use_gives_the_last_level_alone_and_the_same_as_training_would(nano: StudentNetwork) -> None:
     picture = torch.randint(0, 255, (1, 3, 64, 128), dtype=torch.uint8)
     output = nano.eval()(picture)
     assert len(output.levels) == 1
@@ -45,7 +45,7 @@ def test_use_gives_the_last_level_alone_and_the_same_as_training_would(nano: Stu
 
 def test_every_parameter_learns() -> None:
     torch.manual_seed(0)
-    network = Student('nano', classes=3, thing_ids=(2,)).train()
+    network = StudentNetwork('nano', classes=3, thing_ids=(2,)).train()
     output = network(torch.randint(0, 255, (2, 3, 64, 128), dtype=torch.uint8))
     assert output.dense_logits is not None
     parts = [part for level in output.levels for part in level]
@@ -66,19 +66,21 @@ def test_a_relative_of_a_size_has_what_it_is_asked_for() -> None:
         }
     )
     torch.manual_seed(0)
-    network = Student(section.architecture, classes=5, thing_ids=(3, 4)).train()
+    network = StudentNetwork(section.architecture, classes=5, thing_ids=(3, 4)).train()
     output = network(torch.zeros(2, 3, 64, 128, dtype=torch.uint8))
     assert len(output.levels) == 3
     assert output.levels[-1].class_logits.shape == (2, 16, 6)
     assert output.log_depth.exp().mean().item() == pytest.approx(15, rel=0.1)
-    light, heavy = (sum(p.numel() for p in one.depth.parameters()) for one in (network, Student('nano', 5, (3, 4))))
+    light, heavy = (
+        sum(p.numel() for p in one.depth.parameters()) for one in (network, StudentNetwork('nano', 5, (3, 4)))
+    )
     assert light < heavy / 4
     assert StudentSection(size='nano').architecture == SIZES['nano']
 
 
 def test_small_stays_small() -> None:
     counts = {
-        size: sum(p.numel() for p in Student(size, classes=11, thing_ids=(8, 9, 10)).parameters()) / 1e6
+        size: sum(p.numel() for p in StudentNetwork(size, classes=11, thing_ids=(8, 9, 10)).parameters()) / 1e6
         for size in SIZES
     }
     assert counts['nano'] < 0.75

@@ -12,25 +12,25 @@ from drawn_streets import draw_streets
 from safetensors.torch import save_file
 from tiny_recipe import tiny_recipe
 
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Student
 from cast_train.data.batches import load_samples
 from cast_train.data.streets import CLASSES, Streets
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
-from cast_train.models import SIZES, Student, TorchStudent
+from cast_train.models import SIZES, StudentNetwork, TorchStudent
 from cast_train.models.backbones import make_backbone
 from cast_train.models.decoder import SharedDecoder
 from cast_train.models.depth import FORMS
 
 
-def mini(classes: int = 11) -> Student:
+def mini(classes: int = 11) -> StudentNetwork:
     torch.manual_seed(0)
-    return Student('swinmtl-mini', classes, (8, 9, 10))
+    return StudentNetwork('swinmtl-mini', classes, (8, 9, 10))
 
 
 def test_the_large_one_has_the_published_number_of_parameters() -> None:
-    network = Student('swinmtl', classes=20, thing_ids=())
+    network = StudentNetwork('swinmtl', classes=20, thing_ids=())
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(87.39, abs=0.01)
 
 
@@ -48,7 +48,9 @@ def test_features_have_the_strides_of_every_backbone_whatever_the_size(size: tup
 def test_depth_starts_at_fifteen_metres_in_every_form() -> None:
     for form in FORMS:
         depth_m = (
-            Student(replace(SIZES['swinmtl-mini'], depth=form), 3, ()).eval()(torch.zeros(1, 3, 64, 64)).log_depth.exp()
+            StudentNetwork(replace(SIZES['swinmtl-mini'], depth=form), 3, ())
+            .eval()(torch.zeros(1, 3, 64, 64))
+            .log_depth.exp()
         )
         assert depth_m.mean().item() == pytest.approx(15.0, rel=0.05), form
 
@@ -76,14 +78,14 @@ def test_backbone_weights_come_from_a_file_and_a_wrong_file_is_named(tmp_path: P
     backbone, _ = make_backbone('swinv2_mini')
     state = {name: tensor.contiguous() for name, tensor in backbone.network.state_dict().items()}
     save_file(state, tmp_path / 'own.safetensors')
-    network = Student('swinmtl-mini', 3, (), tmp_path / 'own.safetensors')
+    network = StudentNetwork('swinmtl-mini', 3, (), tmp_path / 'own.safetensors')
     first = next(iter(state))
     assert torch.equal(network.backbone.network.state_dict()[first], state[first])
     with pytest.raises(TrainingError, match=r'absent.safetensors: no such file'):
-        Student('swinmtl-mini', 3, (), tmp_path / 'absent.safetensors')
+        StudentNetwork('swinmtl-mini', 3, (), tmp_path / 'absent.safetensors')
     save_file({'other': torch.zeros(1)}, tmp_path / 'other.safetensors')
     with pytest.raises(TrainingError, match='not the weights of swinv2_mini'):
-        Student('swinmtl-mini', 3, (), tmp_path / 'other.safetensors')
+        StudentNetwork('swinmtl-mini', 3, (), tmp_path / 'other.safetensors')
 
 
 def test_it_exports_to_the_contract_without_instances(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_it_exports_to_the_contract_without_instances(tmp_path: Path) -> None:
     path = tmp_path / 'swinmtl.onnx'
     export_onnx(network, contract, path)
     check_parity(path, TorchStudent(network, contract), samples).require(path)
-    with RuntimeStudent.load(path) as exported:
+    with Student.load(path) as exported:
         answer = exported.predict(samples[0].image)
     assert answer.boxes is None
     assert answer.semantic is not None

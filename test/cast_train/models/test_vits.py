@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cast_ros.student import ClassInfo, DepthSpec, InputSpec, StudentContract
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import ClassInfo, DepthSpec, InputSpec, Student, StudentContract
 from cast_train.data import Sample
 from cast_train.engine.optimizer import make_optimizer
 from cast_train.engine.recipe import OptimizerSection, Recipe
@@ -22,7 +21,7 @@ from cast_train.engine.recipe_file import load
 from cast_train.errors import TrainingError
 from cast_train.export.onnx import export_onnx
 from cast_train.export.parity import check_parity
-from cast_train.models import Student, StudentSize, TorchStudent
+from cast_train.models import StudentNetwork, StudentSize, TorchStudent
 from cast_train.models.backbones import make_backbone
 from cast_train.models.decoder import DptNeck
 from cast_train.models.graph import OUTPUTS
@@ -36,20 +35,20 @@ CLASSES = tuple(
 
 
 @pytest.fixture
-def tiny() -> Student:
+def tiny() -> StudentNetwork:
     torch.manual_seed(0)
-    return Student(TINY, len(CLASSES), (2, 3)).eval()
+    return StudentNetwork(TINY, len(CLASSES), (2, 3)).eval()
 
 
 @pytest.fixture
-def state(tiny: Student) -> dict[str, Tensor]:
+def state(tiny: StudentNetwork) -> dict[str, Tensor]:
     """Of the transformer alone, under timm's names."""
     return tiny.get_submodule('backbone.network').state_dict()
 
 
 @pytest.mark.parametrize(('height', 'width'), [(64, 128), (96, 160), (32, 32)])
 def test_features_have_the_nominal_strides_of_the_picture_not_of_the_patches(
-    tiny: Student, height: int, width: int
+    tiny: StudentNetwork, height: int, width: int
 ) -> None:
     features = tiny.encode(torch.zeros(2, 3, height, width, dtype=torch.uint8))
     assert [tuple(x.shape) for x in features] == [
@@ -90,7 +89,7 @@ def test_position_embeddings_are_those_of_the_file_at_its_own_grid_and_follow_th
 
 def test_training_gives_a_prediction_before_every_layer_and_every_parameter_learns() -> None:
     torch.manual_seed(0)
-    network = Student(TINY, len(CLASSES), (2, 3)).train()
+    network = StudentNetwork(TINY, len(CLASSES), (2, 3)).train()
     output = network(torch.randint(0, 255, (2, 3, 64, 128), dtype=torch.uint8))
     assert len(output.levels) == 5
     assert output.levels[-1].mask_logits.shape == (2, 28, 16, 32)
@@ -104,7 +103,7 @@ def test_training_gives_a_prediction_before_every_layer_and_every_parameter_lear
 
 
 def test_the_exported_file_keeps_the_contract_agrees_and_predicts_on_the_robot_side(
-    tiny: Student, tmp_path: Path
+    tiny: StudentNetwork, tmp_path: Path
 ) -> None:
     contract = StudentContract(
         name='tiny-vits',
@@ -131,7 +130,7 @@ def test_the_exported_file_keeps_the_contract_agrees_and_predicts_on_the_robot_s
     check_parity(path, ours, [Sample('noise', picture)]).require(path)
 
     street = np.random.default_rng(1).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    with RuntimeStudent.load(path) as exported:
+    with Student.load(path) as exported:
         assert exported.output_shapes['masks'] == (1, 50, 16, 32)
         theirs = exported.predict(street, fx_px=250.0)
     expected = ours.predict(street, fx_px=250.0)
@@ -146,7 +145,7 @@ def test_the_exported_file_keeps_the_contract_agrees_and_predicts_on_the_robot_s
 
 def test_the_real_size_has_the_papers_parameters_and_learns() -> None:
     torch.manual_seed(0)
-    network = Student('vits', classes=11, thing_ids=(8, 9, 10)).train()
+    network = StudentNetwork('vits', classes=11, thing_ids=(8, 9, 10)).train()
     count = sum(p.numel() for p in network.parameters())
     assert count == 51_493_448, 'docs/architecture.md and docs/training.md state it'
     assert count / 1e6 == pytest.approx(52, abs=1)
@@ -202,7 +201,7 @@ def test_weights_of_hugging_face_mean_the_same(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_with_what_belongs_there(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r'absent\.pth: no such file.*dinov2_vits14_pretrain\.pth') as caught:
-        Student('vits', 4, (3,), tmp_path / 'absent.pth')
+        StudentNetwork('vits', 4, (3,), tmp_path / 'absent.pth')
     assert '\n' not in str(caught.value)
 
 
@@ -242,7 +241,7 @@ def test_a_damaged_file_is_refused_in_one_line_and_code_is_never_run(tmp_path: P
         assert '\n' not in str(caught.value)
 
 
-def test_embeddings_norms_and_scales_of_the_transformer_do_not_decay(tiny: Student) -> None:
+def test_embeddings_norms_and_scales_of_the_transformer_do_not_decay(tiny: StudentNetwork) -> None:
     groups = make_optimizer(tiny, OptimizerSection(weight_decay=0.1, backbone_factor=0.1)).param_groups
     settings = {id(p): (group['weight_decay'], group['factor']) for group in groups for p in group['params']}
     network = tiny.get_submodule('backbone.network')

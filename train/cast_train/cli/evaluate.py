@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cast_ros.offline.evaluation.compare import Scores
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Student
 
 if TYPE_CHECKING:
     from cast_train.engine.evaluate import Predictor
@@ -41,7 +41,7 @@ def evaluate(
     if where is None:
         raise DataError(f'{student}: name the folder of the {dataset} to judge it on with --root')
     pictures = open_dataset(dataset, where, split, domain, class_map)
-    predictor: Predictor = RuntimeStudent.load(student) if trained is None else trained[0]
+    predictor: Predictor = Student.load(student) if trained is None else trained[0]
     require_classes(student, predictor.contract, dataset, pictures.classes)
     scores = run_evaluate(predictor, load_samples([pictures]))
     if as_json:

@@ -32,7 +32,7 @@ from cast_train.engine.loop import train
 from cast_train.engine.recipe import DataSection, DepthSection, Part, Phase, Recipe, StudentSection
 from cast_train.engine.task import SupervisedTask
 from cast_train.errors import TrainingError
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import TorchStudent
 
 # One row for each source of a mixture, as of the last judgement; in the run folder.
@@ -63,7 +63,7 @@ def fit(recipe: Recipe, run: Path, resume: bool) -> dict[str, float]:
     def stream(first: int) -> Iterator[Batch]:
         return supervised_stream(recipe, source.samples, contract, first, source.chances)
 
-    def judge(student: Student) -> dict[str, float]:
+    def judge(student: StudentNetwork) -> dict[str, float]:
         trained = TorchStudent(student, contract)
         found = {part.title: headline(evaluate(trained, part.samples)) for part in validation}
         if not recipe.data.sources:
@@ -154,14 +154,14 @@ def make_task(recipe: Recipe, contract: StudentContract) -> SupervisedTask:
     return SupervisedTask(start_student(recipe.student, contract, recipe.seed), recipe.losses)
 
 
-def start_student(student: StudentSection, contract: StudentContract, seed: int) -> Student:
+def start_student(student: StudentSection, contract: StudentContract, seed: int) -> StudentNetwork:
     """A network with the first weights that a recipe and its seed give.
 
     Raises:
         TrainingError: weights that the recipe names are missing or of another network.
     """
     torch.manual_seed(seed)
-    network = Student(student.architecture, len(contract.classes), contract.thing_ids, student.backbone_weights)
+    network = StudentNetwork(student.architecture, len(contract.classes), contract.thing_ids, student.backbone_weights)
     if student.initial is not None:
         take_over(network, student.initial)
     return network
@@ -199,7 +199,7 @@ def view_rules(
     return ViewRules(phase.height, phase.width, depth.focal_reference_px, depth.cap_m, thing_ids, augmentation)
 
 
-def take_over(network: Student, path: Path) -> int:
+def take_over(network: StudentNetwork, path: Path) -> int:
     """Load the averaged weights of an earlier run where name and shape agree, and return how many tensors did.
 
     Raises:

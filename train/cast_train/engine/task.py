@@ -15,7 +15,7 @@ from cast_train.data import Batch
 from cast_train.engine.optimizer import learning_rate_at, make_optimizer
 from cast_train.engine.recipe import OptimizerSection, Plan
 from cast_train.losses.supervised import LossSection, supervised_losses
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 
 
 class AnyBatch(Protocol):
@@ -53,7 +53,7 @@ class Rows:
 
 
 # A plain ``Task`` trains a student on batches of labelled pictures.
-Network = TypeVar('Network', bound=nn.Module, default=Student)
+Network = TypeVar('Network', bound=nn.Module, default=StudentNetwork)
 Given = TypeVar('Given', bound=AnyBatch, default=Batch)
 
 
@@ -119,7 +119,7 @@ class SupervisedTask(Task):
         losses: weights of the terms.
     """
 
-    def __init__(self, student: Student, losses: LossSection) -> None:
+    def __init__(self, student: StudentNetwork, losses: LossSection) -> None:
         super().__init__(student)
         self._losses = losses
 

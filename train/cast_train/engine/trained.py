@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 
-from cast_ros.student import Student as RuntimeStudent
-from cast_ros.student import StudentContract
+from cast_ros.student import Student, StudentContract
 from cast_train.data.registry import classes_of
 from cast_train.engine.checkpoint import BEST, LAST, load_checkpoint
 from cast_train.engine.recipe import Recipe
 from cast_train.engine.recipe_file import parse
 from cast_train.errors import TrainingError
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import TorchStudent
 
 LOG = 'log.jsonl'
@@ -41,7 +40,7 @@ def load_student(run: Path, root: Path | None = None) -> tuple[TorchStudent, Rec
     part = recipe.data.train[0]
     classes = classes_of(recipe.data.dataset, recipe.data.root, part.split, part.domain, recipe.data.class_map)
     contract = recipe.contract_for(classes)
-    network = Student(recipe.student.architecture, len(classes), contract.thing_ids)
+    network = StudentNetwork(recipe.student.architecture, len(classes), contract.thing_ids)
     try:
         network.load_state_dict(state['ema'])
     except RuntimeError as error:
@@ -58,7 +57,7 @@ def contract_of(student: Path) -> StudentContract:
         StudentError, TrainingError: it is none of these.
     """
     if student.suffix == '.onnx':
-        with RuntimeStudent.load(student) as exported:
+        with Student.load(student) as exported:
             return exported.contract
     return load_student(student)[0].contract
 

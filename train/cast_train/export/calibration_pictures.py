@@ -13,8 +13,7 @@ import numpy.typing as npt
 from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags.pictures import find_picture_topic, read_picture
 from cast_ros.offline.bags.storage import storage_files
-from cast_ros.student import InputGeometry, InputSpec
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import InputGeometry, InputSpec, Student
 from cast_train.data import Dataset, Sample, load_samples, open_dataset
 from cast_train.engine.evaluate import require_classes
 from cast_train.engine.fitting import read_parts
@@ -164,7 +163,7 @@ def sources_of_file(
         DataError: pictures cannot be read, or the labels have other classes than the student.
         BagError, ImageError: the bag, or a picture in it, cannot be read.
     """
-    with RuntimeStudent.load(source) as student:
+    with Student.load(source) as student:
         contract = student.contract
     labelled = None
     if split is not None:

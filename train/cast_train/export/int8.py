@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cast_ros.files import write_text
-from cast_ros.student import Student as RuntimeStudent
-from cast_ros.student import StudentContract
+from cast_ros.student import Student, StudentContract
 from cast_ros.student.onnx_file import read_onnx_file
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.errors import ExportError
@@ -67,7 +66,7 @@ def judge(before: Path, after: Path, labelled: Labelled) -> Judgement:
     """Measure two files on the same pictures."""
     figures = []
     for path in (before, after):
-        with RuntimeStudent.load(path) as student:
+        with Student.load(path) as student:
             figures.append(headline(evaluate(student, labelled.samples)))
     return Judgement(labelled.source, len(labelled.samples), *figures)
 
@@ -141,7 +140,7 @@ def export_int8(
         )
     if source.resolve() == out.resolve():
         raise ExportError(f'{out}: is the float file; name another for int8')
-    with RuntimeStudent.load(source) as student:
+    with Student.load(source) as student:
         contract = student.contract
     model = quantise(source, calibration.inputs)
     with tempfile.TemporaryDirectory() as folder:

@@ -14,13 +14,13 @@ import torch
 from cast_ros.files import replacing
 from cast_ros.student import CONTRACT_KEY, StudentContract
 from cast_train.errors import ExportError
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import StudentGraph
 
 OPSET = 17  # onnxruntime 1.23, the last for Python 3.10, runs it
 
 
-def export_onnx(student: Student, contract: StudentContract, path: Path) -> None:
+def export_onnx(student: StudentNetwork, contract: StudentContract, path: Path) -> None:
     """Write ``student`` to ``path`` with static shapes, standard operators and no external data, atomically.
 
     Raises:
@@ -49,7 +49,7 @@ def write_with_contract(model: onnx.ModelProto, contract: StudentContract, path:
         raise ExportError(f'{path}: cannot be written ({error})') from error
 
 
-def trace(student: Student, contract: StudentContract) -> onnx.ModelProto:
+def trace(student: StudentNetwork, contract: StudentContract) -> onnx.ModelProto:
     """The graph of a student, batch norms folded into the convolutions before them; raises what torch raises."""
     graph = StudentGraph(student.to(memory_format=torch.contiguous_format), contract.thing_ids)
     picture = torch.zeros(1, contract.input.height, contract.input.width, 3, dtype=torch.uint8)

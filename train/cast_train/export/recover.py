@@ -20,13 +20,12 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from cast_ros.student import InputGeometry, StudentContract
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import InputGeometry, Student, StudentContract
 from cast_train.data import Sample
 from cast_train.errors import ExportError
 from cast_train.export.onnx import trace
 from cast_train.export.parity import check_parity
-from cast_train.models import SIZES, Student
+from cast_train.models import SIZES, StudentNetwork
 from cast_train.models.graph import TorchStudent
 
 # The export computes SwinV2's position biases once and for all; the weights that they came from are not in the file.
@@ -41,7 +40,7 @@ class Placed(NamedTuple):
     values: npt.NDArray[np.generic]
 
 
-def recover_student(path: Path, pictures: Sequence[Sample]) -> tuple[Student, StudentContract]:
+def recover_student(path: Path, pictures: Sequence[Sample]) -> tuple[StudentNetwork, StudentContract]:
     """Return the network of an exported student, in evaluation mode, and its contract.
 
     Args:
@@ -52,7 +51,7 @@ def recover_student(path: Path, pictures: Sequence[Sample]) -> tuple[Student, St
         StudentError: the file is no student.
         ExportError: its graph is that of no size known here, or the network answers otherwise than the file.
     """
-    with RuntimeStudent.load(path) as exported:
+    with Student.load(path) as exported:
         contract = exported.contract
     constants = list(_constants(onnx.load(str(path))))
     for size in RECOVERABLE:
@@ -81,10 +80,10 @@ def _constants(model: onnx.ModelProto) -> Iterator[Placed]:
                 yield Placed(f'{node.op_type}.{place}', array)
 
 
-def _known_weights(size: str, contract: StudentContract) -> Student:
+def _known_weights(size: str, contract: StudentContract) -> StudentNetwork:
     """A network whose weights are all different, but for the scale of its norms, which is one."""
     generator = torch.Generator().manual_seed(0)
-    network = Student(size, len(contract.classes), contract.thing_ids).eval()
+    network = StudentNetwork(size, len(contract.classes), contract.thing_ids).eval()
     scales = {f'{name}.weight' for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -94,7 +93,7 @@ def _known_weights(size: str, contract: StudentContract) -> Student:
 
 
 @torch.no_grad()
-def _take_over(network: Student, own: list[Placed], found: list[Placed]) -> None:
+def _take_over(network: StudentNetwork, own: list[Placed], found: list[Placed]) -> None:
     """Give every parameter the values that stand in its place in the file; norms then only add."""
     known = {name: parameter.detach().clone().numpy() for name, parameter in network.named_parameters()}
     parameters = dict(network.named_parameters())
@@ -120,7 +119,7 @@ def _origin(values: npt.NDArray[np.generic], known: dict[str, npt.NDArray[np.flo
     return None, False
 
 
-def _norm_after(network: Student) -> dict[str, nn.BatchNorm2d]:
+def _norm_after(network: StudentNetwork) -> dict[str, nn.BatchNorm2d]:
     """Name of each convolution whose output goes into a batch norm, and that norm."""
     produced: dict[int, str] = {}
     kept: list[Tensor] = []
@@ -156,7 +155,7 @@ def _inputs(pictures: Sequence[Sample], contract: StudentContract) -> list[npt.N
 
 
 @torch.no_grad()
-def _calibrate(network: Student, inputs: list[npt.NDArray[np.uint8]]) -> None:
+def _calibrate(network: StudentNetwork, inputs: list[npt.NDArray[np.uint8]]) -> None:
     """Norms that change nothing get mean and variance of the pictures, and as scale and shift what undoes them."""
     batch = torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2).float()
     norms = list(_norm_after(network).values())
@@ -178,7 +177,7 @@ def _calibrate(network: Student, inputs: list[npt.NDArray[np.uint8]]) -> None:
         norm.bias.copy_(mean)
 
 
-def _require_same(path: Path, network: Student, contract: StudentContract, pictures: Sequence[Sample]) -> None:
+def _require_same(path: Path, network: StudentNetwork, contract: StudentContract, pictures: Sequence[Sample]) -> None:
     """Raise ``ExportError`` unless the network answers as the file does, but for rounding."""
     error = check_parity(path, TorchStudent(network, contract), pictures).unexplained
     if error is not None:

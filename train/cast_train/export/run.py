@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 import torch
 
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Student
 from cast_train.engine.evaluate import evaluate, headline
 from cast_train.engine.fitting import read_parts
 from cast_train.engine.recipe import Recipe
@@ -81,7 +81,7 @@ def export_run(
         export_onnx(student.network, student.contract, unchecked)
         parity = check_parity(unchecked, student, validation)
         parity.require(out)
-        with RuntimeStudent.load(unchecked) as exported:
+        with Student.load(unchecked) as exported:
             scores = evaluate(exported, validation)
         metrics = headline(scores)
         where = ', '.join(f'{recipe.data.dataset} {part.split} {part.domain}' for part in recipe.data.validation)

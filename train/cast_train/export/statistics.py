@@ -10,8 +10,7 @@ import numpy as np
 import onnx
 
 from cast_ros.monitoring import CONFIDENT, LUMA, appearance_of, entropy_of, measured
-from cast_ros.student import InputStatistics
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import InputStatistics, Student
 from cast_train.data import Sample
 from cast_train.engine.evaluate import Predictor
 from cast_train.export.onnx import write_with_contract
@@ -52,7 +51,7 @@ def restate_statistics(path: Path, samples: Sequence[Sample], out: Path) -> Inpu
         StudentError: the file is no student.
         ExportError: it cannot be written.
     """
-    with RuntimeStudent.load(path) as student:
+    with Student.load(path) as student:
         found = measure_statistics(student, samples)
         contract = student.contract.model_copy(update={'input_statistics': found})
         write_with_contract(onnx.load(str(path)), contract, out)

@@ -24,7 +24,7 @@ from cast_train.engine.recipe import DataSection, Phase, Plan
 from cast_train.engine.task import Task
 from cast_train.engine.validation import Finding, check_data, check_files
 from cast_train.methods.pipeline import Method, Say, in_one_go
-from cast_train.models import SIZES, Student
+from cast_train.models import SIZES, StudentNetwork
 from cast_train.models.backbones import BACKBONES, make_backbone
 from cast_train.settings import Settings, one_of
 
@@ -60,7 +60,7 @@ class EncoderTask(Task):
         channels: of the guide's features.
     """
 
-    def __init__(self, student: Student, guide: nn.Module, channels: list[int]) -> None:
+    def __init__(self, student: StudentNetwork, guide: nn.Module, channels: list[int]) -> None:
         super().__init__(student)
         student.requires_grad_(False)
         student.backbone.requires_grad_(True)
@@ -92,7 +92,7 @@ def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> No
     opened = data.open_all('train')
     samples = load_samples(opened)
     torch.manual_seed(recipe.seed)
-    student = Student(recipe.size, len(opened[0].classes), tuple(e.id for e in opened[0].classes if e.is_thing))
+    student = StudentNetwork(recipe.size, len(opened[0].classes), tuple(e.id for e in opened[0].classes if e.is_thing))
     guide, channels = make_backbone(recipe.guide.backbone, recipe.guide.weights)
     rules = ViewRules(phase.height, phase.width, ANY_PX, ANY_PX, student.thing_ids, recipe.augmentation)
 
@@ -101,7 +101,7 @@ def fit_encoder(recipe: EncoderRecipe, run: Path, out: Path, resume: bool) -> No
 
     average: dict[str, Tensor] = {}
 
-    def keep(student: Student) -> dict[str, float]:
+    def keep(student: StudentNetwork) -> dict[str, float]:
         """A judge that measures nothing and keeps the last average it was shown."""
         average.update({name: tensor.clone().contiguous() for name, tensor in student.backbone.state_dict().items()})
         return {}

@@ -26,7 +26,7 @@ from cast_train.engine.trained import load_student, millions, seconds_in, weight
 from cast_train.errors import RecipeError
 from cast_train.methods.method_recipe import MethodRecipe, StageSection
 from cast_train.methods.stages import Stages, digest_of, digest_of_file, digest_of_samples
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import TorchStudent
 
 # Looks at the held-out pictures of which the mean counts; there are few of them.
@@ -125,7 +125,7 @@ class MethodRun(Generic[MethodRecipeT]):
         digests = {key: None if path is None else digest_of_file(path) for key, path in files.items()}
         return self.inputs(stage, **{'student': student.size, **student.digested(), **digests, **own})
 
-    def started(self, initial: Path | None, size: str | None = None) -> Student:
+    def started(self, initial: Path | None, size: str | None = None) -> StudentNetwork:
         """A network with the first weights that recipe and seed give, and over them those of ``initial``.
 
         Args:
@@ -146,7 +146,7 @@ class MethodRun(Generic[MethodRecipeT]):
         sources: Sequence[Source],
         folder: Path,
         strong: StrongViews | None = None,
-        judge: Callable[[Student], dict[str, float]] | None = None,
+        judge: Callable[[StudentNetwork], dict[str, float]] | None = None,
         mix: Callable[[Batch], Batch] | None = None,
     ) -> None:
         """Train in a folder, going on with what is there.

@@ -4,14 +4,14 @@
 from cast_train.models.depth import DepthForm
 from cast_train.models.graph import StudentGraph, TorchStudent
 from cast_train.models.queries import QueryPrediction, compose_semantic
-from cast_train.models.student import SIZES, Student, StudentOutput, StudentSize
+from cast_train.models.student import SIZES, StudentNetwork, StudentOutput, StudentSize
 
 __all__ = [
     'SIZES',
     'DepthForm',
     'QueryPrediction',
-    'Student',
     'StudentGraph',
+    'StudentNetwork',
     'StudentOutput',
     'StudentSize',
     'TorchStudent',

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cast_ros.student import Prediction, StudentContract
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Prediction, Student, StudentContract
 from cast_ros.student.contract import OutputName
-from cast_train.models.student import Student, StudentOutput
+from cast_train.models.student import StudentNetwork, StudentOutput
 
 MAX_DETECTIONS = 50
 OUTPUTS: tuple[OutputName, ...] = ('scores', 'labels', 'masks', 'semantic', 'depth')
@@ -34,7 +33,7 @@ class StudentGraph(nn.Module):
 
     things: Tensor
 
-    def __init__(self, student: Student, thing_ids: tuple[int, ...]) -> None:
+    def __init__(self, student: StudentNetwork, thing_ids: tuple[int, ...]) -> None:
         super().__init__()
         self.student = student
         self.outputs = outputs_of(bool(thing_ids) and student.decoder is not None)
@@ -111,12 +110,12 @@ class _TorchSession:
 class TorchStudent:
     """Predicts with a network in memory exactly as ``cast_ros.student.Student`` does with an exported one."""
 
-    def __init__(self, student: Student, contract: StudentContract) -> None:
+    def __init__(self, student: StudentNetwork, contract: StudentContract) -> None:
         self.contract = contract
         self.network = student
         self.graph = StudentGraph(student, contract.thing_ids)
         session: Any = _TorchSession(self.graph)
-        self._runtime = RuntimeStudent(Path('in-memory'), '', contract, session)
+        self._runtime = Student(Path('in-memory'), '', contract, session)
 
     def predict(self, rgb: np.ndarray, fx_px: float | None = None) -> Prediction:
         """See ``cast_ros.student.Student.predict``."""

@@ -102,7 +102,7 @@ class StudentOutput:
         )
 
 
-class Student(nn.Module):
+class StudentNetwork(nn.Module):
     """Maps uint8 or float RGB pictures (0..255) to instance, semantic and depth predictions.
 
     Args:

@@ -19,7 +19,7 @@ from torchvision.ops import batched_nms
 from cast_ros.student import InputSpec, StudentContract
 from cast_ros.student.geometry import InputGeometry
 from cast_train.engine.trained import millions
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import MAX_DETECTIONS
 from cast_train.models.promptable import PromptableMasks, paste
 from cast_train.settings import Settings, Share
@@ -77,7 +77,7 @@ class CompositeTeacher:
 
     def __init__(
         self,
-        detector: Student,
+        detector: StudentNetwork,
         contract: StudentContract,
         masks: PromptableMasks,
         masks_input: InputSpec,

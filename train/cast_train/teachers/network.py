@@ -21,7 +21,7 @@ from cast_ros.student.geometry import InputGeometry
 from cast_ros.student.postprocessing import read_depth, read_semantic, sky_mask
 from cast_train.engine.trained import load_student, millions
 from cast_train.errors import TeacherError
-from cast_train.models import QueryPrediction, Student, compose_semantic
+from cast_train.models import QueryPrediction, StudentNetwork, compose_semantic
 from cast_train.models.graph import best_instances
 from cast_train.settings import Settings, Share, Side
 from cast_train.teachers.teacher import CERTAIN, PseudoLabels
@@ -76,7 +76,7 @@ class NetworkTeacher:
         score_floor: see ``NetworkSettings``.
     """
 
-    def __init__(self, network: Student, contract: StudentContract, score_floor: float = 0.0) -> None:
+    def __init__(self, network: StudentNetwork, contract: StudentContract, score_floor: float = 0.0) -> None:
         self.network = network.eval().requires_grad_(False)
         self.contract = contract
         self._score_floor = score_floor
@@ -109,7 +109,7 @@ class NetworkTeacher:
 
 def open_network(
     checkpoint: Path, device: Device, size: tuple[int, int] | None = None
-) -> tuple[Student, StudentContract]:
+) -> tuple[StudentNetwork, StudentContract]:
     """Return the network of a run on ``device`` (``cuda`` is the one of this rank) and its contract.
 
     ``size`` is the height and width of its input, if not the run's own.
@@ -143,7 +143,7 @@ def torch_device(device: Device) -> torch.device:
 
 
 @torch.no_grad()
-def see(network: Student, spec: InputSpec, images: Sequence[npt.NDArray[np.uint8]]) -> list[Seen]:
+def see(network: StudentNetwork, spec: InputSpec, images: Sequence[npt.NDArray[np.uint8]]) -> list[Seen]:
     """Run pictures of any sizes through a network in evaluation mode as one batch."""
     geometries = [InputGeometry.for_image(image.shape[0], image.shape[1], spec) for image in images]
     output = network(to_batch(images, geometries, network))

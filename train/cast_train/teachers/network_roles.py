@@ -16,7 +16,7 @@ from cast_ros.student import StudentContract
 from cast_train.data.segments import Segments
 from cast_train.engine.trained import millions
 from cast_train.errors import TeacherError
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.settings import Positive, Settings, Share, Side
 from cast_train.teachers.network import (
     Device,
@@ -61,7 +61,7 @@ class NetworkSegments:
         settings: which masks count.
     """
 
-    def __init__(self, network: Student, contract: StudentContract, settings: NetworkSegmentsSettings) -> None:
+    def __init__(self, network: StudentNetwork, contract: StudentContract, settings: NetworkSegmentsSettings) -> None:
         self._network = network.eval().requires_grad_(False)
         self._contract, self._settings = contract, settings
         self.parameters_m = millions(network)

@@ -16,7 +16,7 @@ from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.methods.cast.pixel_contrast import ContrastHead, encode_strong, pixel_contrast
 from cast_train.methods.cast.recipe import PixelContrast
 from cast_train.methods.cast.task import ContrastInputs, objective
-from cast_train.models import Student, StudentOutput
+from cast_train.models import StudentNetwork, StudentOutput
 
 
 def target(seed: int) -> Targets:
@@ -27,9 +27,9 @@ def target(seed: int) -> Targets:
 
 
 @functools.lru_cache
-def scene() -> tuple[Student, ContrastHead, Batch]:
+def scene() -> tuple[StudentNetwork, ContrastHead, Batch]:
     torch.manual_seed(0)
-    student = Student('nano', 3, (1, 2)).train()
+    student = StudentNetwork('nano', 3, (1, 2)).train()
     images = torch.randint(0, 255, (4, 3, 32, 64), dtype=torch.uint8)
     return student, ContrastHead(48), Batch(images, [target(n) for n in range(4)], 1, images.flip(1))
 

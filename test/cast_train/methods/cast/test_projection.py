@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import relu
 
 from cast_train.methods.cast.pixel_contrast import DIMENSION, ContrastHead, Projection, encode_strong
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 
 
 def test_it_is_the_papers_perceptron_at_every_cell() -> None:
@@ -58,7 +58,7 @@ def test_the_weak_view_learns_and_the_strong_one_does_not(published: bool) -> No
 
 def test_encoding_the_strong_view_leaves_no_trace_in_the_student() -> None:
     torch.manual_seed(0)
-    student = Student('nano', 4, (1, 2)).train()
+    student = StudentNetwork('nano', 4, (1, 2)).train()
     before = {name: value.clone() for name, value in student.state_dict().items()}
     features = encode_strong(student, torch.randint(0, 255, (2, 3, 32, 64)))
     assert [tuple(level.shape[-2:]) for level in features] == [(8, 16), (4, 8), (2, 4), (1, 2)]

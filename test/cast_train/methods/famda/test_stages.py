@@ -15,7 +15,7 @@ import torch
 from tiny_famda import draw_days_and_nights, tiny_famda
 from tiny_run import untrained_run
 
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Student
 from cast_train.data import LazySamples, Sample
 from cast_train.errors import DataError, RecipeError, TeacherError
 from cast_train.methods.famda.stages import STAGED, STAGES, Domains, Famda
@@ -185,7 +185,7 @@ def test_domains_of_classes_alone_adapt_too(tmp_path: Path) -> None:
 def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp_path: Path) -> None:
     recipe = tiny_famda(root / 'streets', root / 'teacher')
     student = STAGED.student(recipe, tmp_path / 'run', root / 'stages', lambda _: None)
-    contract = RuntimeStudent.load(student).contract
+    contract = Student.load(student).contract
     assert contract.provenance['method'] == 'FAMDA, reconstructed'
     assert contract.provenance['target'] == 'night'
     assert contract.provenance['data'] == (
@@ -197,7 +197,7 @@ def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp
     corrected = recipe.model_copy(update={'version': '0.0.2', 'license': 'CC-BY-NC-4.0'})
     STAGED.student(corrected, tmp_path / 'run', root / 'stages', lambda _: None)
     assert 'licence CC-BY-NC-4.0' in student.with_suffix('.md').read_text()
-    assert RuntimeStudent.load(student).contract.version == '0.0.2'
+    assert Student.load(student).contract.version == '0.0.2'
 
 
 def tiny_stage() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cast_train.losses.supervised import LossSection
 from cast_train.methods.famda.recipe import AdaptationSection
 from cast_train.methods.famda.target import norms_of
 from cast_train.methods.famda.task import OBSERVED_EVERY, FamdaTask, split_by_task
-from cast_train.models import QueryPrediction, Student, StudentOutput
+from cast_train.models import QueryPrediction, StudentNetwork, StudentOutput
 
 CLASSES, THINGS = 4, (2, 3)
 HEIGHT, WIDTH = 64, 64
@@ -26,7 +26,7 @@ HEIGHT, WIDTH = 64, 64
 def task(**settings: Any) -> FamdaTask:
     torch.manual_seed(0)
     adaptation = AdaptationSection.model_validate({'decay': 0.9, **settings})
-    return FamdaTask(Student('nano', CLASSES, THINGS), LossSection(), adaptation, (), 1.0, 80.0)
+    return FamdaTask(StudentNetwork('nano', CLASSES, THINGS), LossSection(), adaptation, (), 1.0, 80.0)
 
 
 def logit(mask: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def test_guesses_teach_no_masks_where_no_label_does() -> None:
 def test_where_a_depth_teacher_sees_no_end_is_sky_and_nowhere_else() -> None:
     endless = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     endless[:, 48:] = True
-    student = Student('nano', CLASSES, THINGS)
+    student = StudentNetwork('nano', CLASSES, THINGS)
     adapting = FamdaTask(student, LossSection(), AdaptationSection(), (), 1.0, 80.0, sky_id=0)
     (found,), _ = adapting.labels.of(answer(), [given(endless=endless)])
     assert found.semantic is not None

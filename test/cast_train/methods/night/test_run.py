@@ -17,7 +17,7 @@ from tiny_night import write_recipe, write_recordings, write_student
 from cast_ros.errors import BagError
 from cast_ros.offline.evaluation.compare import Scores
 from cast_ros.offline.metrics.semantic import SemanticMetrics
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Student
 from cast_train.engine.checkpoint import load_checkpoint, save_checkpoint
 from cast_train.engine.recipe_file import load
 from cast_train.engine.trained import load_student
@@ -47,7 +47,7 @@ def done(folder: Path) -> Night:
 
 
 def test_there_is_a_student_with_its_card_and_its_figures_before_and_after(folder: Path, done: Night) -> None:
-    contract = RuntimeStudent.load(done.student).contract
+    contract = Student.load(done.student).contract
     assert contract.provenance['method'] == 'FAMDA, reconstructed'
     assert (contract.input.height, contract.input.width) == (64, 128)
     assert done.student.with_suffix('.md').is_file()

@@ -14,8 +14,7 @@ from tiny_cast import draw_scenes
 from tiny_night import FRAMES, write_recipe, write_recordings
 from tiny_recipe import tiny_recipe
 
-from cast_ros.student import ClassInfo, StudentContract
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import ClassInfo, Student, StudentContract
 from cast_train.data import CLASS_MAPS
 from cast_train.data.bag_import import import_bag
 from cast_train.data.bag_plan import ImportSettings
@@ -53,7 +52,7 @@ def adapted(folder: Path, day: Path, night: Path, student: Path) -> Night:
 
 
 def contract_in(path: Path) -> StudentContract:
-    with RuntimeStudent.load(path) as student:
+    with Student.load(path) as student:
         return student.contract
 
 

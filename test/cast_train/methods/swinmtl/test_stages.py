@@ -14,14 +14,14 @@ import yaml
 from drawn_streets import draw_streets
 from tiny_swinmtl import swinmtl_document
 
-from cast_ros.student import Student as RuntimeStudent
+from cast_ros.student import Student
 from cast_train.engine.recipe_file import parse
 from cast_train.errors import RecipeError
 from cast_train.methods.method import Pictures
 from cast_train.methods.stages import Stages
 from cast_train.methods.swinmtl.recipe import SwinMtlRecipe
 from cast_train.methods.swinmtl.stages import STAGED, SwinMtl
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 
 
 @pytest.fixture(scope='module')
@@ -54,7 +54,7 @@ def test_a_task_that_is_not_taught_leaves_its_head_alone(root: Path) -> None:
     run = swinmtl(root, critic=None, tasks=['depth'])
     ended = torch.load(run.student().folder / 'last.pt', weights_only=True)['ema']
     torch.manual_seed(3)
-    first = Student('swinmtl-mini', 11, run.contract.thing_ids).state_dict()
+    first = StudentNetwork('swinmtl-mini', 11, run.contract.thing_ids).state_dict()
     assert torch.equal(ended['dense.1.bias'], first['dense.1.bias'])
     assert not torch.equal(ended['depth.out.bias'], first['depth.out.bias'])
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_is_refused(root: Path, changes: dict[str, Any], message:
 
 def test_a_whole_run_ends_with_a_student_its_card_and_a_manifest(root: Path, tmp_path: Path) -> None:
     student = STAGED.student(recipe_of(root), tmp_path / 'run', root / 'stages', lambda _: None)
-    with RuntimeStudent.load(student) as exported:
+    with Student.load(student) as exported:
         assert exported.contract.outputs == ('semantic', 'depth')
         assert exported.contract.provenance['method'] == 'SwinMTL'
     assert student.with_suffix('.md').is_file()
@@ -116,7 +116,7 @@ def test_a_corrected_licence_and_moved_data_are_what_the_same_command_exports(ro
     (tmp_path / 'first').rename(tmp_path / 'moved')
     corrected = recipe_of(tmp_path / 'moved', version='0.0.2', license='CC-BY-NC-4.0')
     student = STAGED.student(corrected, run, store, lambda _: None)
-    with RuntimeStudent.load(student) as exported:
+    with Student.load(student) as exported:
         assert (exported.contract.version, exported.contract.license) == ('0.0.2', 'CC-BY-NC-4.0')
     assert 'licence CC-BY-NC-4.0' in student.with_suffix('.md').read_text()
     beside = yaml.safe_load(student.with_suffix('.recipe.yaml').read_text())

@@ -19,7 +19,7 @@ from cast_train.data.augment import Targets
 from cast_train.methods.cast.recipe import PixelContrast
 from cast_train.methods.cast.samplers import draw_negatives
 from cast_train.models.queries import QueryPrediction
-from cast_train.models.student import Student
+from cast_train.models.student import StudentNetwork
 from cast_train.ranks import mean_counts
 
 # Channels between the layers of a head, and the length D of an embedding.
@@ -77,7 +77,7 @@ class ContrastHead(nn.Module):
 
 
 @torch.no_grad()
-def encode_strong(student: Student, images: Tensor) -> list[Tensor]:
+def encode_strong(student: StudentNetwork, images: Tensor) -> list[Tensor]:
     """Backbone features of the strong view, without gradient and without a trace in the batch norms.
 
     The running means and variances are those of the pictures that a robot sees; a second pass over distorted ones must

@@ -29,7 +29,7 @@ from cast_train.methods.method import Pictures, asked_for
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.pipeline import Method, Staged, Told
 from cast_train.methods.stages import Stages, StoredStage, digest_of_stage
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.teachers.labelling import LabelRun, pseudo_labelled
 from cast_train.teachers.teacher import TeacherAsStudent
 
@@ -121,7 +121,7 @@ class Cast(CastTraining):
         settings = asked_for(self.recipe.stages.guided_distillation, 'guided_distillation')
         teacher = self.student_supervised()
 
-        def make(student: Student) -> Task:
+        def make(student: StudentNetwork) -> Task:
             guide = load_student(teacher.folder / LAST, self.recipe.data.root)[0].network
             return GuidedTask(student, guide, self.recipe.losses, settings)
 
@@ -149,7 +149,7 @@ class Cast(CastTraining):
         labelled: Sequence[int],
         pseudo: StoredStage | None = None,
         start: StoredStage | None = None,
-        make: Callable[[Student], Task] | None = None,
+        make: Callable[[StudentNetwork], Task] | None = None,
         **more: Any,
     ) -> StoredStage:
         """Train a student: from ``start`` or afresh, on labels and, if given, pseudo-labels.

@@ -17,7 +17,7 @@ from cast_train.engine.task import Task
 from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.methods.cast.pixel_contrast import ContrastHead, contrast_curves, encode_strong, pixel_contrast
 from cast_train.methods.cast.recipe import GuidedSection, PixelContrast
-from cast_train.models import Student, StudentOutput
+from cast_train.models import StudentNetwork, StudentOutput
 from cast_train.models.queries import QueryPrediction
 
 # Steps between looks at how well the contrast tells pixels apart; one costs about as much as the contrast of a step.
@@ -82,7 +82,7 @@ class CastTask(Task):
     """
 
     def __init__(
-        self, student: Student, losses: LossSection, semi: float, contrast: PixelContrast | None, steps: int
+        self, student: StudentNetwork, losses: LossSection, semi: float, contrast: PixelContrast | None, steps: int
     ) -> None:
         super().__init__(student)
         self._losses, self._semi, self._contrast, self._steps = losses, semi, contrast, steps
@@ -137,7 +137,9 @@ class GuidedTask(Task):
         settings: thresholds, length of the burn-in, decay.
     """
 
-    def __init__(self, student: Student, teacher: Student, losses: LossSection, settings: GuidedSection) -> None:
+    def __init__(
+        self, student: StudentNetwork, teacher: StudentNetwork, losses: LossSection, settings: GuidedSection
+    ) -> None:
         super().__init__(student)
         self._average = MovingAverage(teacher, settings.decay, warm_up=False)
         self.teacher = self._average.network

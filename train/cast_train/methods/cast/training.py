@@ -15,7 +15,7 @@ from cast_train.methods.cast.task import CastTask
 from cast_train.methods.method import MethodRun, Pictures, score
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.stages import Stages
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.models.graph import TorchStudent
 
 # The published code's strong view changes colours and blurs always.
@@ -41,7 +41,7 @@ class CastTraining(MethodRun[CastRecipe]):
         pseudo = recipe.pseudo_labels.digested() if stage is None or stage.unlabelled else None
         return super().inputs(stage, **{'contrast': contrast, 'pseudo_labels': pseudo, **own})
 
-    def task(self, network: Student, stage: StageSection) -> CastTask:
+    def task(self, network: StudentNetwork, stage: StageSection) -> CastTask:
         """The unified objective with the weights of a stage."""
         contrast = self.recipe.contrast if stage.contrast else None
         return CastTask(network, self.recipe.losses, stage.semi, contrast, stage.steps)
@@ -72,5 +72,5 @@ class CastTraining(MethodRun[CastRecipe]):
         """Those by the validation pictures."""
         return score(predictor, self.pictures)
 
-    def _on_held_out(self, student: Student) -> dict[str, float]:
+    def _on_held_out(self, student: StudentNetwork) -> dict[str, float]:
         return headline(evaluate(TorchStudent(student, self.contract), self.samples(self.split.held_out)))

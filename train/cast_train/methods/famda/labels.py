@@ -15,7 +15,7 @@ from cast_train.data.augment import Targets
 from cast_train.methods.famda.classmix import SMALLEST_PX
 from cast_train.methods.famda.losses import confident_share
 from cast_train.methods.famda.recipe import AdaptationSection
-from cast_train.models import Student, StudentOutput, compose_semantic
+from cast_train.models import StudentNetwork, StudentOutput, compose_semantic
 from cast_train.models.graph import best_instances
 
 # Metres beyond the cap, as a teacher's sky, are not learned; a network cannot say much nearer than this.
@@ -36,7 +36,7 @@ class TargetLabels:
 
     def __init__(
         self,
-        student: Student,
+        student: StudentNetwork,
         settings: AdaptationSection,
         protected: tuple[int, ...],
         cap_m: float,

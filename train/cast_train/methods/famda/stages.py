@@ -34,7 +34,7 @@ from cast_train.methods.method import MethodRun, Pictures, asked_for, digest_of_
 from cast_train.methods.method_recipe import StageSection
 from cast_train.methods.pipeline import Method, Staged, Told
 from cast_train.methods.stages import Stages, StoredStage, digest_of, digest_of_stage
-from cast_train.models import Student
+from cast_train.models import StudentNetwork
 from cast_train.teachers.cache import LabelCache
 from cast_train.teachers.labelling import LabelRun
 from cast_train.teachers.registry import DEPTH_TEACHERS, SEGMENT_TEACHERS, Kinds, open_teacher
@@ -200,7 +200,7 @@ class Famda(MethodRun[FamdaRecipe]):
 
         return self.stages.once(name, inputs, work)
 
-    def _started(self, start: StoredStage | None) -> Student:
+    def _started(self, start: StoredStage | None) -> StudentNetwork:
         return self.started(self.recipe.student.initial if start is None else weights_in(start.folder))
 
     def _source(self, count: int) -> Source:

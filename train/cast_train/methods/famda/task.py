@@ -27,7 +27,7 @@ from cast_train.methods.famda.labels import ClassAlignment, TargetLabels, class_
 from cast_train.methods.famda.losses import feature_distance, hide_patches, relative_depth_loss
 from cast_train.methods.famda.recipe import AdaptationSection
 from cast_train.methods.famda.target import in_target_colours, norms_of
-from cast_train.models import Student, StudentOutput
+from cast_train.models import StudentNetwork, StudentOutput
 
 # Steps between looks at the gradients of the two tasks; one costs a third of a step.
 OBSERVED_EVERY = 50
@@ -50,7 +50,7 @@ class FamdaTask(Task):
 
     def __init__(
         self,
-        student: Student,
+        student: StudentNetwork,
         losses: LossSection,
         settings: AdaptationSection,
         protected: tuple[int, ...],

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from cast_ros.files import write_text
-from cast_ros.student import Student as RuntimeStudent
-from cast_ros.student import StudentContract
+from cast_ros.student import Student, StudentContract
 from cast_train.data import LazySamples, Sample
 from cast_train.data.bag_import import import_bag
 from cast_train.data.frames import Frames
@@ -164,7 +163,7 @@ class Given(NamedTuple):
             StudentError, TrainingError: it is none of these.
         """
         if student.suffix == '.onnx':
-            return cls(student, RuntimeStudent.load(student), None)
+            return cls(student, Student.load(student), None)
         found, recipe, _ = load_student(student)
         weights = weights_in(student) if student.is_dir() else student
         section = recipe.student.model_copy(update={'initial': weights, 'backbone_weights': None})
@@ -236,7 +235,7 @@ def _labelled(recording: Path, root: Path, split: str, say: Callable[[str], None
 
 def _judged(before: Predictor, model: Path, domains: Domains) -> Judged:
     """The student before and after, on both domains."""
-    with RuntimeStudent.load(model) as after:
+    with Student.load(model) as after:
         return {
             (when, name): judge(predictor, pictures.validation)
             for when, predictor in zip(WHEN, (before, after), strict=True)

@@ -22,7 +22,7 @@ from cast_train.data.augment import Targets
 from cast_train.engine.task import Task
 from cast_train.losses.supervised import LossSection, supervised_losses
 from cast_train.methods.swinmtl.recipe import AdversarialSection
-from cast_train.models import Student, StudentOutput
+from cast_train.models import StudentNetwork, StudentOutput
 from cast_train.ranks import mean_counts, mean_over_ranks
 
 # Of the published code (papers.md §2.2), but for its batch norms: with them the score of a picture depends on its
@@ -159,7 +159,7 @@ class AdversarialTask(Task):
 
     def __init__(
         self,
-        student: Student,
+        student: StudentNetwork,
         losses: LossSection,
         settings: AdversarialSection,
         cap_m: float,
