@@ -14,16 +14,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, MessageDefinitionFormat
-from rosbags.rosbag2.storage_mcap import McapReader
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 
 from cast_ros.errors import BagError
+from cast_ros.offline.bags.indexed_mcap import IndexedMcap, NoIndexError
 from cast_ros.offline.bags.metadata import METADATA, BagMetadata, read_metadata
 from cast_ros.offline.bags.storage import (
     JOURNAL_SUFFIX,
-    MCAP_MAGIC,
     PACKED_SUFFIX,
-    RECORD_PREFIX,
     STORAGE_SUFFIXES,
     WAL_SUFFIX,
     Damage,
@@ -36,8 +34,6 @@ from cast_ros.offline.bags.storage import (
 from cast_ros.offline.bags.unpacking import is_packed, readable_file, unpacked
 
 COUNTS_DIFFER = 'counts-differ'
-# Of the profile at the beginning of an MCAP file.
-_LENGTH_BYTES = 4
 # The kinds of damage that only a reader who asks for salvage goes on with.
 _SERIOUS = ('truncated', 'no-metadata')
 
@@ -229,10 +225,10 @@ class BagContents:
         try:
             part, scanned = _indexed(plain), ''
         except BagError as error:
-            if not self._salvage and not isinstance(error, _NoIndexError):
+            if not self._salvage and not isinstance(error, NoIndexError):
                 raise unreadable(self._path, BagError('; '.join(filter(None, [problem, str(error)])))) from error
             part = _scanned(plain)
-            scanned = part.problem or ('' if isinstance(error, _NoIndexError) else _line(error))
+            scanned = part.problem or ('' if isinstance(error, NoIndexError) else _line(error))
         self._stack.callback(part.close)
         total = sum(part.counts.values())
         if reason := '; '.join(entry for entry in (problem, scanned) if entry):
@@ -276,67 +272,14 @@ class BagContents:
         return found
 
 
-class _NoIndexError(BagError):
-    """Nothing is wrong with a file, but it has to be read to know what is in it."""
-
-
-class _IndexedMcap:
-    """A whole `.mcap` file, read by rosbags."""
-
-    def __init__(self, path: Path) -> None:
-        self.problem = ''
-        with path.open('rb') as file:
-            head = file.read(len(MCAP_MAGIC) + RECORD_PREFIX.size + _LENGTH_BYTES)
-        if len(head) > len(MCAP_MAGIC) and not any(head[-_LENGTH_BYTES:]):
-            # As of many tools. Of another world are files that name another one.
-            raise _NoIndexError('the file does not say that it is of ROS 2')
-        self._reader = McapReader(path)
-        try:
-            self._reader.open()
-        except KeyError as error:
-            raise _NoIndexError(f'it has a schema of the kind {error}, which rosbags does not know') from error
-        if self._reader.metadata.message_count and not any(entry.msgcount for entry in self._reader.connections):
-            self._reader.close()
-            raise _NoIndexError('the index has no counts, which a writer may leave out')
-        self._topics = {connection.id: _topic_of(connection) for connection in self._reader.connections}
-        self.counts: Counter[PartTopic] = Counter(dict.fromkeys(self._topics.values(), 0))
-        for connection in self._reader.connections:
-            self.counts[self._topics[connection.id]] += connection.msgcount
-        whole = self._reader.metadata
-        self.strays = whole.message_count - self.counts.total()
-        self.span_ns = (whole.start_time, whole.end_time - 1) if whole.message_count else None
-
-    def messages(self, wanted: Collection[PartTopic]) -> Iterator[tuple[PartTopic, int, bytes]]:
-        """Topic, nanoseconds of recording and bytes, in the order of recording."""
-        connections = [entry for entry in self._reader.connections if self._topics[entry.id] in wanted]
-        for connection, recorded_ns, data in self._reader.messages(connections) if connections else ():
-            yield self._topics[connection.id], recorded_ns, bytes(data)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-
-
-def _topic_of(connection: Connection) -> PartTopic:
-    assert isinstance(connection.ext, ConnectionExtRosbag2)
-    return PartTopic(
-        connection.topic,
-        connection.msgtype,
-        connection.msgdef,
-        connection.digest,
-        tuple(connection.ext.offered_qos_profiles),
-        connection.ext.serialization_format,
-    )
-
-
 def _indexed(file: Path) -> StoragePart:
     try:
         if file.suffix == '.mcap':
-            return _IndexedMcap(file)
+            return IndexedMcap(file)
         from cast_ros.offline.bags.db3 import IndexedDb3
 
         return IndexedDb3(file)
-    except _NoIndexError:
+    except NoIndexError:
         raise
     except Exception as error:  # of parsers and storages: a dozen unrelated types
         raise BagError(_line(error)) from error

@@ -80,13 +80,13 @@ def test_backbone_and_pyramid_are_in_eight_bits_and_the_rest_in_float(case: Case
 def test_a_file_that_loses_little_is_written_with_contract_and_card(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Three pictures judge coarsely: each instance more or less, as rounding has it, is points of AP.
-    monkeypatch.setattr(int8, 'LARGEST_FALL', 0.3)
+    # Three pictures judge coarsely: AP fell by 0.007, 0.000 and 0.061 with the kernels default, avx2 and avx512.
+    monkeypatch.setattr(int8, 'LARGEST_FALL', 0.15)
     out = tmp_path / 'tiny-int8.onnx'
     result = export_int8(case.model, out, case.calibration, Labelled(case.samples, 'drawn streets'))
     judgement = result.judgement
     assert judgement is not None
-    assert judgement.fall < 0.3
+    assert judgement.fall < 0.15
     assert judgement.before['miou'] - judgement.after['miou'] < 0.05
     assert result.is_written
     assert 'drawn streets, 3 pictures, float -> int8: ap ' in result.summary
