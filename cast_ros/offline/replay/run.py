@@ -237,7 +237,11 @@ def _document(
         },
         'students': [one.document() for one in contestants],
         'agreement': None if agreement is None else agreement.compute().as_dict(),
-        'settings': asdict(settings),
+        'settings': {
+            **{name: value for name, value in vars(settings).items() if name != 'load'},
+            'providers': list(settings.load.providers),
+            'threads': settings.load.threads,
+        },
         'versions': _versions(),
     }
 

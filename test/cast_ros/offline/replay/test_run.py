@@ -87,6 +87,15 @@ def test_what_is_below_the_threshold_is_not_found_but_counts_for_ap(
     assert (first['instances'], first['found'], first['to_find']) == (found, found, 2)
     assert first['found_share'] == found / 2
     assert document['students'][0]['instances']['ap50'] == pytest.approx(1.0)
+    assert document['settings'] == {
+        'topic': None,
+        'camera_info_topic': None,
+        'score_threshold': threshold,
+        'providers': ['CPUExecutionProvider'],
+        'threads': 1,
+        'results_bag': False,
+        'tracking': False,
+    }
 
 
 def test_a_student_that_mistakes_cars_for_persons_is_worse_for_certain(
