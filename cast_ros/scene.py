@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -37,6 +37,11 @@ class Pinhole(NamedTuple):
     fy_px: float
     cx_px: float
     cy_px: float
+
+    @classmethod
+    def of_k(cls, k: Sequence[float]) -> Pinhole:
+        """From nine numbers, row by row; without distortion."""
+        return cls(k[0], k[4], k[2], k[5])
 
     def points(self, rows: Integers, columns: Integers, depth_m: Floats) -> Floats:
         """N×3 float32 metres of N pixels with these depths along the optical axis."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cast_ros.errors import CastError
+from cast_ros.images.camera_info import Rectified
 
 if TYPE_CHECKING:
     from cast_ros.offline.bags import Damage
@@ -95,11 +96,12 @@ def to_dataset(
     out: Annotated[Path, typer.Option(help='A new folder.', show_default=False)],
     every: Annotated[int, typer.Option(help='Keep every N-th picture.', min=1)] = 1,
     split: Annotated[str, typer.Option(help='Name of the folder of the split.')] = 'drive',
+    rectified: Annotated[Rectified, typer.Option(help='Whether P of camera_info holds; as the parameter.')] = 'auto',
 ) -> None:
     """Write pictures, calibration and ground truth as files, in the folders of Cityscapes."""
     from cast_ros.offline.bags.tools.to_dataset import bag_to_dataset
 
-    report = bag_to_dataset(bag, topic, out, every, split)
+    report = bag_to_dataset(bag, topic, out, every, split, rectified)
     for damage in report.damages:
         print(f'salvaged: {damage}')
     if report.skipped:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cast_ros.images.camera_info import Rectified
+
 
 def calibrate_depth(
     bag: Annotated[Path, typer.Argument(help='A bag with pictures and camera_info.', show_default=False)],
@@ -17,10 +19,11 @@ def calibrate_depth(
     camera_height: Annotated[
         float | None, typer.Option(help='Of the camera over flat ground, metres.', min=0.05)
     ] = None,
-    depth_topic: Annotated[str | None, typer.Option(help='Depth images of the same view (stereo).')] = None,
+    depth_topic: Annotated[str | None, typer.Option(help='Depth images, raw or compressedDepth.')] = None,
     points_topic: Annotated[str | None, typer.Option(help='A point cloud (LiDAR); needs /tf_static.')] = None,
     ground: Annotated[str, typer.Option(help='Classes that are ground, for the camera height.')] = 'road,sidewalk',
     frames: Annotated[int, typer.Option(help='At most so many pictures, spread over the bag.', min=5)] = 100,
+    rectified: Annotated[Rectified, typer.Option(help='Whether P of camera_info holds; as the parameter.')] = 'auto',
 ) -> None:
     """Measure parameter depth_scale from a LiDAR, from stereo depth, or from the height of the camera."""
     from cast_ros.offline.calibration import Reference, calibrate
@@ -29,7 +32,7 @@ def calibrate_depth(
     names = tuple(name.strip() for name in ground.split(',') if name.strip())
     reference = Reference(camera_height, names, depth_topic, points_topic)
     with Student.load(model) as student:
-        result = calibrate(bag, student, image_topic, camera_info_topic, reference, frames)
+        result = calibrate(bag, student, image_topic, camera_info_topic, reference, frames, rectified)
     print(
         f'depth_scale {result.depth_scale:.3f} (half of the pictures within ±{result.spread:.3f}; '
         f'{result.frames} of {result.looked_at} pictures)\n'

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from cast_ros.images.camera_info import Rectified
+
 if TYPE_CHECKING:
     from cast_ros.offline.replay.run import Replay, ReplaySettings
 
@@ -24,6 +26,7 @@ def replay(
     out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('out/replay'),
     topic: Annotated[str | None, typer.Option(help='Pictures; needed if the bag has several.')] = None,
     camera_info_topic: Annotated[str | None, typer.Option(help='Their calibration.')] = None,
+    rectified: Annotated[Rectified, typer.Option(help='Whether P of camera_info holds; as the parameter.')] = 'auto',
     score_threshold: Annotated[float, typer.Option(help='Lowest score that is shown.', min=0.05, max=1)] = 0.5,
     provider: Annotated[list[str], typer.Option(help='Of onnxruntime, in order of preference.')] = [  # noqa: B006
         'CPUExecutionProvider'
@@ -42,7 +45,13 @@ def replay(
     from cast_ros.student import LoadOptions
 
     settings = ReplaySettings(
-        topic, camera_info_topic, score_threshold, LoadOptions(tuple(provider), threads=threads), results_bag, tracking
+        topic,
+        camera_info_topic,
+        score_threshold,
+        LoadOptions(tuple(provider), threads=threads),
+        results_bag,
+        tracking,
+        rectified,
     )
     figures = _through_dds(bag, model, out, settings, rate, peak) if live or peak else []
     columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -90,6 +99,7 @@ def _through_dds(
             settings.camera_info_topic,
             settings.score_threshold,
             settings.load,
+            settings.rectified,
         )
         figures = live_replay(options, rate).as_dict()
         if peak:

@@ -19,8 +19,8 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection3D, Detection3DArray, ObjectHypothesisWithPose
 
 from cast_ros.images import ImageFields, image_fields
-from cast_ros.images.camera_info import scaled_k, scaled_p
-from cast_ros.scene import POINT, LocatedObject, Pinhole
+from cast_ros.images.camera_info import CameraModel
+from cast_ros.scene import POINT, LocatedObject
 
 _DATATYPES = {'<f4': PointField.FLOAT32, '<u4': PointField.UINT32, '<u2': PointField.UINT16}
 # PCL and rviz read the colour as the bits of a float.
@@ -83,33 +83,18 @@ def fill_data(message: Image | CompressedImage | PointCloud2, flat: NDArray[np.u
         message.data = payload
 
 
-def scaled_camera_info(info: CameraInfo, header: Header, width: int, height: int) -> CameraInfo:
+def scaled_camera_info(camera: CameraModel, header: Header, width: int, height: int) -> CameraInfo:
     """The CameraInfo of a map of this size that shows the same view as the picture.
 
     Args:
-        info: of the picture.
+        camera: of the picture.
         header: of the picture; the map carries the same.
         width: of the map, pixels.
         height: of the map, pixels.
     """
-    scaled = CameraInfo(
-        header=header,
-        width=width,
-        height=height,
-        distortion_model=info.distortion_model,
-        d=info.d,
-        r=info.r,
-        roi=RegionOfInterest(),
+    return CameraInfo(
+        header=header, width=width, height=height, roi=RegionOfInterest(), **camera.scaled(width, height)._asdict()
     )
-    scaled.k = scaled_k(info, width, height)
-    scaled.p = scaled_p(info, width, height)
-    return scaled
-
-
-def pinhole_of(info: CameraInfo, header: Header, width: int, height: int) -> Pinhole:
-    """The camera of a map of this size that shows the same view as the picture; K without its distortion."""
-    k = scaled_camera_info(info, header, width, height).k
-    return Pinhole(float(k[0]), float(k[4]), float(k[2]), float(k[5]))
 
 
 def detections_3d_message(

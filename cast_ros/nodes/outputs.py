@@ -29,7 +29,7 @@ from vision_msgs.msg import (
 )
 
 from cast_ros.errors import ParameterError
-from cast_ros.images.camera_info import focal_length_px
+from cast_ros.images.camera_info import CameraModel
 from cast_ros.nodes import messages
 from cast_ros.nodes.messages import image_message_to_publish
 from cast_ros.nodes.parameters import Settings
@@ -54,7 +54,7 @@ class Answer:
     rgb: NDArray[np.uint8]
     prediction: Prediction
     contract: StudentContract
-    camera_info: CameraInfo | None
+    camera_model: CameraModel | None
     settings: Settings
     track_numbers: NDArray[np.uint16] | None = None
 
@@ -68,10 +68,9 @@ class Answer:
     @cached_property
     def camera(self) -> Pinhole | None:
         """Of the prediction's maps; None for an unknown camera, or one whose focal length is."""
-        info, prediction = self.camera_info, self.prediction
-        if info is None or focal_length_px(info) is None:
+        if self.camera_model is None or self.camera_model.problem:
             return None
-        return messages.pinhole_of(info, self.header, prediction.width, prediction.height)
+        return Pinhole.of_k(self.camera_model.scaled(self.prediction.width, self.prediction.height).k)
 
     @cached_property
     def objects(self) -> list[LocatedObject] | None:
@@ -128,11 +127,11 @@ def depth_raw_message(answer: Answer) -> Image:
 
 
 def depth_camera_info_message(answer: Answer) -> CameraInfo | None:
-    """The picture's calibration at the size of the depth image; None without a calibration."""
-    if answer.camera_info is None:
+    """The picture's calibration at the size of the depth image; None without one that can be used."""
+    if answer.camera_model is None or answer.camera_model.problem:
         return None
     prediction = answer.prediction
-    return messages.scaled_camera_info(answer.camera_info, answer.header, prediction.width, prediction.height)
+    return messages.scaled_camera_info(answer.camera_model, answer.header, prediction.width, prediction.height)
 
 
 def overlay_message(answer: Answer) -> Image:

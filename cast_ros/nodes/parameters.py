@@ -60,6 +60,15 @@ class Parameter:
         return _TYPE_NAMES[type(self.default)]
 
     @property
+    def takes_bool(self) -> bool:
+        """Whether true and false are among its words: YAML makes a bool of them unless somebody thinks of quotes."""
+        return 'true' in self.choices
+
+    def understood(self, value: Any) -> Any:
+        """The value as the node uses it."""
+        return str(value).lower() if self.takes_bool and isinstance(value, bool) else value
+
+    @property
     def allowed(self) -> str:
         """The range in words."""
         if self.choices:
@@ -72,6 +81,7 @@ class Parameter:
 
     def problem(self, value: Any) -> str | None:
         """Why this value cannot be used, or None."""
+        value = self.understood(value)
         if type(value) is not type(self.default):
             return f"parameter '{self.name}' must be of type {self.type_name}, not {value!r}"
         outside = self.within is not None and not self.within[0] <= value <= self.within[1]
@@ -157,6 +167,13 @@ class Settings:
         'messages). The depth camera_info follows.',
         choices=('image', 'network'),
     )
+    rectified: str = parameter(
+        'auto',
+        ANY_TIME,
+        'Whether the pictures are rectified, so that P of camera_info holds and not K. auto: by the name image_rect* '
+        'of the topic, and where camera_info has no distortion and its matrices differ; /diagnostics says which.',
+        choices=('auto', 'true', 'false'),
+    )
     overlay_alpha: float = parameter(0.5, ANY_TIME, 'Opacity of the masks in the overlay picture.', within=(0.0, 1.0))
     points_stride: int = parameter(
         4,
@@ -230,7 +247,7 @@ class Settings:
     def from_values(cls, values: Mapping[str, Any]) -> Settings:
         """Of every parameter's value; raises ParameterError for the first one that is not allowed."""
         refuse(values.items())
-        own = {row.name: values[row.name] for row in PARAMETERS if not row.is_topic}
+        own = {row.name: row.understood(values[row.name]) for row in PARAMETERS if not row.is_topic}
         return cls(**own, topics={topic.name: values[topic.parameter] for topic in TOPICS})
 
     @property

@@ -21,13 +21,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from sensor_msgs.msg import CompressedImage, Image
 
 from cast_ros.errors import CastError, ParameterError
+from cast_ros.images.camera_infos import CameraInfoCache
 from cast_ros.nodes.declaration import declare, read
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
 from cast_ros.nodes.inputs import Inputs
 from cast_ros.nodes.outputs import Outputs, quality_of
 from cast_ros.nodes.parameters import BY_NAME, Changes, refuse
-from cast_ros.nodes.pipeline import CameraInfoCache, Pipeline, ReceivedImage
+from cast_ros.nodes.pipeline import Pipeline, ReceivedImage
 from cast_ros.nodes.shift_watch import ShiftWatch
 from cast_ros.nodes.topics import DIAGNOSTICS
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
@@ -233,12 +234,17 @@ class PerceptionNode(LifecycleNode):
             warnings.append(f'running on {self._student.provider} instead of {self._settings.providers[0]}')
         if self._student.contract.depth is not None and self._pipeline.uncalibrated:
             warnings.append(f'{self._pipeline.uncalibrated}: depth assumes the focal length of the training camera')
+        elif self._pipeline.camera is not None and self._pipeline.camera.doubt:
+            warnings.append(self._pipeline.camera.doubt)
         return tuple(warnings)
 
     def _facts(self) -> dict[str, str]:
         facts = {'image transport': self._settings.image_transport}
         if self._inputs is not None:
             facts |= {'image topic': self._inputs.image_topic, 'publishers': str(self._inputs.publisher_count())}
+        if self._pipeline is not None and self._pipeline.camera is not None:
+            camera = self._pipeline.camera
+            facts['intrinsics'] = f'{camera.matrix} of camera_info: {camera.reason}'
         if self._student is not None:
             facts |= {
                 'provider': self._student.provider,

@@ -3,22 +3,21 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from cast_ros.errors import CastError, ImageError
 from cast_ros.images import decode_compressed_rgb, decode_rgb
-from cast_ros.images.camera_info import focal_length_px, picture_size
+from cast_ros.images.camera_info import CameraModel
+from cast_ros.images.camera_infos import CameraInfoCache
 from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
 from cast_ros.nodes.parameters import Settings
@@ -27,35 +26,6 @@ from cast_ros.student import Prediction, Student
 from cast_ros.tracking import MEMORY_S, InstanceTracker
 
 WARNING_PERIOD_S = 5.0
-_REMEMBERED_CAMERAS = 16
-
-
-class CameraInfoCache:
-    """The newest CameraInfo of each camera and picture size. Safe to fill in one thread and to read in another."""
-
-    def __init__(self) -> None:
-        self._infos: OrderedDict[tuple[str, int, int], CameraInfo] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def remember(self, info: CameraInfo) -> None:
-        """Keep this one in place of the last of the same frame id and size."""
-        key = (info.header.frame_id, *picture_size(info))
-        with self._lock:
-            self._infos[key] = info
-            self._infos.move_to_end(key)
-            # A driver that invents frame ids must not fill the memory.
-            while len(self._infos) > _REMEMBERED_CAMERAS:
-                self._infos.popitem(last=False)
-
-    def matching(self, header: Header, width: int, height: int) -> CameraInfo | None:
-        """The CameraInfo of a picture with this header and size, or None: a foreign calibration is worse than none."""
-        with self._lock:
-            return self._infos.get((header.frame_id, width, height))
-
-    def sizes_of(self, frame_id: str) -> list[tuple[int, int]]:
-        """Sizes (width, height) for which this frame id has a CameraInfo, to explain a mismatch."""
-        with self._lock:
-            return [(width, height) for name, width, height in self._infos if name == frame_id]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +50,7 @@ class Pipeline:
 
     Attributes:
         uncalibrated: why the last frame had no focal length, '' if it had one.
+        camera: of the last frame that had a camera_info.
     """
 
     def __init__(
@@ -93,6 +64,7 @@ class Pipeline:
         tracker: InstanceTracker | None,
     ) -> None:
         self.uncalibrated = ''
+        self.camera: CameraModel | None = None
         self._node = node
         self._student = student
         self._outputs = outputs
@@ -131,10 +103,10 @@ class Pipeline:
             return
         rgb = _decode(frame.message, settings.max_pixels)
         decoded_s = time.perf_counter()
-        camera_info = self._calibration_of(header, rgb)
+        camera = self._camera_of(frame, rgb)
         prediction = self._student.predict(
             rgb,
-            fx_px=None if camera_info is None else focal_length_px(camera_info),
+            fx_px=None if camera is None else camera.fx_px,
             heads=needed_heads(wanted),
             size='network' if settings.output_size == 'network' else 'image',
             score_threshold=settings.score_threshold,
@@ -143,7 +115,7 @@ class Pipeline:
         predicted_s = time.perf_counter()
         contract = self._student.contract
         numbers = self._track(header, prediction)
-        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera_info, settings, numbers))
+        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera, settings, numbers))
         done_s = time.perf_counter()
         # After publishing: nobody waits for it.
         self._shift_watch.look(rgb, self._student.last_scores)
@@ -178,18 +150,19 @@ class Pipeline:
         now = self._node.get_clock().now()
         return float((now - Time.from_msg(header.stamp, now.clock_type)).nanoseconds) / 1e6
 
-    def _calibration_of(self, header: Header, rgb: NDArray[np.uint8]) -> CameraInfo | None:
-        height, width = rgb.shape[:2]
-        camera_info = self._camera_infos.matching(header, width, height)
-        if camera_info is None:
-            others = self._camera_infos.sizes_of(header.frame_id)
-            known = f' (there is one for {", ".join(f"{w}x{h}" for w, h in others)})' if others else ''
-            self.uncalibrated = f"no camera_info for frame '{header.frame_id}' with {width}x{height} pixels{known}"
-        elif focal_length_px(camera_info) is None:
-            self.uncalibrated = f"camera_info of frame '{header.frame_id}' is not calibrated (K is zero)"
-        else:
-            self.uncalibrated = ''
-        return camera_info
+    def _camera_of(self, frame: ReceivedImage, rgb: NDArray[np.uint8]) -> CameraModel | None:
+        header, (height, width) = frame.message.header, rgb.shape[:2]
+        info = self._camera_infos.matching(header, width, height)
+        if info is None:
+            self.uncalibrated = self._camera_infos.why_none(header, width, height)
+            return None
+        camera, before = CameraModel.of(info, frame.topic, frame.settings.rectified), self.camera
+        self.camera, self.uncalibrated = camera, ''
+        if camera.problem:
+            self.uncalibrated = f"camera_info of frame '{header.frame_id}' is not calibrated ({camera.problem})"
+        elif before is None or (before.matrix, before.reason) != (camera.matrix, camera.reason):
+            self._node.get_logger().info(f'intrinsics are {camera.matrix} of camera_info: {camera.reason}')
+        return camera
 
 
 def _decode(message: Image | CompressedImage, max_pixels: int) -> NDArray[np.uint8]:

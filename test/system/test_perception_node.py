@@ -204,6 +204,23 @@ def test_depth_follows_the_focal_length_and_depth_scale(case: Case) -> None:
     assert decode_image(scaled)[110, 20] == pytest.approx(GREY_M * 0.75, rel=1e-3)
 
 
+def test_rectified_pictures_are_measured_by_p(case: Case) -> None:
+    case.start(rectified=True)  # as YAML reads true
+    info = case.camera_info()
+    info.p = [0.8 * FX, 0.0, 128.0, 0.0, 0.0, 0.8 * FX, 64.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    case.calibrate(info)
+    depth, scaled = case.ask(case.listen(Image, 'depth/image'), case.listen(CameraInfo, 'depth/camera_info'))
+    assert decode_image(depth)[110, 20] == pytest.approx(0.8 * GREY_M, rel=1e-3)
+    assert scaled.k.tolist() == [0.8 * FX, 0.0, 128.0, 0.0, 0.8 * FX, 64.0, 0.0, 0.0, 1.0]
+    assert not any(scaled.d)
+    status = case.probe.diagnostics(case.name)
+    case.probe.until(lambda: status, 'diagnostics')
+    assert status[-1]['intrinsics'] == 'P of camera_info: rectified is true'
+    assert case.probe.set_parameter(case.name, 'rectified', 'false') == (True, '')
+    (depth,) = case.ask(case.listen(Image, 'depth/image'))
+    assert decode_image(depth)[110, 20] == pytest.approx(GREY_M, rel=1e-3)
+
+
 def test_a_malformed_picture_is_named_counted_and_survived(case: Case) -> None:
     case.start()
     logs = case.probe.listen(Log, '/rosout', QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL))

@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 
 from cast_ros.errors import CalibrationError, ImageError
 from cast_ros.images import decode_image
-from cast_ros.images.camera_info import focal_length_px, picture_size
+from cast_ros.images.camera_info import CameraModel, Rectified, frame_of
+from cast_ros.images.camera_infos import CameraInfoCache
+from cast_ros.images.compressed_depth import decode_compressed_depth, is_compressed_depth
 from cast_ros.offline.bags import BagReader, Damage, TopicSummary
-from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES
+from cast_ros.offline.bags.message_types import (
+    CAMERA_INFO_TYPE,
+    COMPRESSED_IMAGE_TYPE,
+    IMAGE_TYPE,
+    PICTURE_TYPES,
+    camera_info_beside,
+)
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import DECODERS
 
@@ -40,7 +48,7 @@ class StaticTransforms:
         """Take in geometry_msgs/TransformStamped messages."""
         for entry in transforms:
             matrix = _matrix(entry.transform)
-            parent, child = entry.header.frame_id.lstrip('/'), entry.child_frame_id.lstrip('/')
+            parent, child = frame_of(entry.header), entry.child_frame_id.lstrip('/')
             # Points of the child, in the parent.
             self._edges.setdefault(child, {})[parent] = matrix
             self._edges.setdefault(parent, {})[child] = np.asarray(np.linalg.inv(matrix), np.float64)
@@ -84,7 +92,8 @@ class Reference:
     Attributes:
         camera_height_m: of the camera over flat ground.
         ground: names of the classes that are ground.
-        depth_topic: sensor_msgs/Image, 32FC1 metres or 16UC1 millimetres, of the same view.
+        depth_topic: sensor_msgs/Image, 32FC1 metres or 16UC1 millimetres, or compressedDepth; of the camera's own
+            frame, or of another one with a camera_info beside it and /tf_static.
         points_topic: sensor_msgs/PointCloud2; /tf_static connects its frame with the camera's.
     """
 
@@ -98,22 +107,37 @@ class Reference:
             raise CalibrationError('name one reference: the height of the camera, a depth topic, or a point cloud')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class MeasuredDepth:
+    """A depth image.
+
+    Attributes:
+        frame_id: of its header, without a leading slash.
+        metres: H×W float32, NaN unknown.
+        camera: from the camera_info beside it; None without one that fits.
+    """
+
+    frame_id: str
+    metres: NDArray[np.float32]
+    camera: CameraModel | None
+
+
+@dataclass(frozen=True, eq=False)
 class MeasuredFrame:
     """One picture.
 
     Attributes:
-        frame_id: of its header.
+        header: of the picture.
         rgb: H×W×3.
-        info: its CameraInfo; None without one of this frame and size, which the node would not take either.
-        depth_m: H×W float32 metres of the depth image that is nearest in time, NaN unknown; None for other references.
+        camera: None without a calibrated one of this frame and size, which the node would not take either.
+        depth: the depth image that is nearest in time; None for other references.
         points: the point cloud that is nearest in time; None for other references.
     """
 
-    frame_id: str
+    header: Any
     rgb: NDArray[np.uint8]
-    info: Any | None
-    depth_m: NDArray[np.float32] | None = None
+    camera: CameraModel | None
+    depth: MeasuredDepth | None = None
     points: Any | None = None
 
 
@@ -126,16 +150,25 @@ class CalibrationFrames:
         camera_info_topic: of the same camera.
         reference: what is known.
         count: about so many pictures, spread over the bag.
+        rectified: as the node's parameter.
 
     Attributes:
-        infos: the newest calibrated CameraInfo by frame id, width and height of its pictures, as the node keeps them.
+        infos: the newest of each camera, as the node keeps them.
         transforms: of /tf_static, as far as read.
         unreadable: for each picture that does not decode, or whose depth image does not, why; they are left out.
         damages: of the bag, once it is read.
     """
 
-    def __init__(self, bag: Path, image_topic: str, camera_info_topic: str, reference: Reference, count: int) -> None:
-        self.infos: dict[tuple[str, int, int], Any] = {}
+    def __init__(
+        self,
+        bag: Path,
+        image_topic: str,
+        camera_info_topic: str,
+        reference: Reference,
+        count: int,
+        rectified: Rectified = 'auto',
+    ) -> None:
+        self.infos = CameraInfoCache()
         self.transforms = StaticTransforms()
         self.unreadable: list[str] = []
         self.damages: tuple[Damage, ...] = ()
@@ -143,7 +176,10 @@ class CalibrationFrames:
         self._image_topic, self._camera_info_topic = image_topic, camera_info_topic
         self._reference = reference
         self._other = reference.depth_topic or reference.points_topic
-        self._waiting: list[tuple[Any, dict[tuple[str, int, int], Any]]] = []
+        self._rectified = rectified
+        self._waiting: list[tuple[Any, CameraInfoCache]] = []
+        self._depth_infos = CameraInfoCache()
+        self._depth_info_topic = camera_info_beside(reference.depth_topic) if reference.depth_topic else ''
         self._references: list[Any] = []
 
     def __iter__(self) -> Iterator[MeasuredFrame]:
@@ -158,7 +194,7 @@ class CalibrationFrames:
                 if entry.topic == self._image_topic:
                     if seen % every == 0:
                         # With what was known when it came: the node does not wait for a calibration either.
-                        self._waiting.append((entry.message, dict(self.infos)))
+                        self._waiting.append((entry.message, self.infos.copy()))
                     seen += 1
                 else:
                     self._remember(entry.topic, entry.message)
@@ -171,7 +207,10 @@ class CalibrationFrames:
         types: dict[str, Collection[str]] = {self._image_topic: PICTURE_TYPES}
         types[self._camera_info_topic] = (CAMERA_INFO_TYPE,)
         if self._reference.depth_topic is not None:
-            types[self._reference.depth_topic] = (IMAGE_TYPE,)
+            types[self._reference.depth_topic] = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+            for name, kind in ((self._depth_info_topic, CAMERA_INFO_TYPE), (TF_STATIC, _TF_TYPE)):
+                if name in topics and topics[name].msgtype == kind:
+                    types[name] = (kind,)
         if self._reference.points_topic is not None:
             types[self._reference.points_topic] = (_CLOUD_TYPE,)
             if TF_STATIC in topics:
@@ -189,16 +228,14 @@ class CalibrationFrames:
     def _remember(self, topic: str, message: Any) -> None:
         if topic == TF_STATIC:
             self.transforms.add(message.transforms)
-        elif topic == self._camera_info_topic:
-            if focal_length_px(message) is not None:
-                key = (str(message.header.frame_id), *picture_size(message))
-                self.infos[key] = message
+        elif topic in (self._camera_info_topic, self._depth_info_topic):
+            if topic == self._camera_info_topic:
+                self.infos.remember(message)
+            if topic == self._depth_info_topic:
+                self._depth_infos.remember(message)
         else:
-            if topic == self._reference.depth_topic and message.encoding not in METRES_PER_VALUE:
-                raise CalibrationError(
-                    f"{self._bag}: the pictures on '{topic}' are {message.encoding}; depth is 32FC1 in metres or 16UC1 "
-                    'in millimetres: name another topic'
-                )
+            if topic == self._reference.depth_topic:
+                self._refuse_what_is_no_depth(topic, message)
             self._references = [*self._references, message][-_REMEMBERED:]
 
     def _complete(self, decode: Callable[[Any], NDArray[np.uint8]], last: bool) -> Iterator[MeasuredFrame]:
@@ -217,13 +254,36 @@ class CalibrationFrames:
                 continue
             try:
                 rgb = decode(message)
-                depth_m = _metres(found) if found is not None and self._reference.depth_topic is not None else None
+                depth = self._measured(found) if found is not None and self._reference.depth_topic is not None else None
             except ImageError as error:
                 self.unreadable.append(str(error))
                 continue
-            frame_id, (height, width) = str(message.header.frame_id), rgb.shape[:2]
+            header, (height, width) = message.header, rgb.shape[:2]
             points = None if self._reference.points_topic is None else found
-            yield MeasuredFrame(frame_id, rgb, infos.get((frame_id, width, height)), depth_m, points)
+            camera = self._usable(infos.matching(header, width, height), self._image_topic)
+            yield MeasuredFrame(header, rgb, camera, depth, points)
+
+    def _usable(self, info: Any | None, topic: str) -> CameraModel | None:
+        camera = None if info is None else CameraModel.of(info, topic, self._rectified)
+        return None if camera is None or camera.problem else camera
+
+    def _refuse_what_is_no_depth(self, topic: str, message: Any) -> None:
+        if hasattr(message, 'encoding'):
+            said, is_depth = message.encoding, message.encoding in METRES_PER_VALUE
+        else:
+            said, is_depth = message.format, is_compressed_depth(message)
+        if not is_depth:
+            raise CalibrationError(
+                f"{self._bag}: the pictures on '{topic}' are '{said}'; depth is 32FC1 in metres, 16UC1 in millimetres, "
+                'or one of both as compressedDepth: name another topic'
+            )
+
+    def _measured(self, message: Any) -> MeasuredDepth:
+        metres = _metres(message) if hasattr(message, 'encoding') else decode_compressed_depth(message)
+        height, width = metres.shape
+        topic = self._reference.depth_topic or ''
+        camera = self._usable(self._depth_infos.matching(message.header, width, height), topic)
+        return MeasuredDepth(frame_of(message.header), metres, camera)
 
 
 def _metres(depth: Any) -> NDArray[np.float32]:

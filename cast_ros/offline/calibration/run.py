@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import CalibrationError
-from cast_ros.images.camera_info import focal_length_px, scaled_k
+from cast_ros.images.camera_info import CameraModel, Rectified, frame_of
 from cast_ros.offline.bags import Damage
 from cast_ros.offline.calibration.frames import (
     TF_STATIC,
@@ -63,7 +63,13 @@ class CalibrationResult:
 
 
 def calibrate(
-    bag: Path, student: Student, image_topic: str, camera_info_topic: str, reference: Reference, frames: int = 100
+    bag: Path,
+    student: Student,
+    image_topic: str,
+    camera_info_topic: str,
+    reference: Reference,
+    frames: int = 100,
+    rectified: Rectified = 'auto',
 ) -> CalibrationResult:
     """Compare the student's depth with a reference on pictures spread over a bag.
 
@@ -74,6 +80,7 @@ def calibrate(
         camera_info_topic: of the same camera.
         reference: what is known.
         frames: at most so many pictures.
+        rectified: as the node's parameter.
 
     Raises:
         BagError: the bag cannot be read.
@@ -83,23 +90,21 @@ def calibrate(
     if 'depth' not in student.contract.heads:
         raise CalibrationError(f"student '{student.contract.name}' has no depth: there is nothing to scale")
     judge = _judge_of(student, reference)
-    pictures = CalibrationFrames(bag, image_topic, camera_info_topic, reference, frames)
+    pictures = CalibrationFrames(bag, image_topic, camera_info_topic, reference, frames, rectified)
     scales, seen, uncalibrated = [], 0, 0
     unfit: MeasuredFrame | None = None
     for frame in pictures:
         seen += 1
-        if frame.info is None:
+        if frame.camera is None:
             uncalibrated += 1
             unfit = unfit or frame
             continue
-        prediction = student.predict(frame.rgb, fx_px=focal_length_px(frame.info), size='network')
+        prediction = student.predict(frame.rgb, fx_px=frame.camera.fx_px, size='network')
         # As the node does it: of the map, with region of interest and binning applied.
-        k = scaled_k(frame.info, prediction.width, prediction.height)
-        scale = judge(prediction, Pinhole(k[0], k[4], k[2], k[5]), frame, pictures.transforms)
+        camera = Pinhole.of_k(frame.camera.scaled(prediction.width, prediction.height).k)
+        scale = judge(prediction, camera, frame, pictures.transforms)
         if scale is not None:
             scales.append(scale)
-    if not pictures.infos:
-        raise CalibrationError(f"{bag}: no calibrated camera_info on '{camera_info_topic}'")
     if unfit is not None and uncalibrated == seen:
         raise CalibrationError(_no_fitting_info(bag, camera_info_topic, unfit, pictures))
     looked_at, unreadable = seen + len(pictures.unreadable), len(pictures.unreadable)
@@ -119,11 +124,11 @@ def calibrate(
 
 def _no_fitting_info(bag: Path, topic: str, frame: MeasuredFrame, pictures: CalibrationFrames) -> str:
     height, width = frame.rgb.shape[:2]
-    known = ', '.join(f"frame '{name}' with {across}×{down}" for name, across, down in pictures.infos)
-    return (
-        f"{bag}: no picture has a camera_info that fits: they are of frame '{frame.frame_id}' with {width}×{height} "
-        f"pixels, '{topic}' is for {known}; the node would not take it either: record the one of these pictures"
-    )
+    info = pictures.infos.matching(frame.header, width, height)
+    if info is not None:
+        return f"{bag}: no calibrated camera_info on '{topic}': {CameraModel.of(info, '').problem}"
+    problem = pictures.infos.why_none(frame.header, width, height)
+    return f"{bag}, '{topic}': {problem}; the node would not take it either: record the one of these pictures"
 
 
 Judge = Callable[[Prediction, Pinhole, MeasuredFrame, StaticTransforms], float | None]
@@ -151,10 +156,35 @@ def _by_height(student: Student, names: tuple[str, ...], camera_height_m: float)
     return judge
 
 
-def _by_depth(prediction: Prediction, camera: Pinhole, frame: MeasuredFrame, _: StaticTransforms) -> float | None:
+def _by_depth(
+    prediction: Prediction, camera: Pinhole, frame: MeasuredFrame, transforms: StaticTransforms
+) -> float | None:
     assert prediction.depth is not None
-    assert frame.depth_m is not None
-    metres = frame.depth_m
+    assert frame.depth is not None
+    metres, own = frame.depth.metres, frame_of(frame.header)
+    if frame.depth.camera is not None:
+        matrix = transforms.between(frame.depth.frame_id, own)
+        if matrix is None:
+            raise CalibrationError(
+                f"the depth image is of frame '{frame.depth.frame_id}', the picture of '{own}', and nothing on "
+                f'{TF_STATIC} connects them: record it too, or name depth that is registered to the picture'
+            )
+        height, width = metres.shape
+        rows, columns = np.nonzero(np.isfinite(metres))
+        eye = Pinhole.of_k(frame.depth.camera.scaled(width, height).k)
+        points = moved(eye.points(rows, columns, metres[rows, columns]), matrix)
+        return scale_from_points(prediction.depth, points, camera)
+    if frame.depth.frame_id != own:
+        raise CalibrationError(
+            f"the depth image is of frame '{frame.depth.frame_id}', the picture of '{own}', and no camera_info beside "
+            'the depth topic fits it: record it and /tf_static, or name depth that is registered to the picture'
+        )
+    (height, width), (across, down) = frame.rgb.shape[:2], metres.shape[::-1]
+    if abs(width * down - height * across) > max(width, height):
+        raise CalibrationError(
+            f'the depth image has {across}x{down} pixels, the picture {width}x{height}: without a camera_info beside '
+            'the depth topic they are of one view only if one is a scaled copy of the other'
+        )
     rows = (2 * np.arange(prediction.height) + 1) * len(metres) // (2 * prediction.height)
     columns = (2 * np.arange(prediction.width) + 1) * metres.shape[1] // (2 * prediction.width)
     return scale_from_depth(prediction.depth, metres[np.ix_(rows, columns)])
@@ -165,7 +195,7 @@ def _by_points(
 ) -> float | None:
     assert prediction.depth is not None
     assert frame.points is not None
-    cloud, camera_frame = frame.points, frame.frame_id
+    cloud, camera_frame = frame.points, frame_of(frame.header)
     matrix = transforms.between(cloud.header.frame_id, camera_frame)
     if matrix is None:
         raise CalibrationError(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from cast_ros.errors import BagError, HarnessError
+from cast_ros.images.camera_info import Rectified
 from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS
 from cast_ros.offline.bags.messages import stamp_ns
@@ -117,6 +118,7 @@ class LiveOptions:
         log_path: what the node prints.
         score_threshold: of the node.
         load: how the node loads it.
+        rectified: of the node.
     """
 
     bag: Path
@@ -126,6 +128,7 @@ class LiveOptions:
     camera_info_topic: str | None = None
     score_threshold: float = 0.5
     load: LoadOptions = DEFAULT_OPTIONS
+    rectified: Rectified = 'auto'
 
 
 def live_replay(options: LiveOptions, rate: float = 1.0) -> LiveFigures:
@@ -254,6 +257,7 @@ def _stage(options: LiveOptions) -> Iterator[_Stage]:
         'score_threshold': str(float(options.score_threshold)),
         'providers': json.dumps(list(options.load.providers)),
         'threads': str(options.load.threads),
+        'rectified': options.rectified,
         'use_sim_time': 'true',
         **({} if info is None else {'camera_info_topic': info}),
     }

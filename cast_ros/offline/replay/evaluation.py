@@ -82,7 +82,7 @@ def _worst(
     if not wanted:
         return {}
     with ExitStack() as stack:
-        bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
+        bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic, settings.rectified))
         contestants = make_contestants(models, bag, settings.load, stack)
         drawn = draw_worst(bag, contestants, wanted, settings.score_threshold)
     return {name: [drawn[index] for index in indices if index in drawn] for name, indices in chosen.items()}

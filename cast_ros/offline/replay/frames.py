@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import BagError, ImageError
-from cast_ros.images.camera_info import focal_length_px, picture_size
+from cast_ros.images.camera_info import CameraModel, Rectified
+from cast_ros.images.camera_infos import CameraInfoCache
 from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS, read_label_notes
@@ -48,7 +49,7 @@ class RecordedFrame:
         uncalibrated: why there is none; '' if there is one, or the picture cannot be decoded.
         labels: messages of ground truth by topic.
         message: decoded from `raw`; None if its bytes are damaged.
-        info: the CameraInfo that was in force.
+        infos: what was known of cameras when it came.
     """
 
     index: int
@@ -62,7 +63,7 @@ class RecordedFrame:
     uncalibrated: str = ''
     labels: dict[str, Any] = field(default_factory=dict)
     message: Any | None = None
-    info: Any | None = None
+    infos: CameraInfoCache = field(default_factory=CameraInfoCache)
 
 
 class PictureBag:
@@ -72,28 +73,39 @@ class PictureBag:
         path: the bag.
         topic: of the pictures; None takes the only one.
         camera_info_topic: of their calibration; None takes the one beside them.
+        rectified: as the node's parameter.
 
     Attributes:
         topic, camera_info_topic: as found.
         pictures: how many the bag promises.
         truth_topics: of the ground truth that it has.
         faults: topics with damaged messages, and the first reason; fills while frames are read.
+        intrinsics: which matrix of camera_info held for the last picture, and why; '' without one.
+        doubt: what a person should settle about that; '' if nothing.
         labels_without_picture: how many messages of ground truth have a stamp that no picture has; grows with frames.
 
     Raises:
         BagError: the bag cannot be read, or lacks a topic.
     """
 
-    def __init__(self, path: Path, topic: str | None = None, camera_info_topic: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        topic: str | None = None,
+        camera_info_topic: str | None = None,
+        rectified: Rectified = 'auto',
+    ) -> None:
         self.path = path
         self._reader = BagReader(path, salvage=True)
         self._asked = topic, camera_info_topic
+        self._rectified = rectified
         self.topic = ''
         self.camera_info_topic: str | None = None
         self.pictures = 0
         self.truth_topics: tuple[str, ...] = ()
         self.faults: dict[str, str] = {}
         self.labels_without_picture = 0
+        self.intrinsics = self.doubt = ''
         self._stamped = True
 
     def __enter__(self) -> Self:
@@ -134,7 +146,7 @@ class PictureBag:
         waiting: deque[RecordedFrame] = deque()
         orphans: dict[int, dict[str, Any]] = {}
         messages = self._reader.raw_messages([self.topic, *self.truth_topics, *self._camera_info_topics()])
-        info, count, damage = self._first_info(), 0, None
+        infos, count, damage = self._first_infos(), 0, None
         while True:
             try:
                 raw = next(messages, None)
@@ -143,19 +155,19 @@ class PictureBag:
             if raw is None:
                 break
             if raw.topic == self.topic:
-                waiting.append(self._picture(raw, count, info))
+                waiting.append(self._picture(raw, count, infos.copy()))
                 waiting[-1].labels.update(orphans.pop(waiting[-1].stamp_ns, {}))
                 count += 1
             else:
                 message = self._decoded(raw)
                 if message is not None and raw.topic == self.camera_info_topic:
-                    info = message
+                    infos.remember(message)
                 elif message is not None:
                     self._hand_over(message, raw.topic, waiting, orphans)
             while waiting and (len(waiting[0].labels) == len(self.truth_topics) or len(waiting) > MOST_WAITING):
-                yield _with_pixels(waiting.popleft())
+                yield self._with_pixels(waiting.popleft())
         while waiting:
-            yield _with_pixels(waiting.popleft())
+            yield self._with_pixels(waiting.popleft())
         self.labels_without_picture += sum(map(len, orphans.values()))
         if damage is not None:
             raise damage
@@ -178,11 +190,14 @@ class PictureBag:
     def _camera_info_topics(self) -> list[str]:
         return [] if self.camera_info_topic is None else [self.camera_info_topic]
 
-    def _first_info(self) -> Any | None:
+    def _first_infos(self) -> CameraInfoCache:
         """The first calibration that can be read, for pictures before it."""
         topics_of_it = self._camera_info_topics()
         found = (self._decoded(raw) for raw in self._reader.raw_messages(topics_of_it)) if topics_of_it else iter(())
-        return next((info for info in found if info is not None), None)
+        infos = CameraInfoCache()
+        for info in islice((info for info in found if info is not None), 1):
+            infos.remember(info)
+        return infos
 
     def _has_stamps(self) -> bool:
         """Whether the driver stamps pictures: a clock may begin at 0, but not stand there."""
@@ -200,8 +215,8 @@ class PictureBag:
             self.faults.setdefault(raw.topic, str(error))
             return None
 
-    def _picture(self, raw: RawMessage, index: int, info: Any | None) -> RecordedFrame:
-        frame = RecordedFrame(index, raw.recorded_ns, raw.recorded_ns, raw, info=info)
+    def _picture(self, raw: RawMessage, index: int, infos: CameraInfoCache) -> RecordedFrame:
+        frame = RecordedFrame(index, raw.recorded_ns, raw.recorded_ns, raw, infos=infos)
         try:
             frame.message = self._reader.decode(raw)
         except BagError as error:
@@ -212,31 +227,24 @@ class PictureBag:
             frame.stamp_ns = stamp_ns(frame.message)
         return frame
 
-
-def _with_pixels(frame: RecordedFrame) -> RecordedFrame:
-    """Decoded when its turn comes: what waits for labels takes little memory."""
-    if frame.message is None:
+    def _with_pixels(self, frame: RecordedFrame) -> RecordedFrame:
+        """Decoded when its turn comes: what waits for labels takes little memory."""
+        if frame.message is None:
+            return frame
+        try:
+            frame.rgb = DECODERS[frame.raw.msgtype](frame.message)
+        except ImageError as error:
+            frame.problem = str(error)
+            return frame
+        (height, width), header = frame.rgb.shape[:2], frame.message.header
+        info = frame.infos.matching(header, width, height)
+        if info is None:
+            frame.uncalibrated = frame.infos.why_none(header, width, height)
+        else:
+            camera = CameraModel.of(info, self.topic, self._rectified)
+            frame.fx_px, frame.uncalibrated = camera.fx_px, camera.problem and f'camera_info: {camera.problem}'
+            self.intrinsics, self.doubt = f'{camera.matrix}: {camera.reason}', camera.doubt
         return frame
-    try:
-        frame.rgb = DECODERS[frame.raw.msgtype](frame.message)
-    except ImageError as error:
-        frame.problem = str(error)
-        return frame
-    height, width = frame.rgb.shape[:2]
-    frame.uncalibrated = _unfit(frame.info, width, height)
-    if frame.info is not None and not frame.uncalibrated:
-        frame.fx_px = focal_length_px(frame.info)
-    return frame
-
-
-def _unfit(info: Any | None, width: int, height: int) -> str:
-    """Why a CameraInfo says nothing of a picture of this size; '' if it does."""
-    if info is None:
-        return 'there is no camera_info'
-    expected = picture_size(info)
-    if expected != (width, height):
-        return f'camera_info is for {expected[0]}×{expected[1]} pixels, the picture has {width}×{height}'
-    return '' if focal_length_px(info) is not None else 'camera_info has no focal length (K is 0)'
 
 
 def truth_of(frame: RecordedFrame, key: LabelKey | None) -> GroundTruth | None:

@@ -95,12 +95,12 @@ def summary_of(document: dict[str, Any]) -> str:
 
 
 def calibration_warning(replay: Replay) -> str:
-    """One sentence on pictures whose depth is not metric for want of a calibration; '' if there are none."""
+    """One sentence on pictures whose depth is not metric for want of a calibration, or in doubt; '' if none."""
     if not any('depth' in one.contract.heads for one in replay.contestants):
         return ''
     reasons = [line['uncalibrated'] for line in replay.frames if 'uncalibrated' in line]
     if not reasons:
-        return ''
+        return str(replay.document['bag']['intrinsics_doubt'])
     several = ', the first because ' if len(set(reasons)) > 1 else ': '
     pictures = replay.document['bag']['pictures']
     return (

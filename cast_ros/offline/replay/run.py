@@ -21,6 +21,7 @@ import numpy as np
 import cast_ros
 from cast_ros.errors import BagError, ReplayError
 from cast_ros.files import replacing
+from cast_ros.images.camera_info import Rectified
 from cast_ros.offline.bags.storage import fingerprint_of
 from cast_ros.offline.metrics.agreement import AgreementMetrics
 from cast_ros.offline.replay.frames import PictureBag, RecordedFrame
@@ -47,6 +48,7 @@ class ReplaySettings:
         load: how students are loaded.
         results_bag: whether the answers are written as a bag too.
         tracking: whether instances are followed, to count how often they change their id.
+        rectified: as the node's parameter.
     """
 
     topic: str | None = None
@@ -55,6 +57,7 @@ class ReplaySettings:
     load: LoadOptions = DEFAULT_OPTIONS
     results_bag: bool = True
     tracking: bool = False
+    rectified: Rectified = 'auto'
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +105,7 @@ def replay(
     if (out / RESULTS).resolve() in (bag_path.resolve(), *(path.resolve() for path in _files_of(bag_path))):
         raise ReplayError(f'{bag_path} would be replaced by its own results; choose another folder (--out)')
     with ExitStack() as stack:
-        bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic))
+        bag = stack.enter_context(PictureBag(bag_path, settings.topic, settings.camera_info_topic, settings.rectified))
         contestants = make_contestants(models, bag, settings.load, stack, settings.tracking)
         thumbnails = Thumbnails(bag.pictures)
         agreement = _agreement_of(contestants)
@@ -223,6 +226,8 @@ def _document(
             'fingerprint': fingerprint_of(bag.path)[0],
             'topic': bag.topic,
             'camera_info_topic': bag.camera_info_topic,
+            'intrinsics': bag.intrinsics,
+            'intrinsics_doubt': bag.doubt,
             'ground_truth': list(bag.truth_topics),
             'pictures': len(frames),
             'promised': bag.pictures,

@@ -58,7 +58,8 @@ def test_replay_says_how_many_pictures_have_no_usable_calibration(tmp_path: Path
     done = cast('replay', bare, '--model', student, '--out', tmp_path / 'out', '--threads', 1)
     assert (done.returncode, done.stderr) == (0, '')
     assert (
-        '9 of 9 pictures have no usable calibration: there is no camera_info. Their depth is not metric' in done.stdout
+        "9 of 9 pictures have no usable calibration: no camera_info for frame 'camera' with 256x128 pixels. Their "
+        'depth is not metric' in done.stdout
     )
 
 

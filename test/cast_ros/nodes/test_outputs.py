@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 from tiny_student import CAP_M, CLASSES, FOCAL_REFERENCE_PX
 
 from cast_ros.images import decode_image
+from cast_ros.images.camera_info import CameraModel
 from cast_ros.nodes import outputs
 from cast_ros.nodes.outputs import MAKERS, Answer, needed_heads
 from cast_ros.nodes.parameters import Settings
@@ -52,7 +53,8 @@ def answer(camera_info: CameraInfo | None = None) -> Answer:
     )
     header = Header(frame_id='camera')
     header.stamp.sec, header.stamp.nanosec = 12, 34
-    return Answer(header, np.zeros((8, 16, 3), np.uint8), prediction, CONTRACT, camera_info, SETTINGS)
+    camera = None if camera_info is None else CameraModel.of(camera_info, '/camera/image_raw')
+    return Answer(header, np.zeros((8, 16, 3), np.uint8), prediction, CONTRACT, camera, SETTINGS)
 
 
 def test_detections_are_in_pixels_of_the_picture_with_class_names_and_ids() -> None:

@@ -8,63 +8,55 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
+from cast_ros.images.camera_info import CameraModel, frame_of, picture_size
 from cast_train.data.frames_manifest import Camera
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a CameraInfo says; it describes the whole sensor, of which the picture may be a part, or coarser (REP 104).
+    """What a CameraInfo says of the pictures of one camera, region of interest and binning applied (REP 104).
 
     Attributes:
-        view_px: width and height of the part of the sensor that the picture shows, in pixels of the sensor.
-        offset_px: where that part begins.
-        binning: pixels of the sensor per pixel of the picture, across and down.
-        matrix: fx, fy, cx, cy in pixels of the sensor.
-        model: of the distortion, as found.
-        coefficients: of the distortion, as found.
+        picture_px: width and height of those pictures.
+        frame: of its header, without a leading slash.
+        matrix: fx, fy, cx, cy in their pixels; None for an uncalibrated camera.
+        model: of the distortion that is left in them.
+        coefficients: of that.
     """
 
-    view_px: tuple[int, int]
-    offset_px: tuple[int, int]
-    binning: tuple[int, int]
-    matrix: tuple[float, float, float, float]
+    picture_px: tuple[int, int]
+    frame: str
+    matrix: tuple[float, float, float, float] | None
     model: str
     coefficients: tuple[float, ...]
 
     @classmethod
-    def of_message(cls, info: Any) -> Calibration:
-        """From a sensor_msgs/CameraInfo."""
-        k = [float(value) for value in info.k]
-        return cls(
-            (int(info.roi.width or info.width), int(info.roi.height or info.height)),
-            (int(info.roi.x_offset), int(info.roi.y_offset)),
-            (max(1, int(info.binning_x)), max(1, int(info.binning_y))),
-            (k[0], k[4], k[2], k[5]),
-            str(info.distortion_model),
-            tuple(float(value) for value in info.d),
-        )
+    def of_message(cls, info: Any, picture_topic: str) -> Calibration:
+        """From a sensor_msgs/CameraInfo and the topic of its pictures."""
+        model, size = CameraModel.of(info, picture_topic), picture_size(info)
+        if model.problem or not all(size):
+            return cls(size, frame_of(info.header), None, '', ())
+        scaled = model.scaled(*size)
+        matrix = (scaled.k[0], scaled.k[4], scaled.k[2], scaled.k[5])
+        return cls(size, frame_of(info.header), matrix, scaled.distortion_model, tuple(scaled.d))
 
-    @property
-    def picture_px(self) -> tuple[int, int]:
-        """Width and height of the pictures that belong to this."""
-        return self.view_px[0] // self.binning[0], self.view_px[1] // self.binning[1]
-
-    def camera(self, picture_px: tuple[int, int], kept_px: tuple[int, int]) -> Camera | None:
-        """The camera of a picture that was resized from ``picture_px`` to ``kept_px`` (width, height).
+    def camera(self, picture_px: tuple[int, int], frame: str, kept_px: tuple[int, int]) -> Camera | None:
+        """The camera of a picture of this frame that was resized from ``picture_px`` to ``kept_px`` (width, height).
 
         Scaling is that of image_proc: focal lengths and principal point alike are multiplied by the factor. None for a
-        picture of another size, and for an uncalibrated camera: a wrong focal length is worse than none.
+        picture of another size or frame, and for an uncalibrated camera: a wrong focal length is worse than none.
         """
-        numbers = (*self.matrix, *self.coefficients)
-        if picture_px != self.picture_px or not all(map(math.isfinite, numbers)) or min(self.matrix[:2]) <= 0:
+        if self.matrix is None or (picture_px, frame) != (self.picture_px, self.frame):
             return None
-        x_scale, y_scale = kept_px[0] / self.view_px[0], kept_px[1] / self.view_px[1]
+        if not all(map(math.isfinite, self.coefficients)):
+            return None
+        x_scale, y_scale = kept_px[0] / picture_px[0], kept_px[1] / picture_px[1]
         fx, fy, cx, cy = self.matrix
         return Camera(
             fx_px=fx * x_scale,
             fy_px=fy * y_scale,
-            cx_px=(cx - self.offset_px[0]) * x_scale,
-            cy_px=(cy - self.offset_px[1]) * y_scale,
+            cx_px=cx * x_scale,
+            cy_px=cy * y_scale,
             distortion_model=self.model,
             distortion=self.coefficients,
         )
@@ -81,9 +73,9 @@ class Calibrations:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, stamp_ns: int, info: Any) -> None:
-        """Remember a sensor_msgs/CameraInfo."""
-        calibration = Calibration.of_message(info)
+    def add(self, stamp_ns: int, info: Any, picture_topic: str) -> None:
+        """Remember a sensor_msgs/CameraInfo of the pictures on a topic."""
+        calibration = Calibration.of_message(info, picture_topic)
         self._entries.append((stamp_ns, self._known.setdefault(calibration, calibration)))
         self._is_sorted = False
 

@@ -148,7 +148,7 @@ def _frames(
         width, height = settings.kept_px(picture.width, picture.height)
         calibration = found.calibrations.nearest(stamp)
         source_px = picture.width, picture.height
-        camera = None if calibration is None else calibration.camera(source_px, (width, height))
+        camera = None if calibration is None else calibration.camera(source_px, picture.frame, (width, height))
         frames.append(
             FrameEntry(
                 name=f'{bag}_{stamp}',

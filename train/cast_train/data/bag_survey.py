@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cast_ros.errors import BagError, ImageError
+from cast_ros.images.camera_info import frame_of
 from cast_ros.offline.bags import BagReader, RawMessage
 from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import stamp_ns
@@ -23,11 +24,12 @@ LABEL_TOPICS: dict[LabelKind, str] = {'instances': topics.INSTANCES, 'depth': to
 
 @dataclass(frozen=True)
 class Picture:
-    """A readable picture: number of its message on the topic, size in pixels, and what the filters need."""
+    """A readable picture: number of its message on the topic, size in pixels, frame, and what the filters need."""
 
     message: int
     height: int
     width: int
+    frame: str
     measurement: Measurement
 
 
@@ -82,7 +84,7 @@ def survey(
         except BagError:
             continue  # a picture without this label or calibration is told of in the summary
         if raw.topic == camera_topic:
-            found.calibrations.add(stamp_ns(message), message)
+            found.calibrations.add(stamp_ns(message), message, topic)
         else:
             found.label_stamps[kinds[raw.topic]].add(stamp_ns(message))
     return found
@@ -98,7 +100,7 @@ def _add_picture(found: Survey, reader: BagReader, raw: RawMessage) -> None:
         found.first_problem = found.first_problem or str(error)
         return
     height, width = rgb.shape[:2]
-    found.pictures.append(Picture(found.messages - 1, height, width, measure(rgb, stamp)))
+    found.pictures.append(Picture(found.messages - 1, height, width, frame_of(message.header), measure(rgb, stamp)))
 
 
 def identity_of(path: Path) -> BagIdentity:

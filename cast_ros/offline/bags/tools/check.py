@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import BagError
-from cast_ros.images.camera_info import picture_size
+from cast_ros.images.camera_info import CameraModel, frame_of, picture_size
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
 from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, PICTURE_TYPES, camera_info_beside
@@ -108,8 +108,8 @@ class _MessageCheck:
         self._counts: Counter[str] = Counter()
         self._stamps: dict[str, StampCheck] = {}
         self._pictures: dict[str, PictureCheck] = {}
-        self._sizes: dict[str, list[tuple[int, Size]]] = {}
-        self._calibrated: dict[str, list[tuple[int, Size, Place]]] = {}
+        self._infos: dict[str, list[tuple[int, Size, str]]] = {}
+        self._calibrated: dict[str, list[tuple[int, Size, str, Place]]] = {}
         self._picture_stamps: set[int] = set()
         self._labels: list[tuple[str, int, Place]] = []
         self._start_ns = reader.start_ns
@@ -165,23 +165,33 @@ class _MessageCheck:
             check = self._pictures.setdefault(raw.topic, PictureCheck(raw.topic, raw.msgtype, self._findings))
             form = check.add(message, place)
             if form is not None:
-                self._calibrated.setdefault(raw.topic, []).append((stamp, (form.width, form.height), place))
+                self._calibrated.setdefault(raw.topic, []).append(
+                    (stamp, (form.width, form.height), frame_of(message.header), place)
+                )
 
     def _add_info(self, topic: str, stamp: int, info: Any, place: Place) -> None:
-        """A CameraInfo; one of an uncalibrated driver, which is all zeros, says nothing about sizes."""
-        if not any(info.k):
-            self._findings.add('zero-k', topic, place._replace(detail='K is all 0'))
-        if all(picture_size(info)):
-            self._sizes.setdefault(topic, []).append((stamp, picture_size(info)))
+        """A CameraInfo; one without a size says nothing about those of pictures."""
+        if problem := CameraModel.of(info, '').problem:
+            self._findings.add('zero-k', topic, place._replace(detail=problem))
+        size = picture_size(info)
+        if all(size):
+            self._infos.setdefault(topic, []).append((stamp, size, frame_of(info.header)))
+        else:
+            self._findings.add('empty-camera-info', topic, place._replace(detail=f'{size[0]}×{size[1]} pixels'))
 
     def _judge_calibrations(self) -> None:
-        """Report pictures whose nearest calibration is for another size."""
+        """Report pictures whose nearest calibration is for another size, or for another camera."""
         for topic, pictures in self._calibrated.items():
-            sizes = sorted(self._sizes.get(camera_info_beside(topic), []))
-            stamps = [stamp for stamp, _ in sizes]
-            for at_ns, size, place in pictures if sizes else []:
-                after = bisect_left(stamps, at_ns)
-                expected = min(sizes[max(0, after - 1) : after + 1], key=lambda entry: abs(entry[0] - at_ns))[1]
+            known = sorted(self._infos.get(camera_info_beside(topic), []))
+            frames = {frame for _, _, frame in known}
+            for at_ns, size, frame, place in pictures if known else []:
+                if frame not in frames:
+                    detail = f"frame '{frame}', camera_info is of '{', '.join(sorted(frames))}'"
+                    self._findings.add('camera-info-frame', topic, place._replace(detail=detail))
+                    continue
+                own = known if len(frames) == 1 else [entry for entry in known if entry[2] == frame]
+                after = bisect_left(own, at_ns, key=lambda entry: entry[0])
+                expected = min(own[max(0, after - 1) : after + 1], key=lambda entry: abs(entry[0] - at_ns))[1]
                 if expected != size:
                     detail = '{}×{} pixels, camera_info is for {}×{}'.format(*size, *expected)
                     self._findings.add('camera-info-size', topic, place._replace(detail=detail))

@@ -95,7 +95,13 @@ FAULTS: dict[str, Fault] = {
     'camera-info-size': Fault(
         'a camera_info is for pictures of another size', 'camera-info-size', stream_faults.camera_info_size
     ),
-    'zero-k': Fault('a camera_info has a K of zeros', 'zero-k', stream_faults.zero_k),
+    'camera-info-frame': Fault(
+        'camera_info gets the frame of another camera', 'camera-info-frame', stream_faults.camera_info_frame
+    ),
+    'empty-camera-info': Fault(
+        'a camera_info has width and height 0', 'empty-camera-info', stream_faults.empty_camera_info
+    ),
+    'zero-k': Fault('a camera_info has matrices of zeros', 'zero-k', stream_faults.zero_k),
     'short-data': Fault('an Image loses the last third of its data', 'short-data', picture_faults.short_data),
     'bad-step': Fault('an Image has rows too short for its pixels', 'bad-step', picture_faults.bad_step),
     'zero-width': Fault('an Image has width 0', 'impossible-size', picture_faults.zero_width),

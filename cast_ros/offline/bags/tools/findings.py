@@ -65,7 +65,14 @@ KINDS: dict[str, Kind] = {
     'camera-info-size': Kind(
         'camera_info is for pictures of another size', 'calibrate at the size that is recorded, or scale both'
     ),
-    'zero-k': Kind('camera_info without focal length (K is all 0)', 'load a calibration into the driver'),
+    'camera-info-frame': Kind(
+        'camera_info is of another frame than the pictures',
+        'give both one frame_id: what is not of this camera is not believed',
+    ),
+    'empty-camera-info': Kind('camera_info with width or height 0', 'let the driver fill in the size of its pictures'),
+    'zero-k': Kind(
+        'camera_info without a focal length (all 0, negative or no number)', 'load a calibration into the driver'
+    ),
     'short-data': Kind('pictures with fewer bytes than their fields say', 'see to the driver; they cannot be decoded'),
     'bad-step': Kind('rows shorter than their pixels (step)', 'let the driver fill in step'),
     'impossible-size': Kind(

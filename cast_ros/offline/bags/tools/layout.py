@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cast_ros.errors import BagError
-from cast_ros.images.camera_info import picture_size, scaled_k, scaled_p
+from cast_ros.images.camera_info import CameraModel, picture_size
 from cast_ros.offline.bags import typestore
 from cast_ros.offline.bags.ground_truth_topics import About
 from cast_ros.offline.bags.messages import header
@@ -77,19 +77,17 @@ class Calibration(_Document):
     p: tuple[float, ...] | None = Field(default=None, min_length=12, max_length=12)
 
     @classmethod
-    def of_message(cls, info: Any) -> Calibration:
-        """From a sensor_msgs/CameraInfo.
+    def of_camera(cls, camera: CameraModel) -> Calibration:
+        """Of the pictures that a camera makes.
 
         Raises:
             BagError: a number is not finite, or it is for pictures without a pixel.
         """
-        width, height = picture_size(info)
+        width, height = picture_size(camera.info)
         if not (width and height):
             raise BagError('camera_info is for pictures without a pixel; see to the driver')
-        d, r = (tuple(float(value) for value in values) for values in (info.d, info.r))
-        k, p = tuple(scaled_k(info, width, height)), tuple(scaled_p(info, width, height))
         try:
-            return cls(width=width, height=height, distortion_model=info.distortion_model, k=k, d=d, r=r, p=p)
+            return cls.model_validate({'width': width, 'height': height, **camera.scaled(width, height)._asdict()})
         except ValidationError as error:
             raise BagError(f'camera_info cannot be used: {error.errors(include_url=False)[0]["msg"]}') from error
 

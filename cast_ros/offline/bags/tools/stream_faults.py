@@ -113,11 +113,33 @@ def camera_info_size(draft: Draft) -> None:
     draft.edit(index, change)
 
 
+def camera_info_frame(draft: Draft) -> None:
+    """As of a driver whose calibration has the name of the camera and not of the frame."""
+    topic = draft.camera_info_topic(draft.require_pictures(PICTURE_TYPES))
+
+    def change(info: Any) -> None:
+        info.header.frame_id = 'narrow_stereo'
+
+    for index, raw in enumerate(draft.messages):
+        if raw.topic == topic:
+            draft.edit(index, change)
+
+
+def empty_camera_info(draft: Draft) -> None:
+    """As of one that somebody typed in."""
+
+    def change(info: Any) -> None:
+        info.width = info.height = 0
+
+    (index,) = draft.places(draft.camera_info_topic(draft.require_pictures(PICTURE_TYPES)))
+    draft.edit(index, change)
+
+
 def zero_k(draft: Draft) -> None:
     """As of a driver without a calibration."""
 
     def change(info: Any) -> None:
-        info.k = 0 * info.k
+        info.k, info.p = 0 * info.k, 0 * info.p
 
     (index,) = draft.places(draft.camera_info_topic(draft.require_pictures(PICTURE_TYPES)))
     draft.edit(index, change)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from cast_ros.errors import BagError, ImageError
 from cast_ros.images import decode_compressed, decode_rgb, encode_png
+from cast_ros.images.camera_info import CameraModel, Rectified, frame_of
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
 from cast_ros.offline.bags.ground_truth_topics import DEPTH, INSTANCES, read_label_notes
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES, camera_info_beside
@@ -57,11 +58,13 @@ class DatasetReport:
         self.first_problem = self.first_problem or problem
 
 
-def bag_to_dataset(path: Path, topic: str, out: Path, every: int = 1, split: str = 'drive') -> DatasetReport:
+def bag_to_dataset(
+    path: Path, topic: str, out: Path, every: int = 1, split: str = 'drive', rectified: Rectified = 'auto'
+) -> DatasetReport:
     """Write every ``every``-th picture of a topic, and what the bag knows about it; all of it or nothing.
 
     JPEG and PNG keep their bytes, others become PNG. Labels keep their bytes as well. A damaged bag is read up to the
-    damage; a picture that does not decode is left out.
+    damage; a picture that does not decode is left out. `rectified` is as the node's parameter.
 
     Raises:
         BagError: the bag cannot be read or has no such pictures, or ``out`` exists or cannot be written.
@@ -78,7 +81,7 @@ def bag_to_dataset(path: Path, topic: str, out: Path, every: int = 1, split: str
             with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as folder:
                 # The folder of a city must be the beginning of its files' names, up to the first underscore.
                 domain = re.sub(r'[^A-Za-z0-9]+', '-', path.resolve().stem).strip('-') or 'bag'
-                report = _Export(reader, Part(Path(folder) / out.name, split, domain)).run(topic, every)
+                report = _Export(reader, Part(Path(folder) / out.name, split, domain), rectified).run(topic, every)
                 (Path(folder) / out.name).replace(out)
         except OSError as error:
             raise BagError(f'{out} cannot be written: {error}') from error
@@ -89,11 +92,12 @@ def bag_to_dataset(path: Path, topic: str, out: Path, every: int = 1, split: str
 class _Export:
     """Two passes: pictures, whose stamps then say which labels and calibrations are wanted."""
 
-    def __init__(self, reader: BagReader, part: Part) -> None:
-        self._reader, self._part = reader, part
+    def __init__(self, reader: BagReader, part: Part, rectified: Rectified) -> None:
+        self._reader, self._part, self._rectified = reader, part, rectified
         self._report = DatasetReport()
         self._stems: dict[int, str] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
+        self._frames: dict[str, str] = {}
 
     def run(self, topic: str, every: int) -> DatasetReport:
         """Write all."""
@@ -103,7 +107,7 @@ class _Export:
         if not self._stems:
             problem = self._report.first_problem or 'it has no message'
             raise BagError(f'{self._reader.path}: no picture of {topic} can be written: {problem}')
-        self._write_cameras(camera_info_beside(topic))
+        self._write_cameras(topic)
         present = self._reader.topics()
         labels = [name for name in _LABELS if name in present and present[name].message_count]
         if labels:
@@ -128,7 +132,7 @@ class _Export:
         _save(self._part.path(PICTURES, stem, suffix), payload)
         # A driver that leaves the stamp empty gets the time of recording.
         self._stems.setdefault(stamp_ns(message) or raw.recorded_ns, stem)
-        self._sizes[stem] = shape[1], shape[0]
+        self._sizes[stem], self._frames[stem] = (shape[1], shape[0]), frame_of(message.header)
         self._report.pictures += 1
 
     def _write_label(self, raw: RawMessage) -> None:
@@ -146,25 +150,29 @@ class _Export:
 
     def _write_cameras(self, topic: str) -> None:
         infos = sorted(self._calibrations(topic), key=lambda entry: entry[0])
-        stamps = [stamp for stamp, _ in infos]
+        stamps = [stamp for stamp, *_ in infos]
         if infos:
-            _save_document(self._part.root / CALIBRATION, infos[0][1])
+            _save_document(self._part.root / CALIBRATION, infos[0][2])
         for stamp, stem in self._stems.items():
             place = bisect_left(stamps, stamp)
             around = infos[max(0, place - 1) : place + 1]
-            nearest = min(around, key=lambda entry: abs(entry[0] - stamp))[1] if around else None
-            _save_document(self._part.path('camera', stem), _camera_file(stamp, self._sizes[stem], nearest))
+            nearest = min(around, key=lambda entry: abs(entry[0] - stamp), default=None)
+            fitting = None if nearest is None or nearest[1] != self._frames[stem] else nearest[2]
+            _save_document(self._part.path('camera', stem), _camera_file(stamp, self._sizes[stem], fitting))
 
-    def _calibrations(self, topic: str) -> list[tuple[int, Calibration]]:
+    def _calibrations(self, picture_topic: str) -> list[tuple[int, str, Calibration]]:
+        """Stamp, frame and what is told of the pictures, of every calibrated camera_info."""
+        topic = camera_info_beside(picture_topic)
         entry = self._reader.topics().get(topic)
         if entry is None or entry.msgtype != CAMERA_INFO_TYPE:
             return []
-        found: list[tuple[int, Calibration]] = []
+        found: list[tuple[int, str, Calibration]] = []
         for raw in self._reader.raw_messages([topic]):
             try:
                 info = self._reader.decode(raw)
-                if any(info.k):
-                    found.append((stamp_ns(info), Calibration.of_message(info)))
+                camera = CameraModel.of(info, picture_topic, self._rectified)
+                if not camera.problem:
+                    found.append((stamp_ns(info), frame_of(info.header), Calibration.of_camera(camera)))
             except BagError as error:
                 self._report.skip(str(error))
         return found

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compressed_depth import compressed_depth_png, compressed_depth_rvl
 from drawn_bags import promise_more
 from tiny_student import FOCAL_REFERENCE_PX, tiny_student
 
 from cast_ros.errors import CalibrationError
 from cast_ros.offline.bags import BagWriter
 from cast_ros.offline.bags.message_types import typestore
-from cast_ros.offline.bags.messages import camera_info, header, image
+from cast_ros.offline.bags.messages import camera_info, compressed_image, header, image
 from cast_ros.offline.calibration import Reference, calibrate
 from cast_ros.offline.calibration.frames import StaticTransforms, moved
 from cast_ros.offline.calibration.run import points_of, scale_from_depth, scale_from_ground, scale_from_points
@@ -130,6 +131,7 @@ def write_drive(
     fx: float = FOCAL_REFERENCE_PX,
     change_info: Callable[[Any], None] = unchanged,
     damage: Callable[[int, Any], None] = lambda number, picture: None,
+    beside: Callable[[BagWriter, int], None] = lambda writer, at_ns: None,
 ) -> Path:
     """Grey pictures of something at ``TRUE_SCALE`` times what the tiny student says, with stereo depth and a LiDAR."""
     true_m = PREDICTED_M * TRUE_SCALE
@@ -155,6 +157,7 @@ def write_drive(
             damage(number, depth)
             writer.write('/stereo/depth', later_ns, depth)
             writer.write('/lidar/points', later_ns, cloud(points - [0, 0, 0.5], 'lidar', later_ns))
+            beside(writer, later_ns)
     return path
 
 
@@ -215,13 +218,13 @@ def of_another_frame(info: Any) -> None:
 
 @pytest.mark.parametrize(
     ('change', 'known'),
-    [(twice_as_large, "frame 'camera' with 256×128"), (of_another_frame, "frame 'rear' with 128×64")],
+    [(twice_as_large, 'camera_info is for 256x128 pixels'), (of_another_frame, "camera_info is of frame 'rear'")],
 )
 def test_a_camera_info_that_the_node_would_not_take_tells_no_scale(
     tmp_path: Path, student: Path, change: Callable[[Any], None], known: str
 ) -> None:
     bag = write_drive(tmp_path / 'drive', change_info=change)
-    expected = f"of frame 'camera' with 128×64 pixels, '/camera/camera_info' is for {known}"
+    expected = f"'/camera/camera_info': no camera_info for frame 'camera' with 128x64 pixels: {known}"
     with Student.load(student) as loaded, pytest.raises(CalibrationError, match=re.escape(expected)):
         calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', Reference(depth_topic='/stereo/depth'))
 
@@ -284,7 +287,8 @@ def test_a_bag_of_damaged_pictures_says_what_is_wrong_with_them(tmp_path: Path, 
         (
             ('/camera/image_raw', '/camera/camera_info'),
             Reference(depth_topic='/lidar/points'),
-            'wanted is sensor_msgs/msg/Image, which the bag has on: /camera/image_raw, /stereo/depth',
+            'wanted is sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage, which the bag has on: '
+            '/camera/image_raw, /stereo/depth',
         ),
         (
             ('/camera/image_raw', '/camera/camera_info'),
@@ -314,7 +318,7 @@ def test_pictures_for_people_are_no_depth(tmp_path: Path, student: Path) -> None
     reference = Reference(depth_topic='/stereo/left')
     with (
         Student.load(student) as loaded,
-        pytest.raises(CalibrationError, match="the pictures on '/stereo/left' are rgb8; depth is 32FC1 in metres"),
+        pytest.raises(CalibrationError, match="the pictures on '/stereo/left' are 'rgb8'; depth is 32FC1 in metres"),
     ):
         calibrate(path, loaded, '/camera/image_raw', '/camera/camera_info', reference)
 
@@ -374,3 +378,78 @@ def test_without_calibration_there_is_no_scale(tmp_path: Path, student: Path) ->
             writer.write('/camera/image_raw', at_ns, image(at_ns, 'camera', grey, 'rgb8'))
     with Student.load(student) as loaded, pytest.raises(CalibrationError, match='no calibrated camera_info'):
         calibrate(path, loaded, '/camera/image_raw', '/camera/camera_info', Reference(camera_height_m=1.5))
+
+
+TRUE_MM = round(PREDICTED_M * TRUE_SCALE * 1000)
+OTHER = '/depth/image_rect_raw'
+
+
+def measured(tmp_path: Path, student: Path, beside: Callable[[BagWriter, int], None], topic: str = OTHER) -> float:
+    bag = write_drive(tmp_path / 'drive', beside=beside)
+    with Student.load(student) as loaded:
+        return calibrate(
+            bag, loaded, '/camera/image_raw', '/camera/camera_info', Reference(depth_topic=topic)
+        ).depth_scale
+
+
+def depth_camera(frame: str, with_info: bool, shape: tuple[int, int]) -> Callable[[BagWriter, int], None]:
+    """A wall at the true distance for the right half of the depth camera's view, three times as far for the left."""
+    depth_mm = np.full(shape, TRUE_MM, np.uint16)
+    depth_mm[:, : shape[1] // 2] = 3 * TRUE_MM
+
+    def write(writer: BagWriter, at_ns: int) -> None:
+        writer.write(OTHER, at_ns, image(at_ns, frame, depth_mm, '16UC1'))
+        if with_info:
+            # Half as fine, and it looks from 0.5 m behind the camera.
+            info = camera_info(at_ns, frame, shape[::-1], (FOCAL_REFERENCE_PX / 2,) * 2, (shape[1] / 2, shape[0] / 2))
+            writer.write('/depth/camera_info', at_ns, info)
+
+    return write
+
+
+def test_depth_of_another_view_is_brought_into_the_camera_s(tmp_path: Path, student: Path) -> None:
+    # The left half of its view is a wall three times as far; most of what the camera sees lies on the other half.
+    scale = measured(tmp_path, student, depth_camera('lidar', True, (200, 100)))
+    near, far = TRUE_SCALE * (1 + 500 / TRUE_MM), TRUE_SCALE * (3 + 500 / TRUE_MM)
+    assert min(abs(scale - near), abs(scale - far)) < 0.01 * TRUE_SCALE
+
+
+@pytest.mark.parametrize(
+    ('beside', 'reason'),
+    [
+        (
+            depth_camera('moon', True, (64, 128)),
+            "frame 'moon', the picture of 'camera', and nothing on /tf_static",
+        ),
+        (depth_camera('lidar', False, (64, 128)), "is of frame 'lidar', the picture of 'camera', and no camera_info"),
+        (depth_camera('camera', False, (100, 100)), 'has 100x100 pixels, the picture 128x64'),
+    ],
+)
+def test_depth_that_nothing_connects_with_the_picture_is_refused(
+    tmp_path: Path, student: Path, beside: Callable[[BagWriter, int], None], reason: str
+) -> None:
+    with pytest.raises(CalibrationError, match=re.escape(reason)):
+        measured(tmp_path, student, beside)
+
+
+@pytest.mark.parametrize(
+    ('payload', 'form'),
+    [(compressed_depth_png, '16UC1; compressedDepth png'), (compressed_depth_rvl, '16UC1; compressedDepth rvl')],
+)
+def test_compressed_depth_tells_the_scale(
+    tmp_path: Path, student: Path, payload: Callable[[np.ndarray], bytes], form: str
+) -> None:
+    topic, depth_mm = '/depth/image_raw/compressedDepth', np.full((HEIGHT, WIDTH), TRUE_MM, np.uint16)
+
+    def beside(writer: BagWriter, at_ns: int) -> None:
+        writer.write(topic, at_ns, compressed_image(at_ns, 'camera', payload(depth_mm), form))
+
+    assert measured(tmp_path, student, beside, topic) == pytest.approx(TRUE_SCALE, rel=0.01)
+
+
+def test_a_compressed_picture_is_no_depth(tmp_path: Path, student: Path) -> None:
+    def beside(writer: BagWriter, at_ns: int) -> None:
+        writer.write('/other/compressed', at_ns, compressed_image(at_ns, 'camera', b'x', 'rgb8; jpeg compressed bgr8'))
+
+    with pytest.raises(CalibrationError, match="are 'rgb8; jpeg compressed bgr8'; depth is 32FC1"):
+        measured(tmp_path, student, beside, '/other/compressed')

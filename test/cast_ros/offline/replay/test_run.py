@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import math
 from collections import Counter
@@ -95,6 +96,7 @@ def test_what_is_below_the_threshold_is_not_found_but_counts_for_ap(
         'threads': 1,
         'results_bag': False,
         'tracking': False,
+        'rectified': 'auto',
     }
 
 
@@ -145,7 +147,7 @@ def zero_k(name: str, number: int, data: bytes) -> bytes | None:
         return data
     kind = 'sensor_msgs/msg/CameraInfo'
     info = typestore().deserialize_cdr(data, kind)
-    info.k = 0 * info.k
+    info.k, info.p = 0 * info.k, 0 * info.p
     return bytes(typestore().serialize_cdr(info, kind))
 
 
@@ -156,8 +158,8 @@ def no_info(name: str, number: int, data: bytes) -> bytes | None:
 @pytest.mark.parametrize(
     ('change', 'count', 'reason'),
     [
-        (zero_k, 5, 'camera_info has no focal length (K is 0)'),
-        (no_info, 8, 'there is no camera_info'),
+        (zero_k, 5, 'camera_info: K is zero'),
+        (no_info, 8, f"no camera_info for frame 'camera' with {WIDTH}x{HEIGHT} pixels"),
     ],
 )
 def test_pictures_without_a_usable_calibration_are_counted_since_their_depth_is_not_metric(
@@ -169,7 +171,7 @@ def test_pictures_without_a_usable_calibration_are_counted_since_their_depth_is_
     lines = lines_of(tmp_path / 'out' / FRAMES)
     assert [line.get('uncalibrated') for line in lines] == [None] * (8 - count) + [reason] * count
     page = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
-    assert f'{count} of 8 pictures have no usable calibration: {reason}.' in page
+    assert f'{count} of 8 pictures have no usable calibration: {reason}.' in html.unescape(page)
 
 
 def test_where_every_picture_is_calibrated_or_no_student_has_depth_there_is_no_such_warning(
