@@ -69,7 +69,7 @@ setup(
     # colcon and rosdep do not read this list: there the python3-opencv of package.xml is used. Pip users get the
     # headless OpenCV: nothing here opens a window, and it needs no X libraries. Two OpenCV wheels in one environment
     # overwrite each other: who needs opencv-python or opencv-contrib-python beside cast_ros installs it with --no-deps.
-    install_requires=['numpy>=1.26', 'opencv-python-headless>=4.6', 'pydantic>=2.5', 'pyyaml'],
+    install_requires=['numpy>=1.26', 'opencv-python-headless>=4.6', 'pydantic>=2.5', 'pyyaml', 'simplejpeg>=1.7'],
     # cpu or gpu, never both: the two wheels share the folder onnxruntime/ and the one installed last breaks the other.
     extras_require={
         'cpu': ['onnxruntime>=1.17'],

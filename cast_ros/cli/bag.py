@@ -116,7 +116,7 @@ def from_dataset(
     out: OutOption,
     rate: RateOption = None,
     part: Annotated[str | None, typer.Option(help='SPLIT/DOMAIN, where a data set has several.')] = None,
-    camera_info: Annotated[Path | None, typer.Option(help='A camera_info.json for all pictures.')] = None,
+    camera_info: Annotated[Path | None, typer.Option(help='camera_info.json or ost.yaml for all pictures.')] = None,
 ) -> None:
     """Make a bag of pictures in files, with calibration and ground truth where they are there."""
     from cast_ros.offline.bags.tools.from_dataset import dataset_to_bag

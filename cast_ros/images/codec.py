@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import ImageError
+from cast_ros.images.sixteen_bits import SixteenBits
 
 DEFAULT_MAX_PIXELS = 50_000_000
 """Pictures above this are refused unless the caller allows more: an 8K frame has 33 million pixels."""
@@ -38,6 +39,8 @@ class ImageMessage(Protocol):
 @dataclass(frozen=True)
 class Encoding:
     """How one encoding lies in memory, and how it becomes RGB (None: it holds numbers, not a picture).
+
+    Of 16 bits `to_rgb` gets the 8 that are looked at.
 
     Planes of colour below that of luma make `rows_per_two` rows in memory of two of the picture.
     """
@@ -69,11 +72,6 @@ def _convert(code: int) -> Callable[[Array], Array]:
     return lambda array: cv2.cvtColor(np.ascontiguousarray(array), code)
 
 
-def _halve_depth(convert: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """16 bits to 8 by the high byte, then on as the 8-bit encoding does."""
-    return lambda array: convert((array >> 8).astype(np.uint8))
-
-
 def _unchanged(array: Array) -> Array:
     return array
 
@@ -89,12 +87,15 @@ def _packed_yuv(code: int) -> Callable[[Array], Array]:
     return convert
 
 
-def _nv21(array: Array) -> Array:
-    if array.shape[1] % 2:
-        raise ImageError(
-            f'image width {array.shape[1]} is odd, but 4:2:0 pictures have colour per four pixels', 'width'
-        )
-    return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_YUV2RGB_NV21)
+def _planar_yuv(code: int) -> Callable[[Array], Array]:
+    def convert(array: Array) -> Array:
+        if array.shape[1] % 2:
+            raise ImageError(
+                f'image width {array.shape[1]} is odd, but 4:2:0 pictures have colour per four pixels', 'width'
+            )
+        return cv2.cvtColor(np.ascontiguousarray(array), code)
+
+    return convert
 
 
 def _nv24(array: Array) -> Array:
@@ -126,13 +127,13 @@ _BAYER = {
 
 ENCODINGS: dict[str, Encoding] = {
     'mono8': Encoding('u1', 1, _GREY),
-    'mono16': Encoding('u2', 1, _halve_depth(_GREY)),
+    'mono16': Encoding('u2', 1, _GREY),
     'rgb8': Encoding('u1', 3, _unchanged),
     'bgr8': Encoding('u1', 3, _BGR),
     'rgba8': Encoding('u1', 4, _RGBA),
     'bgra8': Encoding('u1', 4, _BGRA),
-    'rgb16': Encoding('u2', 3, _halve_depth(_unchanged)),
-    'bgr16': Encoding('u2', 3, _halve_depth(_BGR)),
+    'rgb16': Encoding('u2', 3, _unchanged),
+    'bgr16': Encoding('u2', 3, _BGR),
     # Drivers that wrap OpenCV publish bare matrix types; their colour order is OpenCV's.
     '8UC1': Encoding('u1', 1, _GREY),
     '8UC3': Encoding('u1', 3, _BGR),
@@ -145,10 +146,12 @@ ENCODINGS: dict[str, Encoding] = {
     'yuv422': Encoding('u1', 2, _UYVY),
     'yuyv': Encoding('u1', 2, _YUYV),
     'yuv422_yuy2': Encoding('u1', 2, _YUYV),
-    'nv21': Encoding('u1', 1, _nv21, rows_per_two=3),
+    'nv21': Encoding('u1', 1, _planar_yuv(cv2.COLOR_YUV2RGB_NV21), rows_per_two=3),
+    'nv12': Encoding('u1', 1, _planar_yuv(cv2.COLOR_YUV2RGB_NV12), rows_per_two=3),
+    'i420': Encoding('u1', 1, _planar_yuv(cv2.COLOR_YUV2RGB_I420), rows_per_two=3),
     'nv24': Encoding('u1', 1, _nv24, rows_per_two=6),
     **{f'bayer_{name}8': Encoding('u1', 1, _convert(code)) for name, code in _BAYER.items()},
-    **{f'bayer_{name}16': Encoding('u2', 1, _halve_depth(_convert(code))) for name, code in _BAYER.items()},
+    **{f'bayer_{name}16': Encoding('u2', 1, _convert(code)) for name, code in _BAYER.items()},
 }
 """The closed table of encodings: a new one is one line here."""
 
@@ -156,7 +159,7 @@ ENCODINGS: dict[str, Encoding] = {
 def decode_image(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) -> Array:
     """The pixels as they are, H×W or H×W×C in the encoding's own channel order, native byte order.
 
-    Encodings with planes give their rows one after another: 3H/2×W for nv21, 3H×W for nv24.
+    Encodings with planes give their rows one after another: 3H/2×W for nv21, nv12 and i420, 3H×W for nv24.
 
     Shares the message's memory unless rows are padded oddly or bytes must be swapped; treat it as read-only.
 
@@ -184,8 +187,13 @@ def decode_image(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) ->
     return array if encoding.channels == 1 else array.reshape(height, width, encoding.channels)
 
 
-def to_rgb(array: Array, encoding: str) -> NDArray[np.uint8]:
+def to_rgb(array: Array, encoding: str, sixteen_bits: SixteenBits | None = None) -> NDArray[np.uint8]:
     """H×W×3 uint8 RGB from an array that `decode_image` gave for this encoding.
+
+    Args:
+        array: the pixels.
+        encoding: of them.
+        sixteen_bits: which of 16 bits are looked at; None goes by this picture alone.
 
     Raises:
         ImageError: the encoding is unknown or holds numbers that are no picture (depth, labels).
@@ -196,6 +204,8 @@ def to_rgb(array: Array, encoding: str) -> NDArray[np.uint8]:
             f"image encoding '{encoding}' holds numbers, not a picture; publish one of: {_names(pictures_only=True)}",
             'encoding',
         )
+    if array.dtype == np.uint16:
+        array = (sixteen_bits or SixteenBits()).narrowed(array)
     try:
         return convert(array)
     except cv2.error as error:
@@ -204,9 +214,11 @@ def to_rgb(array: Array, encoding: str) -> NDArray[np.uint8]:
         ) from error
 
 
-def decode_rgb(message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_rgb(
+    message: ImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS, sixteen_bits: SixteenBits | None = None
+) -> NDArray[np.uint8]:
     """H×W×3 uint8 RGB of an Image message; raises ImageError as `decode_image` and `to_rgb` do."""
-    return to_rgb(decode_image(message, max_pixels), message.encoding)
+    return to_rgb(decode_image(message, max_pixels), message.encoding, sixteen_bits)
 
 
 def image_fields(array: Array, encoding: str) -> ImageFields:

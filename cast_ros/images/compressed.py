@@ -7,15 +7,20 @@ short is refused, since decoders would fill the rest with grey and the robot wou
 
 from __future__ import annotations
 
+import re
 import struct
-from typing import Any, Protocol
+from string import digits
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import ImageError
-from cast_ros.images.codec import DEFAULT_MAX_PIXELS, check_size
+from cast_ros.images.codec import DEFAULT_MAX_PIXELS, check_size, to_rgb
+from cast_ros.images.compressed_depth import is_compressed_depth
+from cast_ros.images.jpeg import decode_jpeg
+from cast_ros.images.sixteen_bits import SixteenBits
 
 _JPEG_START = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
@@ -27,18 +32,67 @@ _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 class CompressedImageMessage(Protocol):
-    """What of sensor_msgs/CompressedImage is read here; `format` is not believed, the bytes are."""
+    """What of sensor_msgs/CompressedImage is read here."""
 
+    format: str
     data: Any
+
+
+class CompressedFormat(NamedTuple):
+    """`format` as compressed_image_transport writes it: `ENCODING; CODEC compressed [STORED]`, or the codec alone.
+
+    Which codec it is the bytes say; `encoding` and `stored` are told nowhere else.
+
+    Attributes:
+        encoding: of the Image that was compressed; '' if it is not told.
+        stored: of the pixels that the codec got; '' if it is not told.
+    """
+
+    encoding: str
+    stored: str
+
+    @classmethod
+    def of(cls, text: str) -> CompressedFormat:
+        """From the field of a message."""
+        encoding, _, rest = text.rpartition(';')
+        words = rest.split()
+        return cls(encoding.strip(), words[2] if words[1:2] == ['compressed'] and len(words) > 2 else '')
+
+    def is_mosaic(self, array: NDArray[Any]) -> bool:
+        """Whether the pixels of the file are those of a Bayer pattern, still to be made colours of."""
+        return array.ndim == 2 and self.encoding.startswith('bayer_') and self.stored in ('', self.encoding)
+
+    def is_swapped(self, array: NDArray[Any]) -> bool:
+        """Whether red and blue stand where codecs expect blue and red."""
+        return array.ndim == 3 and self.stored.startswith('rgb')
+
+
+_VIDEO = re.compile(r'264|265|hevc|avc|vp[89]|av1|mpeg|theora|ffmpeg', re.IGNORECASE)
+_VIDEO_STARTS = (b'\0\0\0\1', b'\0\0\1')
+
+
+def _refuse_what_is_no_picture(message: CompressedImageMessage, data: bytes) -> None:
+    said = str(message.format)
+    if is_compressed_depth(message):
+        raise ImageError(
+            f"compressed image of format '{said}' holds depth, not a picture: name another topic", 'format'
+        )
+    if _VIDEO.search(said) or data.startswith(_VIDEO_STARTS):
+        raise ImageError(
+            f"compressed image of format '{said}' is a piece of a video, not a picture: decode it first, with "
+            '`ros2 run image_transport republish ffmpeg raw` or the node of your camera, and name that topic',
+            'format',
+        )
 
 
 def decode_compressed(message: CompressedImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[Any]:
     """The pixels as they are in the file: H×W, or H×W×3 RGB, or H×W×4 RGBA; uint8, or uint16 for a 16-bit PNG.
 
     Raises:
-        ImageError: empty, neither JPEG nor PNG, cut short, too large or damaged.
+        ImageError: empty, depth or video by its format, neither JPEG nor PNG, cut short, too large or damaged.
     """
     data = _as_bytes(message.data)
+    _refuse_what_is_no_picture(message, data)
     if data.startswith(_PNG_START):
         width, height = _png_size(data)
     elif data.startswith(_JPEG_START):
@@ -47,6 +101,8 @@ def decode_compressed(message: CompressedImageMessage, max_pixels: int = DEFAULT
         start = data[:4].hex(' ')
         raise ImageError(f'compressed image of {len(data)} bytes is neither JPEG nor PNG: it begins with {start}')
     check_size(width, height, max_pixels, 'compressed image')
+    if data.startswith(_JPEG_START) and (pixels := decode_jpeg(data)) is not None:
+        return pixels
     try:
         array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -58,14 +114,41 @@ def decode_compressed(message: CompressedImageMessage, max_pixels: int = DEFAULT
     return cv2.cvtColor(array, cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
 
 
-def decode_compressed_rgb(message: CompressedImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
-    """H×W×3 uint8 RGB of a compressed picture; 16 bits keep their high byte, transparency is dropped."""
-    array = decode_compressed(message, max_pixels)
+def decode_compressed_rgb(
+    message: CompressedImageMessage, max_pixels: int = DEFAULT_MAX_PIXELS, sixteen_bits: SixteenBits | None = None
+) -> NDArray[np.uint8]:
+    """H×W×3 uint8 RGB of a compressed picture: mosaics become colours, transparency is dropped.
+
+    Args:
+        message: JPEG or PNG.
+        max_pixels: pictures with more are refused.
+        sixteen_bits: which of 16 bits are looked at; None goes by this picture alone.
+
+    Raises:
+        ImageError: as `decode_compressed`, or the mosaic is of no known pattern.
+    """
+    return rgb_of(decode_compressed(message, max_pixels), message, sixteen_bits)
+
+
+def rgb_of(
+    array: NDArray[Any], message: CompressedImageMessage, sixteen_bits: SixteenBits | None = None
+) -> NDArray[np.uint8]:
+    """The same of pixels that `decode_compressed` gave for this message."""
+    form = CompressedFormat.of(str(message.format))
+    if form.is_mosaic(array):
+        # JPEG holds 8 bits of what may have been 16.
+        return to_rgb(array, f'{form.encoding.rstrip(digits)}{8 * array.dtype.itemsize}', sixteen_bits)
     if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
+        array = (sixteen_bits or SixteenBits()).narrowed(array)
     if array.ndim == 2:
         return np.asarray(cv2.cvtColor(array, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    return np.ascontiguousarray(array[..., :3])
+    return np.ascontiguousarray(array[..., 2::-1] if form.is_swapped(array) else array[..., :3])
+
+
+def is_stored_as_shown(array: NDArray[Any], message: CompressedImageMessage) -> bool:
+    """Whether any reader of the file sees the picture of `rgb_of`: no mosaic, no swapped colours, no 16 bits."""
+    form = CompressedFormat.of(str(message.format))
+    return array.dtype == np.uint8 and not form.is_mosaic(array) and not form.is_swapped(array)
 
 
 def encode_png(array: NDArray[Any], compression: int = 6) -> bytes:

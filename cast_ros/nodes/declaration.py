@@ -39,7 +39,7 @@ def descriptor_of(row: Parameter) -> ParameterDescriptor:
         description=f'{row.description} Can be set {row.changes.value}.',
         additional_constraints='' if row.within else row.allowed,
         read_only=row.changes is Changes.AT_START,
-        dynamic_typing=row.takes_bool,
+        dynamic_typing=row.takes_other_types,
     )
     if row.within is not None:
         least, most = row.within

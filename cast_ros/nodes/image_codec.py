@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from cast_ros.errors import ImageError
 from cast_ros.images import ENCODINGS, decode_compressed, decode_image, encode_jpeg, encode_png, to_rgb
+from cast_ros.images.sixteen_bits import SixteenBits
 from cast_ros.nodes.messages import fill_data, image_message
 
 __all__ = ['CvBridge', 'ImageError']
@@ -46,7 +47,7 @@ class CvBridge:
             return pixels
         if {img_msg.encoding, desired_encoding} == {'rgba8', 'bgra8'}:  # by way of RGB the opacity would be lost
             return _other_order(pixels)
-        return _from_rgb(to_rgb(pixels, img_msg.encoding), desired_encoding)
+        return _from_rgb(to_rgb(pixels, img_msg.encoding, SixteenBits('full')), desired_encoding)
 
     def compressed_imgmsg_to_cv2(
         self, cmprs_img_msg: CompressedImage, desired_encoding: str = 'passthrough'

@@ -60,13 +60,13 @@ class Parameter:
         return _TYPE_NAMES[type(self.default)]
 
     @property
-    def takes_bool(self) -> bool:
-        """Whether true and false are among its words: YAML makes a bool of them unless somebody thinks of quotes."""
-        return 'true' in self.choices
+    def takes_other_types(self) -> bool:
+        """Whether YAML makes a bool or a number of some of its words, unless somebody thinks of quotes."""
+        return any(choice in ('true', 'false') or choice.isdecimal() for choice in self.choices)
 
     def understood(self, value: Any) -> Any:
         """The value as the node uses it."""
-        return str(value).lower() if self.takes_bool and isinstance(value, bool) else value
+        return str(value).lower() if self.takes_other_types and isinstance(value, (bool, int)) else value
 
     @property
     def allowed(self) -> str:
@@ -194,6 +194,13 @@ class Settings:
         ANY_TIME,
         'Pictures with more pixels are refused before anything is allocated for them.',
         within=(1, 2_000_000_000),
+    )
+    sixteen_bit_range: str = parameter(
+        'auto',
+        ANY_TIME,
+        'Bits that are used in pictures of 16 bits (mono16, bayer_*16, PNG): a number from 9 to 16, full, or auto, '
+        'which goes by the brightest value so far.',
+        choices=('auto', 'full', *(str(bits) for bits in range(9, 17))),
     )
     max_age_s: float = parameter(
         0.0,

@@ -22,6 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from cast_ros.errors import CastError, ParameterError
 from cast_ros.images.camera_infos import CameraInfoCache
+from cast_ros.images.jpeg import FINDS_HOLES
 from cast_ros.nodes.declaration import declare, read
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
@@ -245,6 +246,10 @@ class PerceptionNode(LifecycleNode):
         if self._pipeline is not None and self._pipeline.camera is not None:
             camera = self._pipeline.camera
             facts['intrinsics'] = f'{camera.matrix} of camera_info: {camera.reason}'
+        if self._pipeline is not None and self._pipeline.sixteen_bits.used:
+            facts['sixteen bit range'] = str(self._pipeline.sixteen_bits)
+        if self._settings.image_transport == 'compressed' and not FINDS_HOLES:
+            facts['jpeg'] = 'holes are not noticed: install simplejpeg'
         if self._student is not None:
             facts |= {
                 'provider': self._student.provider,

@@ -18,6 +18,7 @@ from cast_ros.errors import CastError, ImageError
 from cast_ros.images import decode_compressed_rgb, decode_rgb
 from cast_ros.images.camera_info import CameraModel
 from cast_ros.images.camera_infos import CameraInfoCache
+from cast_ros.images.sixteen_bits import SixteenBits
 from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
 from cast_ros.nodes.parameters import Settings
@@ -51,6 +52,7 @@ class Pipeline:
     Attributes:
         uncalibrated: why the last frame had no focal length, '' if it had one.
         camera: of the last frame that had a camera_info.
+        sixteen_bits: which bits are looked at in pictures of 16.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Pipeline:
     ) -> None:
         self.uncalibrated = ''
         self.camera: CameraModel | None = None
+        self.sixteen_bits = SixteenBits()
         self._node = node
         self._student = student
         self._outputs = outputs
@@ -101,7 +104,7 @@ class Pipeline:
         if 0 < settings.max_age_s < self._age_ms(header) / 1e3:
             self._statistics.frame_dropped(TOO_OLD)
             return
-        rgb = _decode(frame.message, settings.max_pixels)
+        rgb = self._decode(frame.message, settings)
         decoded_s = time.perf_counter()
         camera = self._camera_of(frame, rgb)
         prediction = self._student.predict(
@@ -150,6 +153,13 @@ class Pipeline:
         now = self._node.get_clock().now()
         return float((now - Time.from_msg(header.stamp, now.clock_type)).nanoseconds) / 1e6
 
+    def _decode(self, message: Image | CompressedImage, settings: Settings) -> NDArray[np.uint8]:
+        if self.sixteen_bits.range != settings.sixteen_bit_range:
+            self.sixteen_bits = SixteenBits(settings.sixteen_bit_range)
+        if isinstance(message, CompressedImage):
+            return decode_compressed_rgb(message, settings.max_pixels, self.sixteen_bits)
+        return decode_rgb(message, settings.max_pixels, self.sixteen_bits)
+
     def _camera_of(self, frame: ReceivedImage, rgb: NDArray[np.uint8]) -> CameraModel | None:
         header, (height, width) = frame.message.header, rgb.shape[:2]
         info = self._camera_infos.matching(header, width, height)
@@ -163,9 +173,3 @@ class Pipeline:
         elif before is None or (before.matrix, before.reason) != (camera.matrix, camera.reason):
             self._node.get_logger().info(f'intrinsics are {camera.matrix} of camera_info: {camera.reason}')
         return camera
-
-
-def _decode(message: Image | CompressedImage, max_pixels: int) -> NDArray[np.uint8]:
-    if isinstance(message, CompressedImage):
-        return decode_compressed_rgb(message, max_pixels)
-    return decode_rgb(message, max_pixels)

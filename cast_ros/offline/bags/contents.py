@@ -29,6 +29,7 @@ from cast_ros.offline.bags.storage import (
     StoragePart,
     is_storage_file,
     plain_name,
+    refuse_foreign,
     storage_files,
 )
 from cast_ros.offline.bags.unpacking import is_packed, readable_file, unpacked
@@ -46,7 +47,7 @@ class BagContents:
         salvage: go on where files are damaged or missing; otherwise that is a BagError.
 
     Raises:
-        BagError: it cannot be read; or it has messages that are not serialized as cdr.
+        BagError: it cannot be read; or it has no topic that is serialized as cdr.
     """
 
     def __init__(self, path: Path, salvage: bool) -> None:
@@ -56,6 +57,7 @@ class BagContents:
         self._told: BagMetadata | None = None
         self._damages: list[Damage] = []
         self._late: dict[Path, Damage] = {}
+        self.foreign: dict[str, str] = {}
         self._not_unpacked: dict[str, set[int]] = {}
         self._read: dict[str, int] = {}
         try:
@@ -71,7 +73,8 @@ class BagContents:
     @property
     def topics(self) -> list[PartTopic]:
         """Every topic of every file, with the QoS of metadata.yaml where that has one."""
-        told = {(entry.name, entry.msgtype): entry for entry in self._told.topics} if self._told else {}
+        known = self._told.topics if self._told else ()
+        told = {(entry.name, entry.msgtype): entry for entry in known if entry.name not in self.foreign}
         found = []
         for topic in self._counts:
             entry = told.get((topic.name, topic.msgtype))
@@ -158,7 +161,7 @@ class BagContents:
         self._counts: Counter[PartTopic] = Counter()
         for _, part in self._parts:
             self._counts.update(part.counts)
-        self._refuse_other_serializations()
+        self._set_other_serializations_apart()
         self._tell_counts()
         serious = next((entry for entry in self._damages if entry.kind in _SERIOUS), None)
         if serious is None:
@@ -181,6 +184,8 @@ class BagContents:
     def _files(self) -> list[Path]:
         """The storage files to read; notes what is missing and what nobody names."""
         files = storage_files(self._path)
+        for file in files:
+            refuse_foreign(file)
         if not self._path.is_dir():
             if not is_storage_file(self._path):
                 raise unreadable(self._path, BagError(f'its name does not end in {" or ".join(STORAGE_SUFFIXES)}'))
@@ -241,16 +246,25 @@ class BagContents:
     def _private_folder(self) -> Path:
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix='cast-bag-')))
 
-    def _refuse_other_serializations(self) -> None:
-        found = {(topic.name, topic.serialization) for topic in self._counts}
-        found |= {(topic.name, topic.serialization) for topic in (self._told.topics if self._told else ())}
-        others = sorted((name, kind) for name, kind in found if kind != 'cdr')
-        if others:
-            listing = ', '.join(f'{name} ({kind or "unknown"})' for name, kind in others)
+    def _set_other_serializations_apart(self) -> None:
+        """Leave out topics that are not cdr; a bag of nothing else is refused."""
+        kinds = {(topic.name, topic.serialization) for topic in (self._told.topics if self._told else ())}
+        kinds |= {(topic.name, topic.serialization) for topic in self._counts}
+        self.foreign = {name: kind or 'unknown' for name, kind in sorted(kinds) if kind != 'cdr'}
+        if not self.foreign:
+            return
+        if self.foreign.keys() == {name for name, _ in kinds}:
+            listing = ', '.join(f'{name} ({kind})' for name, kind in self.foreign.items())
             raise BagError(
-                f'{self._path} has topics that are not serialized as cdr, the format of ROS 2, which alone is read '
-                f'here: {listing}; convert the bag, or record it without them'
+                f'{self._path} has no topic that is serialized as cdr, the format of ROS 2, which alone is read here: '
+                f'{listing}; convert the bag'
             )
+        left = self._counts.total()
+        for topic in [topic for topic in self._counts if topic.name in self.foreign]:
+            left -= self._counts.pop(topic)
+        for name, kind in self.foreign.items():
+            reason = f"'{name}' is serialized as {kind}, not as cdr, and left out"
+            self._damages.append(Damage(self._path, reason, left, 'other-serialization', name))
 
     def _differences(self) -> list[Damage]:
         """Topics of which metadata.yaml, the index and the reading do not say the same."""
@@ -258,7 +272,7 @@ class BagContents:
         for entry in self._told.topics if self._told else ():
             told[entry.name] += entry.messages
         found = []
-        for name in sorted({*counts, *told}):
+        for name in sorted({*counts, *told} - {*self.foreign}):
             index = counts.get(name, 0)
             read = self._read.get(name, index)
             promised = told[name] if self._told else index

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import BagError
-from cast_ros.images import decode_compressed_rgb, decode_rgb
+from cast_ros.images import compressed_depth, decode_compressed_rgb, decode_rgb
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, camera_info_beside
 from cast_ros.offline.bags.reader import BagReader, RawMessage
 
-DECODERS: dict[str, Callable[[Any], npt.NDArray[np.uint8]]] = {
+DECODERS: dict[str, Callable[..., npt.NDArray[np.uint8]]] = {
     IMAGE_TYPE: decode_rgb,
     COMPRESSED_IMAGE_TYPE: decode_compressed_rgb,
 }
@@ -35,7 +35,7 @@ def find_picture_topic(reader: BagReader, asked: str | None, labels: Collection[
     found = [
         entry
         for entry in present.values()
-        if entry.msgtype in DECODERS and entry.message_count and entry.name not in labels
+        if entry.msgtype in DECODERS and entry.message_count and entry.name not in labels and not _is_depth(entry.name)
     ]
     listing = ', '.join(f'{entry.name} ({entry.message_count})' for entry in found) or 'none'
     advice = f'topics with pictures: {listing}'
@@ -50,6 +50,10 @@ def find_picture_topic(reader: BagReader, asked: str | None, labels: Collection[
     if not present[asked].message_count:
         raise BagError(f"{reader.path}: '{asked}' has no message; {advice}")
     return asked
+
+
+def _is_depth(topic: str) -> bool:
+    return topic.endswith(f'/{compressed_depth.NAME}')
 
 
 def find_camera_info_topic(reader: BagReader, picture_topic: str, asked: str | None) -> str | None:

@@ -216,6 +216,10 @@ class BagReader:
         """
         present = self.topics()
         for name in topics or ():
+            if name in self._opened.foreign:
+                raise BagError(
+                    f"{self.path}: '{name}' is serialized as {self._opened.foreign[name]}, and only cdr is read here"
+                )
             if name not in present:
                 listing = ', '.join(
                     f'{entry.name} ({entry.msgtype}, {entry.message_count})' for entry in present.values()

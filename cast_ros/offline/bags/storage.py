@@ -58,6 +58,26 @@ class Damage:
         return f'{self.file.name}: {self.reason}; {self.messages} messages can be read'
 
 
+_FOREIGN = {
+    b'#ROSBAG V': 'a bag of ROS 1: make one of ROS 2 of it by `rosbags-convert --src FILE.bag --dst FOLDER`, which '
+    'comes with the extra offline',
+    b'version https://git-lfs': 'a pointer of git LFS, not the file: `git lfs pull` fetches it',
+    b'<!DOCTYPE html': 'a web page, probably of a failed download: download the file itself',
+}
+
+
+def refuse_foreign(file: Path) -> None:
+    """Raises BagError for a file that begins as something that people take for a bag, with what to do about it."""
+    try:
+        with file.open('rb') as content:
+            start = content.read(64)
+    except OSError:
+        return  # told with its reason by whoever reads it
+    for mark, what in _FOREIGN.items():
+        if start.startswith(mark):
+            raise BagError(f'{file} is {what}')
+
+
 def plain_name(name: str) -> str:
     """The name of a storage file without the ending of its compression."""
     return name.removesuffix(PACKED_SUFFIX)

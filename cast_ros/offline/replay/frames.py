@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cast_ros.errors import BagError, ImageError
 from cast_ros.images.camera_info import CameraModel, Rectified
 from cast_ros.images.camera_infos import CameraInfoCache
+from cast_ros.images.sixteen_bits import SixteenBits
 from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS, read_label_notes
@@ -107,6 +108,7 @@ class PictureBag:
         self.labels_without_picture = 0
         self.intrinsics = self.doubt = ''
         self._stamped = True
+        self._sixteen_bits = SixteenBits()
 
     def __enter__(self) -> Self:
         self._reader.__enter__()
@@ -232,7 +234,7 @@ class PictureBag:
         if frame.message is None:
             return frame
         try:
-            frame.rgb = DECODERS[frame.raw.msgtype](frame.message)
+            frame.rgb = DECODERS[frame.raw.msgtype](frame.message, sixteen_bits=self._sixteen_bits)
         except ImageError as error:
             frame.problem = str(error)
             return frame

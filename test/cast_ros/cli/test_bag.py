@@ -80,7 +80,7 @@ def test_what_is_no_bag_is_one_line_and_2(tmp_path: Path, verb: str, name: str) 
 
 def test_corrupt_lists_its_faults_and_wants_three_things(bag: Path) -> None:
     lines = cast_bag('corrupt', '--list').stdout.splitlines()
-    assert len(lines) == 28
+    assert len(lines) == 30
     assert 'gap               four pictures in a row are gone' in lines
     done = cast_bag('corrupt', bag)
     assert (done.returncode, done.stderr) == (2, 'cast: give a bag, --fault and --out; --list prints the faults\n')

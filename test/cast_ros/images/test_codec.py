@@ -186,7 +186,11 @@ def test_planar_yuv_of_one_colour_gives_that_colour(rgb: tuple[int, int, int]) -
     nv21[4:, 0::2], nv21[4:, 1::2] = v, u
     nv24 = np.full((12, 4), y, np.uint8)
     nv24[4:] = np.tile([u, v], 16).reshape(8, 4)
-    for encoding, stored in (('nv21', nv21), ('nv24', nv24)):
+    nv12 = nv21.copy()
+    nv12[4:, 0::2], nv12[4:, 1::2] = u, v
+    i420 = nv21.copy()
+    i420[4], i420[5] = u, v
+    for encoding, stored in (('nv21', nv21), ('nv24', nv24), ('nv12', nv12), ('i420', i420)):
         decoded = decode_rgb(message(stored, encoding))
         assert decoded.shape == (4, 4, 3)
         np.testing.assert_allclose(decoded, np.broadcast_to(rgb, (4, 4, 3)), atol=6)

@@ -152,3 +152,67 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(payload: bytes, damage: 
     except ImageError:
         return
     assert pixels.size > 0
+
+
+def mosaic_of(rgb: np.ndarray) -> np.ndarray:
+    """As an RGGB sensor sees it."""
+    mosaic = np.empty(rgb.shape[:2], rgb.dtype)
+    mosaic[0::2, 0::2], mosaic[0::2, 1::2] = rgb[0::2, 0::2, 0], rgb[0::2, 1::2, 1]
+    mosaic[1::2, 0::2], mosaic[1::2, 1::2] = rgb[1::2, 0::2, 1], rgb[1::2, 1::2, 2]
+    return mosaic
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'form'),
+    [
+        (mosaic_of(smooth_picture()), 'bayer_rggb8; png compressed '),
+        (mosaic_of(smooth_picture()), 'bayer_rggb8; png compressed bayer_rggb8'),
+        (mosaic_of(smooth_picture().astype(np.uint16) << 8), 'bayer_rggb16; png compressed '),
+    ],
+)
+def test_a_mosaic_becomes_colours(pixels: np.ndarray, form: str) -> None:
+    found = decode_compressed_rgb(message(encode_png(pixels), form))
+    assert np.abs(found[4:-4, 4:-4].astype(int) - smooth_picture()[4:-4, 4:-4]).max() <= 5
+
+
+def test_a_mosaic_that_became_grey_before_is_left_grey() -> None:
+    grey = smooth_picture()[..., 0]
+    found = decode_compressed_rgb(message(encode_png(grey), 'bayer_rggb8; png compressed mono8'))
+    np.testing.assert_array_equal(found, np.stack([grey] * 3, -1))
+
+
+@pytest.mark.parametrize(
+    ('form', 'is_swapped'),
+    [
+        ('png', False),
+        ('rgb8; png compressed bgr8', False),
+        ('bgr8; png compressed bgr8', False),
+        ('rgb8; png compressed ', False),
+        ('rgb8; png compressed rgb8', True),
+        ('bgr8; png compressed rgb8', True),
+    ],
+)
+def test_the_order_of_colours_is_believed_where_it_is_told(form: str, is_swapped: bool) -> None:
+    expected = smooth_picture()[..., ::-1] if is_swapped else smooth_picture()
+    np.testing.assert_array_equal(decode_compressed_rgb(message(PNG, form)), expected)
+
+
+@pytest.mark.parametrize(
+    ('payload', 'form', 'reason'),
+    [
+        (PNG, '16UC1; compressedDepth png', 'holds depth, not a picture'),
+        (b'\0\0\0\1\x67' + bytes(40), 'h264', 'is a piece of a video, not a picture: decode it first'),
+        (b'\0\0\1\x67' + bytes(40), 'jpeg', 'is a piece of a video'),
+        (JPEG, 'bgr8; hevc compressed bgr8', 'is a piece of a video'),
+    ],
+)
+def test_what_is_no_picture_by_its_format_is_named(payload: bytes, form: str, reason: str) -> None:
+    with pytest.raises(ImageError, match=reason) as caught:
+        decode_compressed_rgb(message(payload, form))
+    assert caught.value.field == 'format'
+
+
+def test_twelve_of_sixteen_bits_are_no_dark_picture() -> None:
+    grey = smooth_picture()[..., 0]
+    found = decode_compressed_rgb(message(encode_png(grey.astype(np.uint16) << 4), 'mono16; png compressed '))
+    np.testing.assert_array_equal(found[..., 0], grey)

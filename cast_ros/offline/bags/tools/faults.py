@@ -69,9 +69,20 @@ def _wrong_count(bag: Path, dice: random.Random) -> None:
     file.write_text(yaml.safe_dump(document), encoding='utf-8')
 
 
+def _add_json(bag: Path, dice: random.Random) -> None:
+    del dice  # one such topic is as good as any
+    file = _metadata_of(bag)
+    document = yaml.safe_load(file.read_text(encoding='utf-8'))
+    topics = document['rosbag2_bagfile_information']['topics_with_message_count']
+    about = {'name': '/log', 'type': 'foxglove/Log', 'serialization_format': 'json', 'offered_qos_profiles': ''}
+    topics.append({'topic_metadata': about, 'message_count': 0})
+    file.write_text(yaml.safe_dump(document), encoding='utf-8')
+
+
 FAULTS: dict[str, Fault] = {
     'truncated': Fault('the storage file ends somewhere in its last 40 %', 'truncated', damage=_truncate),
     'no-metadata': Fault('the folder loses its metadata.yaml', 'no-metadata', damage=_remove_metadata),
+    'other-serialization': Fault('a topic is declared as JSON', 'other-serialization', damage=_add_json),
     'wrong-count': Fault('metadata.yaml promises three messages more', 'counts-differ', damage=_wrong_count),
     'empty-bag': Fault('all messages are gone', 'empty-bag', stream_faults.empty_bag),
     'empty-topic': Fault('a topic without a message is declared', 'empty-topic', stream_faults.empty_topic),
@@ -112,6 +123,7 @@ FAULTS: dict[str, Fault] = {
     'truncated-jpeg': Fault(
         'a CompressedImage loses the last third of its data', 'damaged-jpeg', picture_faults.truncated_jpeg
     ),
+    'video-stream': Fault('a CompressedImage holds a piece of a video', 'video-stream', picture_faults.video_stream),
     'mixed-encodings': Fault(
         'pictures change their encoding midway', 'mixed-encodings', picture_faults.mixed_encodings
     ),

@@ -28,6 +28,10 @@ KINDS: dict[str, Kind] = {
         'metadata.yaml, the index of the storage and the reading do not say the same number of messages',
         'what can be read is used; `ros2 bag reindex` makes a new metadata.yaml, `cast bag cut` a whole copy',
     ),
+    'other-serialization': Kind(
+        'a topic that is not serialized as cdr, the format of ROS 2',
+        'it is left out everywhere; convert it, or record it as ROS 2',
+    ),
     'empty-bag': Kind('the bag has no message at all', 'see whether the recorder met its topics (name, QoS, domain)'),
     'empty-topic': Kind('a topic without a message', 'see whether it was published, and with which QoS'),
     'unknown-type': Kind(
@@ -82,6 +86,10 @@ KINDS: dict[str, Kind] = {
     'unknown-encoding': Kind('an encoding that nobody here decodes', 'convert before recording'),
     'damaged-jpeg': Kind(
         'a compressed picture that does not decode', 'see to disk and network; it is left out everywhere'
+    ),
+    'video-stream': Kind(
+        'CompressedImage that holds pieces of a video (h264, h265)',
+        'decode it while recording: `ros2 run image_transport republish ffmpeg raw`; it is left out everywhere',
     ),
     'mixed-encodings': Kind('the encoding changes within a topic', 'cut the bag where it changes'),
     'mixed-sizes': Kind('the size of the pictures changes within a topic', 'cut the bag where it changes'),

@@ -17,7 +17,7 @@ from cast_ros.offline.bags import BagWriter
 from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.message_types import COMPRESSED_IMAGE_TYPE, LABEL_INFO_TYPE, STRING_TYPE, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS, compressed_image, label_info, text
-from cast_ros.offline.bags.storage import natural_order
+from cast_ros.offline.bags.storage import natural_order, refuse_foreign
 from cast_ros.offline.bags.tools.layout import (
     CALIBRATION,
     CITYSCAPES_NOTES,
@@ -28,6 +28,7 @@ from cast_ros.offline.bags.tools.layout import (
     CameraFile,
     LabelNotes,
     Part,
+    read_calibration,
     read_document,
 )
 
@@ -68,8 +69,8 @@ def dataset_to_bag(
         out: of the bag.
         rate_hz: of the frames; None for their own stamps, or 10 where they have none.
         part: SPLIT/DOMAIN, where a data set has several.
-        calibration: JSON for all pictures, whatever the data set says; None for what it says of each picture, or of
-            all of them in camera_info.json.
+        calibration: JSON, or the ost.yaml of camera_calibration, for all pictures, whatever the data set says; None for
+            what it says of each picture, or of all of them in camera_info.json.
         notes: how labels are read; None for ground_truth.json of the folder, else as Cityscapes has them.
         most: frames.
 
@@ -79,7 +80,7 @@ def dataset_to_bag(
     frames = (
         _layout_frames(folder, part, rate_hz) if (folder / PICTURES).is_dir() else _plain_frames(folder, rate_hz)
     )[:most]
-    given = None if calibration is None else read_document(calibration, Calibration)
+    given = None if calibration is None else read_calibration(calibration)
     standard = read_document(folder / CALIBRATION, Calibration) if (folder / CALIBRATION).is_file() else None
     if notes is None:
         notes = read_document(folder / NOTES, LabelNotes) if (folder / NOTES).is_file() else CITYSCAPES_NOTES
@@ -177,6 +178,7 @@ def _write_frame(writer: BagWriter, frame: LabelledFrame, calibration: Calibrati
 
 def _checked(path: Path) -> bytes:
     """The bytes of a JPEG or PNG that decodes."""
+    refuse_foreign(path)
     try:
         payload = path.read_bytes()
         decode_compressed(compressed_image(0, '', payload, ''))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cast_ros.errors import BagError
@@ -59,6 +60,12 @@ _THINGS = tuple(name for number, name in CITYSCAPES_NAMES.items() if number >= 2
 
 _UNTURNED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _RECTIFIED = (0.0,) * 5
+_OST_MATRICES = {
+    'k': 'camera_matrix',
+    'd': 'distortion_coefficients',
+    'r': 'rectification_matrix',
+    'p': 'projection_matrix',
+}
 
 
 class _Document(BaseModel):
@@ -104,6 +111,33 @@ class Calibration(_Document):
         return types['sensor_msgs/msg/CameraInfo'](
             header(at_ns, frame_id), self.height, self.width, self.distortion_model, d, k, r, projection, 0, 0, whole
         )
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A camera_info.json of ours, or the YAML of camera_calibration (ost.yaml) and camera_info_manager.
+
+    Raises:
+        BagError: missing, or of neither form.
+    """
+    if path.suffix.lower() not in ('.yaml', '.yml'):
+        return cast(Calibration, read_document(path, Calibration))
+    try:
+        told = yaml.safe_load(path.read_text(encoding='utf-8'))
+        numbers = {ours: told[theirs]['data'] for ours, theirs in _OST_MATRICES.items()}
+        return Calibration(
+            width=told['image_width'],
+            height=told['image_height'],
+            distortion_model=told['distortion_model'],
+            **numbers,
+        )
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BagError(f'{path} cannot be read as YAML: {error}') from error
+    except (KeyError, TypeError, IndexError) as error:
+        raise BagError(
+            f'{path} is no calibration as camera_calibration writes it (ost.yaml): {error} is missing'
+        ) from error
+    except ValidationError as error:
+        raise _unusable(path, error) from error
 
 
 class CameraFile(_Document):
@@ -199,6 +233,10 @@ def read_document(path: Path, kind: type[_Document]) -> Any:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BagError(f'{path} cannot be read as JSON: {error}') from error
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = '.'.join(str(part) for part in problem['loc'])
-        raise BagError(f'{path} cannot be used: {where}: {problem["msg"]}') from error
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: ValidationError) -> BagError:
+    problem = error.errors(include_url=False)[0]
+    where = '.'.join(str(part) for part in problem['loc'])
+    return BagError(f'{path} cannot be used: {where}: {problem["msg"]}')

@@ -71,6 +71,17 @@ def truncated_jpeg(draft: Draft) -> None:
     draft.edit(index, lambda picture: setattr(picture, 'data', picture.data[: len(picture.data) * 2 // 3]))
 
 
+def video_stream(draft: Draft) -> None:
+    """As of a camera that sends H.264 in CompressedImage."""
+
+    def change(picture: Any) -> None:
+        picture.format = 'h264'
+        picture.data = np.frombuffer(bytes.fromhex('00000001 6742c01e') + bytes(range(200)), np.uint8)
+
+    (index,) = draft.places(draft.require_pictures([COMPRESSED_IMAGE_TYPE]))
+    draft.edit(index, change)
+
+
 def mixed_encodings(draft: Draft) -> None:
     """As of a driver that was reconfigured: another encoding from here on, JPEG to PNG or back where compressed."""
     for index in _from_here_on(draft):

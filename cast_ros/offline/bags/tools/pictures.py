@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cast_ros.errors import ImageError
-from cast_ros.images import ENCODINGS, decode_compressed, decode_image, to_rgb
+from cast_ros.images import ENCODINGS, decode_compressed_rgb, decode_image, to_rgb
+from cast_ros.images.compressed_depth import is_compressed_depth
 from cast_ros.offline.bags.message_types import IMAGE_TYPE
 from cast_ros.offline.bags.tools.findings import Findings, Place
 
@@ -17,6 +18,7 @@ _KIND_OF_FIELD = {
     'height': 'impossible-size',
     'data': 'short-data',
 }
+_KIND_OF_COMPRESSED = {'format': 'video-stream', 'encoding': 'unknown-encoding'}
 _PNG_START = b'\x89PNG'
 
 
@@ -41,10 +43,11 @@ def form_of(message: Any, msgtype: str) -> PictureForm | None:
         if ENCODINGS[message.encoding].to_rgb is not None:
             to_rgb(array, message.encoding)
         return PictureForm(str(message.encoding), int(message.width), int(message.height))
-    if 'compressedDepth' in message.format:
+    if is_compressed_depth(message):
         return None
-    height, width = decode_compressed(message).shape[:2]
-    return PictureForm('png' if bytes(message.data[:4]) == _PNG_START else 'jpeg', width, height)
+    height, width = decode_compressed_rgb(message).shape[:2]
+    codec, encoding = 'png' if bytes(message.data[:4]) == _PNG_START else 'jpeg', str(message.format).rpartition(';')[0]
+    return PictureForm(f'{encoding} as {codec}' if encoding.startswith('bayer_') else codec, width, height)
 
 
 class PictureCheck:
@@ -59,7 +62,10 @@ class PictureCheck:
         try:
             form = form_of(message, self._msgtype)
         except ImageError as error:
-            kind = _KIND_OF_FIELD[error.field] if self._msgtype == IMAGE_TYPE else 'damaged-jpeg'
+            if self._msgtype == IMAGE_TYPE:
+                kind = _KIND_OF_FIELD[error.field]
+            else:
+                kind = _KIND_OF_COMPRESSED.get(error.field, 'damaged-jpeg')
             self._findings.add(kind, self._topic, place._replace(detail=str(error)))
             return None
         last, self._last = self._last or form, form or self._last

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from cast_ros.errors import BagError, ImageError
 from cast_ros.images import decode_compressed, decode_rgb, encode_png
 from cast_ros.images.camera_info import CameraModel, Rectified, frame_of
+from cast_ros.images.compressed import is_stored_as_shown, rgb_of
+from cast_ros.images.sixteen_bits import SixteenBits
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
 from cast_ros.offline.bags.ground_truth_topics import DEPTH, INSTANCES, read_label_notes
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, IMAGE_TYPE, PICTURE_TYPES, camera_info_beside
@@ -63,8 +65,9 @@ def bag_to_dataset(
 ) -> DatasetReport:
     """Write every ``every``-th picture of a topic, and what the bag knows about it; all of it or nothing.
 
-    JPEG and PNG keep their bytes, others become PNG. Labels keep their bytes as well. A damaged bag is read up to the
-    damage; a picture that does not decode is left out. `rectified` is as the node's parameter.
+    JPEG and PNG keep their bytes, others become PNG: mosaics, too, and what has more than 8 bits. Labels keep their
+    bytes as well. A damaged bag is read up to the damage; a picture that does not decode is left out. `rectified` is
+    as the node's parameter.
 
     Raises:
         BagError: the bag cannot be read or has no such pictures, or ``out`` exists or cannot be written.
@@ -94,6 +97,7 @@ class _Export:
 
     def __init__(self, reader: BagReader, part: Part, rectified: Rectified) -> None:
         self._reader, self._part, self._rectified = reader, part, rectified
+        self._sixteen_bits = SixteenBits()
         self._report = DatasetReport()
         self._stems: dict[int, str] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -121,11 +125,16 @@ class _Export:
         try:
             message = self._reader.decode(raw)
             if raw.msgtype == IMAGE_TYPE:
-                rgb = decode_rgb(message)
+                rgb = decode_rgb(message, sixteen_bits=self._sixteen_bits)
                 payload, suffix, shape = encode_png(rgb), '.png', rgb.shape
             else:
-                payload, shape = bytes(message.data), decode_compressed(message).shape
-                suffix = '.png' if payload.startswith(_PNG_START) else '.jpg'
+                array = decode_compressed(message)
+                # What a reader of the file would see as the robot does keeps its bytes.
+                if is_stored_as_shown(array, message):
+                    payload = bytes(message.data)
+                else:
+                    payload = encode_png(rgb_of(array, message, self._sixteen_bits))
+                suffix, shape = '.png' if payload.startswith(_PNG_START) else '.jpg', array.shape
         except (BagError, ImageError) as error:
             self._report.skip(str(error))
             return

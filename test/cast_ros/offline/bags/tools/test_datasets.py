@@ -16,10 +16,10 @@ from drawn_cityscapes import draw_cityscapes
 from drawn_streets import FX_PX, draw_streets
 
 from cast_ros.errors import BagError
-from cast_ros.images import decode_compressed, decode_compressed_rgb
+from cast_ros.images import decode_compressed, decode_compressed_rgb, encode_png
 from cast_ros.offline.bags import BagReader, BagWriter
 from cast_ros.offline.bags import ground_truth_topics as topics
-from cast_ros.offline.bags.messages import stamp_ns
+from cast_ros.offline.bags.messages import compressed_image, image, stamp_ns
 from cast_ros.offline.bags.tools.check import check_bag
 from cast_ros.offline.bags.tools.from_dataset import CALIBRATION_LEAD_NS, dataset_to_bag, video_to_bag
 from cast_ros.offline.bags.tools.from_dataset import START_NS as OUR_START_NS
@@ -315,3 +315,89 @@ def test_what_is_no_video_is_named(tmp_path: Path, name: str, reason: str) -> No
     with pytest.raises(BagError, match=reason):
         video_to_bag(tmp_path / name, tmp_path / 'drive.mcap', '/image')
     assert not (tmp_path / 'drive.mcap').exists()
+
+
+def mosaic_of(rgb: np.ndarray) -> np.ndarray:
+    mosaic = np.empty(rgb.shape[:2], np.uint8)
+    mosaic[0::2, 0::2], mosaic[0::2, 1::2] = rgb[0::2, 0::2, 0], rgb[0::2, 1::2, 1]
+    mosaic[1::2, 0::2], mosaic[1::2, 1::2] = rgb[1::2, 0::2, 1], rgb[1::2, 1::2, 2]
+    return mosaic
+
+
+@pytest.mark.parametrize(
+    ('message', 'nearly'),
+    [
+        (compressed_image(1, 'camera', encode_png(mosaic_of(view(0))), 'bayer_rggb8; png compressed '), 60),
+        (compressed_image(1, 'camera', encode_png(view(0)[..., ::-1]), 'rgb8; png compressed rgb8'), 0),
+        (compressed_image(1, 'camera', encode_png(view(0)), 'rgb8; png compressed bgr8'), 0),
+        (image(1, 'camera', view(0)[..., 0].astype(np.uint16) << 4, 'mono16'), None),
+    ],
+)
+def test_files_show_what_the_robot_sees(tmp_path: Path, message: Any, nearly: int | None) -> None:
+    with BagWriter(tmp_path / 'drive.mcap') as writer:
+        writer.write('/camera/image', START_NS, message)
+    bag_to_dataset(tmp_path / 'drive.mcap', '/camera/image', tmp_path / 'set')
+    (file,) = (tmp_path / 'set' / 'leftImg8bit').rglob('*.png')
+    written = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    if nearly is None:
+        np.testing.assert_array_equal(written, np.stack([view(0)[..., 0]] * 3, -1))
+    else:
+        assert np.median(np.abs(written[..., ::-1].astype(int) - view(0))) <= nearly
+
+
+OST = """image_width: 64
+image_height: 48
+camera_name: narrow_stereo
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [50.0, 0.0, 32.0, 0.0, 51.0, 24.0, 0.0, 0.0, 1.0]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [-0.3, 0.1, 0.0, 0.0, 0.0]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [44.0, 0.0, 32.0, 0.0, 0.0, 45.0, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+"""
+
+
+def test_the_yaml_of_camera_calibration_is_read(tmp_path: Path) -> None:
+    (tmp_path / 'ost.yaml').write_text(OST, encoding='utf-8')
+    (tmp_path / 'pictures').mkdir()
+    cv2.imwrite(str(tmp_path / 'pictures' / '1.png'), view(0))
+    dataset_to_bag(tmp_path / 'pictures', tmp_path / 'drive.mcap', calibration=tmp_path / 'ost.yaml')
+    (info,) = infos_of(tmp_path / 'drive.mcap')
+    assert (info.width, info.height, info.k[0], info.p[0], info.p[5]) == (64, 48, 50.0, 44.0, 45.0)
+    assert list(info.d) == [-0.3, 0.1, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ('image_width: 64', "no calibration as camera_calibration writes it .*'camera_matrix' is missing"),
+        ('- 1\n- 2\n', 'no calibration as camera_calibration writes it'),
+        ('{', 'cannot be read as YAML'),
+        (OST.replace('image_width: 64', 'image_width: 0'), 'width: Input should be greater than 0'),
+        (OST.replace('[44.0, ', '[.nan, '), 'finite'),
+        (OST.replace('  data: [50.0, ', '  data: ['), 'k: Tuple should have at least 9 items'),
+    ],
+)
+def test_a_yaml_that_is_no_calibration_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / 'ost.yaml').write_text(text, encoding='utf-8')
+    (tmp_path / 'pictures').mkdir()
+    cv2.imwrite(str(tmp_path / 'pictures' / '1.png'), view(0))
+    with pytest.raises(BagError, match=reason):
+        dataset_to_bag(tmp_path / 'pictures', tmp_path / 'drive.mcap', calibration=tmp_path / 'ost.yaml')
+
+
+def test_a_pointer_of_git_lfs_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / '1.jpg').write_text('version https://git-lfs.github.com/spec/v1\noid sha256:00\n', encoding='utf-8')
+    with pytest.raises(BagError, match='git lfs pull'):
+        dataset_to_bag(tmp_path, tmp_path / 'drive.mcap')
