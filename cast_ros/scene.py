@@ -175,6 +175,7 @@ def point_cloud(
     camera: Pinhole,
     stride: int = 1,
     left_out: AbstractSet[int] = frozenset(),
+    beyond_m: float | None = None,
 ) -> NDArray[np.void]:
     """(N,) of ``POINT``, row after row: every pixel of a grid that has a depth and a class that is not left out.
 
@@ -184,11 +185,14 @@ def point_cloud(
         camera: of the prediction's maps.
         stride: pixels between two points of the grid.
         left_out: class ids without points; what is unlabelled always stays.
+        beyond_m: depth at which to show what is farther away than the network can tell (+Inf); None leaves it out.
     """
     if prediction.depth is None:
         return np.zeros(0, POINT)
     grid = np.s_[stride // 2 :: stride, stride // 2 :: stride]
     depth_m = prediction.depth[grid]
+    if beyond_m is not None:
+        depth_m = np.where(np.isposinf(depth_m), np.float32(beyond_m), depth_m)
     shown = np.isfinite(depth_m) & (depth_m > 0)
     labels = None if prediction.semantic is None else prediction.semantic[grid]
     if labels is not None and left_out:

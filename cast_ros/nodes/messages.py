@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection3D, Detection3DArray, ObjectHypothesisWithPose
+from visualization_msgs.msg import Marker, MarkerArray
 
 from cast_ros.images import ImageFields, image_fields
 from cast_ros.images.camera_info import CameraModel
 from cast_ros.scene import POINT, LocatedObject
+from cast_ros.student import StudentContract
 
 _DATATYPES = {'<f4': PointField.FLOAT32, '<u4': PointField.UINT32, '<u2': PointField.UINT16}
 # PCL and rviz read the colour as the bits of a float.
@@ -122,6 +124,39 @@ def detections_3d_message(
         size.x, size.y, size.z = one.size_m.tolist()
         message.detections.append(detection)
     return message
+
+
+def markers_message(
+    header: Header, objects: Iterable[LocatedObject], contract: StudentContract, numbers: NDArray[np.uint16]
+) -> MarkerArray:
+    """A box in the colour of its class and its name with the distance, for each object; what was there goes first."""
+    message = MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])
+    for one in objects:
+        entry, number = contract.classes[one.label], int(numbers[one.row + 1])
+        box = _marker(header, 'boxes', number, Marker.CUBE, one.centre_m, entry.color, 0.4)
+        # RViz refuses boxes without thickness.
+        box.scale.x, box.scale.y, box.scale.z = (max(0.01, size) for size in one.size_m.tolist())
+        above_m = one.centre_m - np.array([0, one.size_m[1] / 2 + 0.2, 0], np.float32)
+        name = _marker(header, 'names', number, Marker.TEXT_VIEW_FACING, above_m, (255, 255, 255), 1.0)
+        name.scale.z, name.text = 0.4, f'{entry.name} {one.distance_m:.1f} m'
+        message.markers += [box, name]
+    return message
+
+
+def _marker(
+    header: Header,
+    namespace: str,
+    number: int,
+    kind: int,
+    place_m: NDArray[np.float32],
+    colour: tuple[int, int, int],
+    alpha: float,
+) -> Marker:
+    marker = Marker(header=header, ns=namespace, id=number, type=kind, action=Marker.ADD)
+    position, marker.color.a = marker.pose.position, alpha
+    position.x, position.y, position.z = place_m.tolist()
+    marker.color.r, marker.color.g, marker.color.b = (value / 255 for value in colour)
+    return marker
 
 
 def points_message(header: Header, points: NDArray[np.void]) -> PointCloud2:

@@ -7,6 +7,7 @@ An output is made only if somebody subscribes to it, and the student computes on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import (
     BoundingBox2D,
@@ -27,8 +28,10 @@ from vision_msgs.msg import (
     ObjectHypothesisWithPose,
     VisionClass,
 )
+from visualization_msgs.msg import MarkerArray
 
 from cast_ros.errors import ParameterError
+from cast_ros.images import encode_jpeg
 from cast_ros.images.camera_info import CameraModel
 from cast_ros.nodes import messages
 from cast_ros.nodes.messages import image_message_to_publish
@@ -76,6 +79,11 @@ class Answer:
     def objects(self) -> list[LocatedObject] | None:
         """Every instance in space, found once for all outputs that tell of them; None without a camera."""
         return None if self.camera is None else locate_instances(self.prediction, self.camera)
+
+    @cached_property
+    def drawing(self) -> NDArray[np.uint8]:
+        """The overlay, H×W×3 RGB, drawn once for all who want it."""
+        return draw_overlay(self.rgb, self.prediction, self.contract, self.settings.overlay_alpha)
 
     def numbered(self, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Rows to numbers, pixel by pixel."""
@@ -136,11 +144,30 @@ def depth_camera_info_message(answer: Answer) -> CameraInfo | None:
 
 def overlay_message(answer: Answer) -> Image:
     """bgr8 at the size of the picture."""
-    return image_message_to_publish(
-        draw_overlay(answer.rgb, answer.prediction, answer.contract, answer.settings.overlay_alpha),
-        'bgr8',
-        answer.header,
-    )
+    return image_message_to_publish(answer.drawing, 'bgr8', answer.header)
+
+
+def overlay_compressed_message(answer: Answer) -> CompressedImage:
+    """The same as a JPEG, where image_transport looks for it."""
+    message = CompressedImage(header=answer.header, format='bgr8; jpeg compressed bgr8')
+    payload = encode_jpeg(np.ascontiguousarray(answer.drawing[..., ::-1]))
+    messages.fill_data(message, np.frombuffer(payload, np.uint8))
+    return message
+
+
+def semantic_color_message(answer: Answer) -> Image:
+    """bgr8: the colour of each pixel's class, black where it has none."""
+    table = np.zeros((256, 3), np.uint8)
+    for entry in answer.contract.classes:
+        table[entry.id] = entry.color[::-1]
+    return image_message_to_publish(table[_present(answer.prediction.semantic)], 'bgr8', answer.header)
+
+
+def markers_message(answer: Answer) -> MarkerArray | None:
+    """A box and a name for every instance in space; None without a calibration."""
+    if answer.objects is None:
+        return None
+    return messages.markers_message(answer.header, answer.objects, answer.contract, answer.numbers)
 
 
 def instances_3d_message(answer: Answer) -> Detection3DArray | None:
@@ -155,12 +182,24 @@ def nearest_message(answer: Answer) -> Detection3DArray | None:
 
 def points_message(answer: Answer) -> PointCloud2 | None:
     """The depth image as points, without the classes that a parameter leaves out; None without a calibration."""
+    classes, names = answer.contract.classes, answer.settings.points_left_out
+    return _points(answer, left_out={entry.id for entry in classes if entry.name in names})
+
+
+def points_clearing_message(answer: Answer) -> PointCloud2 | None:
+    """The end of every ray that was free: a costmap clears along rays to points, and never where there are none."""
+    depth = answer.contract.depth
+    return _points(answer, beyond_m=None if depth is None else depth.cap_m)
+
+
+def _points(
+    answer: Answer, left_out: AbstractSet[int] = frozenset(), beyond_m: float | None = None
+) -> PointCloud2 | None:
     camera = answer.camera
     if camera is None:
         return None
-    settings, classes = answer.settings, answer.contract.classes
-    left_out = {entry.id for entry in classes if entry.name in settings.points_left_out}
-    cloud = point_cloud(answer.prediction, answer.rgb, camera, settings.points_stride, left_out)
+    stride = answer.settings.points_stride
+    cloud = point_cloud(answer.prediction, answer.rgb, camera, stride, left_out, beyond_m)
     cloud['instance'] = answer.numbered(cloud['instance'])
     return messages.points_message(answer.header, cloud)
 
@@ -201,6 +240,10 @@ MAKERS: Mapping[str, Callable[[Answer], Any]] = {
     'detections_3d': instances_3d_message,
     'nearest': nearest_message,
     'points': points_message,
+    'points_clearing': points_clearing_message,
+    'semantic_color': semantic_color_message,
+    'overlay_compressed': overlay_compressed_message,
+    'markers': markers_message,
 }
 """The message of each topic in ANSWERS; None says nothing this time."""
 
@@ -218,16 +261,21 @@ class Outputs:
         """Offers the outputs that the student can make.
 
         Raises:
-            ParameterError: a class that is to be left out of the points does not exist.
+            ParameterError: a class that is to be shown, or left out of the points, does not exist.
         """
         self._node = node
         self._contract = contract
-        unknown = sorted(set(settings.points_left_out) - {'', *contract.class_names})
-        if unknown:
-            raise ParameterError(
-                f"parameter 'points_left_out' names {unknown[0]!r}, which is no class of the student; its classes are "
-                f'{", ".join(contract.class_names)}'
-            )
+        things = [entry.name for entry in contract.classes if entry.is_thing]
+        for parameter, names, known in (
+            ('points_left_out', settings.points_left_out, contract.class_names),
+            ('classes', settings.classes, things),
+        ):
+            unknown = sorted(set(names) - {'', *known})
+            if unknown:
+                raise ParameterError(
+                    f"parameter '{parameter}' names {unknown[0]!r}, which is no class of the student's "
+                    f'{"instances" if parameter == "classes" else "maps"}; these are {", ".join(known)}'
+                )
         self._offered = tuple(topic for topic in ANSWERS if topic.suits(contract.heads))
         self._publishers = {
             topic.name: node.create_lifecycle_publisher(

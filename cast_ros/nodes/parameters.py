@@ -184,6 +184,11 @@ class Settings:
     points_left_out: list[str] = parameter(
         [''], UNCONFIGURED, 'Names of classes without points. With ["road", "sidewalk"] the cloud is one of obstacles.'
     )
+    classes: list[str] = parameter(
+        [''],
+        UNCONFIGURED,
+        'Names of the classes whose instances are shown, in every output; the semantic map keeps all. Empty: all.',
+    )
     tracking: bool = parameter(
         False,
         UNCONFIGURED,

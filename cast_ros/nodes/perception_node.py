@@ -19,6 +19,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import SetBool
 
 from cast_ros.errors import CastError, ParameterError
 from cast_ros.images.camera_infos import CameraInfoCache
@@ -68,6 +69,8 @@ class PerceptionNode(LifecycleNode):
         self._worker: FrameWorker[ReceivedImage] | None = None
         self._inputs: Inputs | None = None
         self._activated_s = 0.0
+        self._enabled = True
+        self.create_service(SetBool, '~/enable', self._on_enable)
         survive_impossible_transitions(self)
         self._diagnostics = self.create_publisher(
             DiagnosticArray, self._settings.topics[DIAGNOSTICS.name], quality_of(DIAGNOSTICS)
@@ -194,11 +197,18 @@ class PerceptionNode(LifecycleNode):
         if 'score_threshold' in changed and self.state == 'active' and self._outputs is not None:
             self._outputs.publish_label_info(self._settings.score_threshold)
 
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Pause and go on within a picture, where deactivate and activate would take the topics away."""
+        self._enabled, response.success = request.data, True
+        response.message = 'pictures are answered' if request.data else 'paused: pictures are left alone'
+        self.get_logger().info(response.message)
+        return response
+
     def _on_image(self, message: Image | CompressedImage) -> None:
         self.statistics.frame_received()
         if self._worker is None or self._outputs is None or self._inputs is None:
             return
-        if self._outputs.wanted():
+        if self._enabled and self._outputs.wanted():
             self._worker.offer(ReceivedImage(message, self._inputs.image_topic, self._settings, time.perf_counter()))
         else:
             self.statistics.frame_idle()
@@ -240,7 +250,7 @@ class PerceptionNode(LifecycleNode):
         return tuple(warnings)
 
     def _facts(self) -> dict[str, str]:
-        facts = {'image transport': self._settings.image_transport}
+        facts = {'image transport': self._settings.image_transport, 'enabled': str(self._enabled).lower()}
         if self._inputs is not None:
             facts |= {'image topic': self._inputs.image_topic, 'publishers': str(self._inputs.publisher_count())}
         if self._pipeline is not None and self._pipeline.camera is not None:

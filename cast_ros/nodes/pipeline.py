@@ -117,6 +117,8 @@ class Pipeline:
         )
         predicted_s = time.perf_counter()
         contract = self._student.contract
+        if any(settings.classes):
+            prediction = prediction.of_classes([one.id for one in contract.classes if one.name in settings.classes])
         numbers = self._track(header, prediction)
         self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera, settings, numbers))
         done_s = time.perf_counter()

@@ -117,6 +117,36 @@ OUTPUTS: tuple[Topic, ...] = (
         needs=_DEPTH,
         uses=_INSTANCES | _SEMANTIC,
     ),
+    Topic(
+        'points_clearing',
+        '~/points_clearing',
+        'sensor_msgs/PointCloud2',
+        'the ends of free rays: points of every class, and what is beyond range at the end of it',
+        needs=_DEPTH,
+        uses=_INSTANCES | _SEMANTIC,
+    ),
+    Topic(
+        'semantic_color',
+        '~/semantic_color',
+        'sensor_msgs/Image',
+        'the semantic map in the colours of its classes',
+        'bgr8',
+        _SEMANTIC,
+    ),
+    Topic(
+        'overlay_compressed',
+        '~/overlay/compressed',
+        'sensor_msgs/CompressedImage',
+        'the same picture for people as a JPEG',
+        uses=_INSTANCES | _SEMANTIC | _DEPTH,
+    ),
+    Topic(
+        'markers',
+        '~/markers',
+        'visualization_msgs/MarkerArray',
+        'boxes in metres with their names, for RViz',
+        needs=_INSTANCES | _DEPTH,
+    ),
     DIAGNOSTICS,
 )
 TOPICS = (*INPUTS, *OUTPUTS)

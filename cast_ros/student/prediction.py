@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,6 +62,21 @@ class Prediction:
             labels=self.labels[:rows],
             scores=self.scores[:rows],
             instance_ids=ids,
+        )
+
+    def of_classes(self, class_ids: Collection[int]) -> Prediction:
+        """The same answer with the instances of these classes alone; the semantic map keeps all."""
+        if self.scores is None or self.boxes is None or self.labels is None or self.instance_ids is None:
+            return self
+        kept = np.isin(self.labels, list(class_ids))
+        # Row k of before is number k + 1 in the map; those that go become 0.
+        numbers = np.concatenate([np.zeros(1, np.uint16), np.where(kept, np.cumsum(kept), 0).astype(np.uint16)])
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            labels=self.labels[kept],
+            scores=self.scores[kept],
+            instance_ids=numbers[self.instance_ids],
         )
 
 

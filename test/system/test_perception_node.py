@@ -32,6 +32,7 @@ from node_case import (
 from rcl_interfaces.msg import Log
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import SetBool
 from tiny_student import tiny_student
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
@@ -219,6 +220,43 @@ def test_rectified_pictures_are_measured_by_p(case: Case) -> None:
     assert case.probe.set_parameter(case.name, 'rectified', 'false') == (True, '')
     (depth,) = case.ask(case.listen(Image, 'depth/image'))
     assert decode_image(depth)[110, 20] == pytest.approx(GREY_M, rel=1e-3)
+
+
+def test_only_the_classes_that_were_asked_for_are_instances(case: Case) -> None:
+    case.start(classes=['person'], tracking=False)
+    found, ids, semantic = case.ask(
+        case.listen(Detection2DArray, 'detections'), case.listen(Image, 'instances'), case.listen(Image, 'semantic')
+    )
+    assert [entry.results[0].hypothesis.class_id for entry in found.detections] == ['person']
+    assert [entry.id for entry in found.detections] == ['1']
+    numbers = decode_image(ids)
+    assert (numbers[72, 96], numbers[72, 216]) == (0, 1)
+    assert decode_image(semantic)[72, 96] == CAR
+
+
+@pytest.mark.parametrize(('name', 'why'), [('lava', 'which is no class'), ('road', 'these are person, car')])
+def test_classes_without_instances_cannot_be_asked_for(case: Case, name: str, why: str) -> None:
+    case.start(classes=[name], autostart=False)
+    assert case.probe.change_state(case.name, 'configure') is False
+    assert f"parameter 'classes' names '{name}'" in case.node.failure
+    assert why in case.node.failure
+
+
+def test_a_service_pauses_the_node_and_lets_it_go_on(case: Case) -> None:
+    case.start()
+    inbox = case.listen(Detection2DArray, 'detections')
+    case.ask(inbox)
+    status = case.probe.diagnostics(case.name)
+    assert case.probe.call(SetBool, f'{case.name}/enable', SetBool.Request(data=False)).success
+    answered = case.node.statistics.snapshot().answered
+    camera = case.camera()
+    case.probe.publish_until(
+        lambda: camera.publish(case.picture()), lambda: case.node.statistics.snapshot().idle >= 5, 'idle pictures'
+    )
+    assert case.node.statistics.snapshot().answered <= answered + 1  # the one that was in work
+    case.probe.until(lambda: status and status[-1]['enabled'] == 'false', 'a pause in /diagnostics')
+    assert case.probe.call(SetBool, f'{case.name}/enable', SetBool.Request(data=True)).success
+    case.ask(inbox)
 
 
 def test_a_malformed_picture_is_named_counted_and_survived(case: Case) -> None:
@@ -466,6 +504,9 @@ def test_an_incompatible_publisher_is_explained_with_the_fix(case: Case) -> None
     assert "set parameter input_reliability to 'best_effort'" in warning
 
 
+SEMANTIC_ALONE = ('semantic', 'semantic_color', 'overlay', 'overlay/compressed', 'label_info')
+
+
 def test_a_student_without_a_head_has_no_topic_for_it(case: Case, tmp_path: Path) -> None:
     case.start(model=str(tiny_student(tmp_path / 'semantic.onnx', heads=('semantic',))))
     case.probe.until_state(case.name, 'active')
@@ -474,7 +515,7 @@ def test_a_student_without_a_head_has_no_topic_for_it(case: Case, tmp_path: Path
     assert overlay.encoding == 'bgr8'
     topics = {name for name, _ in case.probe.node.get_topic_names_and_types() if name.startswith(f'{case.name}/')}
     offered = {name for name in topics if case.probe.node.count_publishers(name)} - {f'{case.name}/transition_event'}
-    assert offered == {f'{case.name}/{name}' for name in ('semantic', 'overlay', 'label_info')}
+    assert offered == {f'{case.name}/{name}' for name in SEMANTIC_ALONE}
 
 
 def test_the_node_works_on_simulated_time_that_has_not_begun(case: Case) -> None:

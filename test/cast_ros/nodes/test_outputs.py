@@ -11,8 +11,9 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 from sensor_msgs.msg import CameraInfo, PointField
 from std_msgs.msg import Header
 from tiny_student import CAP_M, CLASSES, FOCAL_REFERENCE_PX
+from visualization_msgs.msg import Marker
 
-from cast_ros.images import decode_image
+from cast_ros.images import decode_compressed_rgb, decode_image
 from cast_ros.images.camera_info import CameraModel
 from cast_ros.nodes import outputs
 from cast_ros.nodes.outputs import MAKERS, Answer, needed_heads
@@ -156,6 +157,48 @@ def test_the_cloud_can_be_read_by_its_fields() -> None:
     obstacles = outputs.points_message(dataclasses.replace(given, settings=people))
     assert obstacles is not None
     assert obstacles.width == 12
+
+
+def test_what_is_beyond_range_ends_a_free_ray_and_is_no_obstacle() -> None:
+    settings = dataclasses.replace(SETTINGS, points_stride=1, points_left_out=['person'])
+    rays = outputs.points_clearing_message(dataclasses.replace(answer(INFO), settings=settings))
+    assert rays is not None
+    points = np.frombuffer(rays.data, dtype_of(rays.fields, rays.point_step))
+    assert sorted(set(points['z'].tolist())) == [2.0, CAP_M]
+    assert len(points) == 4 * 8
+    assert (points['z'] == CAP_M).sum() == 8
+
+
+def test_markers_are_boxes_with_names_after_a_sweep() -> None:
+    assert outputs.markers_message(answer()) is None
+    given = answer(INFO)
+    assert given.objects is not None
+    message = outputs.markers_message(given)
+    assert message is not None
+    sweep, box, name = message.markers
+    assert sweep.action == Marker.DELETEALL
+    assert (box.type, name.type, name.text) == (Marker.CUBE, Marker.TEXT_VIEW_FACING, name.text)
+    (one,) = given.objects
+    assert [box.pose.position.x, box.pose.position.y, box.pose.position.z] == one.centre_m.tolist()
+    assert min(box.scale.x, box.scale.y, box.scale.z) > 0
+    assert name.text == f'person {one.distance_m:.1f} m'
+    assert name.pose.position.y < box.pose.position.y - box.scale.y / 2
+    colour = [round(255 * value) for value in (box.color.r, box.color.g, box.color.b)]
+    assert tuple(colour) == CONTRACT.classes[2].color
+
+
+def test_colours_of_the_semantic_map_are_those_of_its_classes() -> None:
+    message = outputs.semantic_color_message(answer())
+    pixels = decode_image(message)
+    assert pixels.shape == (4, 8, 3)
+    assert pixels[0, 7].tolist() == list(CONTRACT.classes[2].color[::-1])
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+
+
+def test_the_compressed_overlay_shows_the_overlay() -> None:
+    shown = decode_compressed_rgb(outputs.overlay_compressed_message(answer()))
+    plain = decode_image(outputs.overlay_message(answer()))
+    assert np.abs(shown.astype(int) - plain[..., ::-1]).mean() < 12
 
 
 def test_outputs_of_several_heads_need_them_all() -> None:
