@@ -62,7 +62,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
-        (f'lib/{PACKAGE}', ['scripts/perception']),
+        (f'lib/{PACKAGE}', ['scripts/perception', 'scripts/play_bag']),
         *shared_files(),
     ],
     zip_safe=False,

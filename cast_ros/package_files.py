@@ -35,11 +35,17 @@ def model_path(model: str) -> Path:
     """The file that parameter `model` means: bare names (`road-medium`) are students of this package, all else a path.
 
     Raises:
-        ParameterError: the package came without a student of that name.
+        ParameterError: the package came without a student of that name, or a relative path names no file.
     """
     name = model or DEFAULT_MODEL
     if not re.fullmatch(r'[\w-]+', name):
-        return Path(name).expanduser()
+        path = Path(name).expanduser()
+        if not path.is_absolute() and not path.exists():
+            raise ParameterError(
+                f"parameter 'model' is '{model}', and there is no such file below {Path.cwd()}, where this program "
+                'runs: give the whole path'
+            )
+        return path
     folders = [folder / 'models' for folder in share_folders()]
     for folder in folders:
         if (folder / f'{name}.onnx').is_file():

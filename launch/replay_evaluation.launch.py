@@ -13,6 +13,12 @@ from launch.substitutions import LaunchConfiguration
 from launch import LaunchDescription
 
 
+def _end(event, context):
+    """Launch ends with 0 whatever a process did, unless something is raised."""
+    if event.returncode:
+        raise RuntimeError(f'cast replay ended with exit code {event.returncode}, see above')
+
+
 def generate_launch_description():
     """What ros2 launch asks for."""
     given = LaunchConfiguration
@@ -28,6 +34,7 @@ def generate_launch_description():
                     *('--out', given('out'), '--live', '--rate', given('rate')),
                 ],
                 output='screen',
+                on_exit=_end,
             ),
         ]
     )

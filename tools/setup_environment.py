@@ -182,7 +182,7 @@ def installed_files(root: Path) -> dict[str, str]:
     shared = (path for name in SHARED_FOLDERS for path in (root / name).rglob('*') if '__pycache__' not in path.parts)
     sources = sorted(path.relative_to(root).as_posix() for path in shared if path.is_file())
     return {
-        'lib/cast_ros/perception': 'scripts/perception',
+        **{f'lib/cast_ros/{name}': f'scripts/{name}' for name in ('perception', 'play_bag')},
         'share/ament_index/resource_index/packages/cast_ros': 'resource/cast_ros',
         'share/cast_ros/package.xml': 'package.xml',
         **{f'share/cast_ros/{source}': source for source in sources},

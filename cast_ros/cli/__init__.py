@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from cast_ros.errors import CastError
+from cast_ros.libraries import require
 from cast_ros.package_files import how_to_install
 
 
@@ -28,6 +29,7 @@ def run(program: str, command: Callable[[], None], extra: str) -> None:
         extra: that brings the libraries which it imports.
     """
     try:
+        require()
         command()
     except CastError as error:
         print(f'{program}: {" ".join(str(error).split())}', file=sys.stderr)

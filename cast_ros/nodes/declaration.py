@@ -3,12 +3,22 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterUninitializedException,
+)
 from rclpy.node import Node
 
 from cast_ros.errors import ParameterError
 from cast_ros.nodes.parameters import PARAMETERS, Changes, Parameter, Settings
+
+_OF_RCLPY = ('use_sim_time', 'start_type_description_service')
 
 
 def declare(node: Node) -> Settings:
@@ -30,7 +40,27 @@ def declare(node: Node) -> Settings:
 
 def read(node: Node) -> Settings:
     """The current values of a node that has declared them."""
-    return Settings.from_values({row.name: node.get_parameter(row.name).value for row in PARAMETERS})
+    return Settings.from_values({row.name: _value_of(node, row) for row in PARAMETERS})
+
+
+def _value_of(node: Node, row: Parameter) -> Any:
+    try:
+        return node.get_parameter(row.name).value
+    except ParameterUninitializedException:
+        # What rcl makes of a list without entries: it has no type.
+        return []
+
+
+def unknown_parameters(given: Iterable[str]) -> list[str]:
+    """A sentence for each name in a parameter file or on the command line that no node of ours declares."""
+    known = [row.name for row in PARAMETERS]
+    said = []
+    for name in sorted(set(given) - {*known, *_OF_RCLPY}):
+        if not name.startswith('qos_overrides.'):
+            nearest = difflib.get_close_matches(name, known, 1, 0.7)
+            hint = f": did you mean '{nearest[0]}'?" if nearest else ''
+            said.append(f"parameter '{name}' is not known here and does nothing{hint}")
+    return said
 
 
 def descriptor_of(row: Parameter) -> ParameterDescriptor:

@@ -16,6 +16,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
@@ -24,7 +25,7 @@ from std_srvs.srv import SetBool
 from cast_ros.errors import CastError, ParameterError
 from cast_ros.images.camera_infos import CameraInfoCache
 from cast_ros.images.jpeg import FINDS_HOLES
-from cast_ros.nodes.declaration import declare, read
+from cast_ros.nodes.declaration import declare, read, unknown_parameters
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
 from cast_ros.nodes.inputs import Inputs
@@ -54,11 +55,16 @@ class PerceptionNode(LifecycleNode):
 
     def __init__(self, node_name: str = 'perception', **kwargs: Any) -> None:
         """Raises ParameterError if a parameter from a file or the command line cannot be used."""
-        super().__init__(node_name, **kwargs)
+        try:
+            super().__init__(node_name, **kwargs)
+        except InvalidParameterTypeException as error:  # of the parameters that rclpy itself declares
+            raise ParameterError(f'{error}: write true or false, without quotes') from error
         self.state = 'unconfigured'
         self.failure = ''
         self.statistics = FrameStatistics()
         self._settings = declare(self)
+        for sentence in unknown_parameters(self._parameter_overrides):
+            self.get_logger().warning(sentence)
         self.add_on_set_parameters_callback(self._judge_parameters)
         self.add_post_set_parameters_callback(self._adopt_parameters)
         self._camera_infos = CameraInfoCache()
@@ -219,7 +225,11 @@ class PerceptionNode(LifecycleNode):
         waiting = self._why_silent(snapshot.seconds_since_frame)
         if waiting:
             self.get_logger().warning(waiting, throttle_duration_sec=SILENCE_WARNING_PERIOD_S)
-        condition = Condition(self.state, self.failure, waiting, self._warnings(), self._facts())
+        warnings = self._warnings()
+        for sentence in warnings:
+            if 'nodes are called' in sentence:
+                self.get_logger().warning(sentence, throttle_duration_sec=SILENCE_WARNING_PERIOD_S)
+        condition = Condition(self.state, self.failure, waiting, warnings, self._facts())
         stamp = self.get_clock().now().to_msg()
         array = diagnostic_array(stamp, self.get_fully_qualified_name(), condition, snapshot)
         if self._shift_watch is not None:
@@ -238,9 +248,11 @@ class PerceptionNode(LifecycleNode):
         return f'{self._inputs.why_silent()} (silent for {silent_for_s:.0f} s)'
 
     def _warnings(self) -> tuple[str, ...]:
-        if self._student is None or self._pipeline is None:
-            return ()
         warnings = []
+        if (twins := self._twins()) > 1:
+            warnings.append(f'{twins} nodes are called {self.get_fully_qualified_name()}: give each its own name')
+        if self._student is None or self._pipeline is None:
+            return tuple(warnings)
         if self._student.provider != self._settings.providers[0]:
             warnings.append(f'running on {self._student.provider} instead of {self._settings.providers[0]}')
         if self._student.contract.depth is not None and self._pipeline.uncalibrated:
@@ -248,6 +260,10 @@ class PerceptionNode(LifecycleNode):
         elif self._pipeline.camera is not None and self._pipeline.camera.doubt:
             warnings.append(self._pipeline.camera.doubt)
         return tuple(warnings)
+
+    def _twins(self) -> int:
+        """How many nodes have our name: they would answer each other's services, and publish on the same topics."""
+        return self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace()))
 
     def _facts(self) -> dict[str, str]:
         facts = {'image transport': self._settings.image_transport, 'enabled': str(self._enabled).lower()}

@@ -11,8 +11,15 @@ from cast_ros.errors import ParameterError
 from cast_ros.package_files import DEFAULT_MODEL, model_path
 
 
-def test_a_model_path_is_taken_as_it_is_and_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_path_is_taken_as_it_is_and_a_home_folder_is_expanded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv('HOME', '/home/robot')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParameterError, match=f"'models/a.onnx', and there is no such file below {tmp_path}"):
+        model_path('models/a.onnx')
+    (tmp_path / 'models').mkdir()
+    (tmp_path / 'models' / 'a.onnx').touch()
     assert model_path('models/a.onnx') == Path('models/a.onnx')
     assert model_path('~/a.onnx') == Path('/home/robot/a.onnx')
 

@@ -45,6 +45,7 @@ def test_ros_finds_the_package_and_its_executable(installed_prefix: Path) -> Non
     assert (installed_prefix / 'share/ament_index/resource_index/packages/cast_ros').is_file()
     assert (installed_prefix / 'share/cast_ros/package.xml').is_file()
     assert os.access(installed_prefix / 'lib/cast_ros/perception', os.X_OK)
+    assert os.access(installed_prefix / 'lib/cast_ros/play_bag', os.X_OK)
 
 
 def test_both_import_packages_and_both_commands_are_installed(installed_prefix: Path, project_root: Path) -> None:
@@ -88,7 +89,7 @@ def test_the_executable_takes_the_python_of_its_prefix_or_else_of_the_path(
         check=True,
     )
     origin = 'prefix/bin' if beside else 'path'
-    assert done.stdout == f'{origin} -m cast_ros.nodes.perception_node --ros-args -p model:=a b\n'
+    assert done.stdout == f'{origin} -m cast_ros.nodes --ros-args -p model:=a b\n'
 
 
 def test_the_heavy_libraries_are_extras(installed_prefix: Path) -> None:
@@ -97,7 +98,7 @@ def test_the_heavy_libraries_are_extras(installed_prefix: Path) -> None:
     requirements = metadata.get_all('Requires-Dist', [])
     always = {requirement for requirement in requirements if 'extra ==' not in requirement}
     names = {re.split('[^a-z-]', requirement.lower())[0] for requirement in always}
-    assert names == {'numpy', 'opencv-python-headless', 'pydantic', 'pyyaml'}
+    assert names == {'numpy', 'opencv-python-headless', 'pydantic', 'pyyaml', 'simplejpeg'}
     assert sorted(metadata.get_all('Provides-Extra', [])) == [
         'cpu',
         'gpu',

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cast_ros.nodes import launching
 from cast_ros.nodes.parameters import PARAMETERS
-from cast_ros.nodes.topics import OUTPUTS, TOPICS
+from cast_ros.nodes.topics import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT_FOLDERS = ('assets', 'config', 'docs', 'launch', 'models')
@@ -75,9 +76,9 @@ def problem_of_launch(name: str, arguments: list[str]) -> str | None:
     if not file.exists():
         return f'there is no launch file {name}'
     source = file.read_text(encoding='utf-8')
-    topics = {topic.name for topic in TOPICS if 'for topic in TOPICS' in source}
+    table = set(launching.arguments()) if 'launching.arguments()' in source else set()
     given = {word.partition(':=')[0]: word for word in arguments}
-    unknown = [word for one, word in given.items() if one not in topics and f"'{one}'" not in source]
+    unknown = [word for one, word in given.items() if one not in table and f"'{one}'" not in source]
     return f'{name} has no argument {unknown[0]}' if unknown else None
 
 
@@ -113,7 +114,7 @@ def test_a_command_of_the_readme_names_what_exists(command: str) -> None:
         ('cast juggle', 'cast has no verb juggle'),
         ('cast inspect --juggle x', 'cast inspect has no option --juggle'),
         ('cast inspect models/missing.onnx', 'models/missing.onnx is not in the project'),
-        ('ros2 launch cast_ros perception.launch.py image:=/camera', None),
+        ('ros2 launch cast_ros perception.launch.py image_topic:=/camera', None),
         (
             'ros2 launch cast_ros perception.launch.py imago:=/camera',
             'perception.launch.py has no argument imago:=/camera',

@@ -127,7 +127,7 @@ def test_a_topic_is_a_launch_argument(sources: Sources, launcher: PlayLaunch, tm
     add_topic(sources)
     launcher = replace(launcher, variables={**launcher.variables, 'PYTHONPATH': str(sources.root)})
     file = str(sources.root / 'launch' / 'perception.launch.py')
-    node = resolve(launcher, tmp_path, file, mean_depth='/mine')['/perception']
+    node = resolve(launcher, tmp_path, file, mean_depth_topic='/mine')['/perception']
     assert node['params'] == {'mean_depth_topic': '/mine'}
 
 

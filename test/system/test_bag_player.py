@@ -165,3 +165,51 @@ def test_the_program_says_in_one_line_why_it_cannot_play(tmp_path: Path) -> None
     _, err = process.communicate(timeout=30)
     assert process.returncode == 2
     assert err == f'{tmp_path}/nowhere.mcap does not exist\n'
+
+
+def test_topics_play_under_other_names_again_and_again(probe: RosProbe, bag: Path) -> None:
+    inbox = probe.listen(Image, '/front/image', 100)
+    command = [sys.executable, '-m', 'cast_ros.offline.harness.bag_player', str(bag), '--rate', '20', '--loop']
+    process = subprocess.Popen([*command, '--remap', '/image:=/front/image'])
+    try:
+        probe.until(lambda: len(inbox) >= 2 * COUNT + 1, 'the third round')
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+    values = [message.data[0] for message in inbox]
+    assert values[: COUNT + 1] == [*range(COUNT), 0]
+
+
+def test_the_player_waits_for_whoever_wants_the_pictures(probe: RosProbe, bag: Path) -> None:
+    other = probe.listen(String, '/about', 10)
+    command = [sys.executable, '-m', 'cast_ros.offline.harness.bag_player', str(bag), '--rate', '20']
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        probe.until(lambda: probe.node.count_publishers('/about'), 'the player')
+        spin(probe, 1.0)
+        assert process.poll() is None
+        assert not other, 'it has not begun for the first subscriber of anything'
+        inbox = probe.listen(Image, '/image', 100)
+        probe.until(lambda: len(inbox) == COUNT, 'every picture')
+    finally:
+        process.kill()
+        process.communicate()
+    assert [message.data[0] for message in inbox] == list(range(COUNT))
+
+
+def test_what_nobody_listens_to_is_said(bag: Path) -> None:
+    command = [sys.executable, '-m', 'cast_ros.offline.harness.bag_player', str(bag), '--rate', '50', '--wait-s', '0.2']
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0
+    assert 'nobody listens to /image after 0.2 s: played all the same' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('remap', 'reason'), [('/image', 'is no remapping; write'), ('/nothing:=/x', 'is to be renamed, but not played')]
+)
+def test_a_remapping_of_no_use_is_refused(bag: Path, remap: str, reason: str) -> None:
+    command = [sys.executable, '-m', 'cast_ros.offline.harness.bag_player', str(bag), '--remap', remap]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import rclpy
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
@@ -257,6 +258,39 @@ def test_a_service_pauses_the_node_and_lets_it_go_on(case: Case) -> None:
     case.probe.until(lambda: status and status[-1]['enabled'] == 'false', 'a pause in /diagnostics')
     assert case.probe.call(SetBool, f'{case.name}/enable', SetBool.Request(data=True)).success
     case.ask(inbox)
+
+
+def test_lists_without_entries_are_those_of_nothing(case: Case) -> None:
+    case.start('-p', 'points_left_out:=[]', '-p', 'classes:=[]')
+    (found,) = case.ask(case.listen(Detection2DArray, 'detections'))
+    assert len(found.detections) == 2
+
+
+def test_a_mistyped_parameter_is_named_with_the_nearest(case: Case) -> None:
+    logs = case.probe.listen(Log, '/rosout', QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    case.start('-p', 'scoer_threshold:=0.3', '-p', 'fps:=30', '-p', 'qos_overrides./x.publisher.depth:=1')
+    said = case.probe.until(lambda: len(found := _texts(logs, case, "parameter '")) == 2 and found, 'warnings')
+    assert said[0] == "parameter 'fps' is not known here and does nothing"
+    assert said[1] == "parameter 'scoer_threshold' is not known here and does nothing: did you mean 'score_threshold'?"
+
+
+def test_a_second_node_of_the_same_name_is_noticed(case: Case) -> None:
+    case.start()
+    twin = rclpy.create_node('perception', context=case.probe.context, namespace=case.namespace)
+    status = case.probe.diagnostics(case.name)
+    try:
+        case.probe.until(lambda: status and 'nodes are called' in status[-1]['message'], 'a warning in /diagnostics')
+        assert f'2 nodes are called {case.name}: give each its own name' in status[-1]['message']
+    finally:
+        twin.destroy_node()
+
+
+def test_a_relative_model_path_says_where_it_was_looked_for(case: Case) -> None:
+    case.start(model='mine/student.onnx', autostart=False)
+    assert case.probe.change_state(case.name, 'configure') is False
+    assert (
+        f"parameter 'model' is 'mine/student.onnx', and there is no such file below {Path.cwd()}" in case.node.failure
+    )
 
 
 def test_a_malformed_picture_is_named_counted_and_survived(case: Case) -> None:

@@ -40,7 +40,7 @@ def start(project_root: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[str]] = []
 
     def started(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, '-m', 'cast_ros.nodes.perception_node', '--ros-args', *arguments]
+        command = [sys.executable, '-m', 'cast_ros.nodes', '--ros-args', *arguments]
         process = subprocess.Popen(
             command, cwd=project_root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -173,6 +173,11 @@ def test_the_shipped_parameter_file_and_own_names_work_from_the_command_line(
         (('-p', 'image_topic:=my camera'), "parameter 'image_topic' must be a topic name"),
         (('-p', 'model:=3'), "parameter 'model' must be of type string"),
         (('--params-file', '/nowhere.yaml'), '/nowhere.yaml'),
+        (('-p', 'providers:=[]'), "parameter 'providers' must not be empty"),
+        (('-p', 'use_sim_time:="true"'), 'write true or false, without quotes'),
+        (('-p', 'use_sim_time:=maybe'), 'write true or false, without quotes'),
+        (('-p', 'sixteen_bit_range:=8'), "parameter 'sixteen_bit_range' must be 'auto' or 'full' or '9'"),
+        (('-p', 'rectified:=perhaps'), "parameter 'rectified' must be 'auto' or 'true' or 'false', not 'perhaps'"),
     ],
 )
 def test_a_bad_start_is_explained_in_one_line(start: Start, arguments: tuple[str, ...], explanation: str) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from rosgraph_msgs.msg import Clock
 
 from cast_ros.errors import BagError, CastError
 from cast_ros.offline.bags import BagReader, RawMessage, TopicSummary
+from cast_ros.offline.bags.message_types import PICTURE_TYPES
 
 _CLOCK_PERIOD_S = 0.01
 _QUEUE_DEPTH = 10
@@ -51,6 +53,7 @@ class BagPlayer:
         topics: which topics to play; None for all.
         rate: 2.0 plays twice as fast as recorded.
         clock: also publish /clock with the time of recording.
+        remap: other names for topics, by the name in the bag.
 
     Raises:
         BagError: a topic is not in the bag, or its message type is not installed.
@@ -63,6 +66,7 @@ class BagPlayer:
         topics: Collection[str] | None = None,
         rate: float = 1.0,
         clock: bool = False,
+        remap: Mapping[str, str] | None = None,
     ) -> None:
         if rate <= 0:
             raise BagError(f'the rate must be above 0, not {rate}')
@@ -73,20 +77,26 @@ class BagPlayer:
         self._rate = rate
         self._now_ns = 0
         self._publishers: dict[str, Any] = {}
+        unknown = sorted(set(remap or {}) - set(self._topics))
+        if unknown:
+            raise BagError(f"'{unknown[0]}' is to be renamed, but not played; played are: {', '.join(self._topics)}")
         for name in self._topics:
             if name not in present:
                 raise BagError(f"{reader.path} has no topic '{name}'; it has: {', '.join(present) or 'none at all'}")
             summary = present[name]
-            self._publishers[name] = node.create_publisher(_message_class(summary), name, _profile(summary))
+            self._publishers[name] = node.create_publisher(
+                _message_class(summary), (remap or {}).get(name, name), _profile(summary)
+            )
         self._clock = node.create_publisher(Clock, '/clock', _QUEUE_DEPTH) if clock else None
 
     def waits_for(self) -> list[str]:
         """The topics that nobody subscribes to yet."""
         return [name for name in self._topics if self._publishers[name].get_subscription_count() == 0]
 
-    def has_subscriber(self) -> bool:
-        """Whether anybody listens to any of the topics."""
-        return len(self.waits_for()) < len(self._topics)
+    def pictures(self) -> list[str]:
+        """Those of the topics that carry pictures."""
+        present = self._reader.topics()
+        return [name for name in self._topics if present[name].msgtype in PICTURE_TYPES]
 
     def close(self) -> None:
         """Take the publishers back."""
@@ -100,6 +110,7 @@ class BagPlayer:
         up for it.
         """
         last_ns: int | None = None
+        self._now_ns = 0
         due_s = time.perf_counter()
         for raw in self._reader.raw_messages(self._topics):
             gap_s = 0.0 if last_ns is None else (raw.recorded_ns - last_ns) / _NS_PER_S / self._rate
@@ -168,14 +179,31 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _play(reader: BagReader, node: Node, executor: SingleThreadedExecutor, arguments: argparse.Namespace) -> None:
-    player = BagPlayer(node, reader, arguments.topics or None, arguments.rate, arguments.clock)
+    remap = dict(_renamed(entry) for entry in arguments.remap)
+    player = BagPlayer(node, reader, arguments.topics or None, arguments.rate, arguments.clock, remap)
+    # Who waits for a picture must not miss the first: any topic would do where there is none.
+    needed = set(arguments.wait_for or player.pictures())
     deadline_s = time.monotonic() + arguments.wait_s
-    while not player.has_subscriber() and time.monotonic() < deadline_s:
+    while needed & set(player.waits_for()) and time.monotonic() < deadline_s:
         executor.spin_once(timeout_sec=0.05)
-    count = sum(1 for _ in player.play(lambda seconds: executor.spin_once(timeout_sec=seconds)))
-    print(f'{reader.path}: {count} messages played')
+    for name in sorted(needed & set(player.waits_for())):
+        print(
+            f'nobody listens to {remap.get(name, name)} after {arguments.wait_s:g} s: played all the same',
+            file=sys.stderr,
+        )
+    rounds = itertools.count() if arguments.loop else range(1)
+    for _ in rounds:
+        count = sum(1 for _ in player.play(lambda seconds: executor.spin_once(timeout_sec=seconds)))
+        print(f'{reader.path}: {count} messages played', flush=True)
     for damage in reader.damages:
         print(f'the bag is not whole: {damage}', file=sys.stderr)
+
+
+def _renamed(entry: str) -> tuple[str, str]:
+    old, separator, new = entry.partition(':=')
+    if not (separator and old and new):
+        raise BagError(f"'{entry}' is no remapping; write /name/in/the/bag:=/other/name")
+    return old, new
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -184,7 +212,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--rate', type=float, default=1.0, help='2 plays twice as fast as recorded')
     parser.add_argument('--topics', nargs='*', help='play these topics alone')
     parser.add_argument('--clock', action='store_true', help='also publish /clock')
-    parser.add_argument('--wait-s', type=float, default=10.0, help='wait so long for a first subscriber')
+    parser.add_argument('--wait-s', type=float, default=10.0, help='wait so long for subscribers')
+    parser.add_argument('--wait-for', nargs='*', help='topics that must have one; those of pictures by default')
+    parser.add_argument('--remap', nargs='*', default=[], metavar='OLD:=NEW', help='play topics under other names')
+    parser.add_argument('--loop', action='store_true', help='begin again at the end')
     return parser.parse_args(argv)
 
 
