@@ -106,6 +106,10 @@ def to_dataset(
         print(f'salvaged: {damage}')
     if report.skipped:
         print(f'{report.skipped} messages do not decode and are left out; the first: {report.first_problem}')
+    if report.uncalibrated:
+        print(f'{report.uncalibrated} pictures have no usable camera_info of their frame and size, and no focal length')
+    if report.doubt:
+        print(f'not settled: {report.doubt}')
     labels = ''.join(f', {count} of {name}' for name, count in report.labels.items())
     print(f'{out}: {report.pictures} pictures{labels}')
 

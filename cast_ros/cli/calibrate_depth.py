@@ -40,6 +40,8 @@ def calibrate_depth(
     )
     for damage in result.damages:
         print(f'The bag is not whole: {damage}.')
+    if result.doubt:
+        print(f'Not settled: {result.doubt}.')
     if result.uncalibrated:
         print(f'{result.uncalibrated} pictures have no camera_info of their frame and size and were left out.')
     if result.unreadable:

@@ -72,7 +72,7 @@ class CameraModel:
             rectified: `auto`, `true` or `false`.
         """
         matrix, reason = _holding(info, picture_topic, rectified)
-        problem = _problem(matrix, _numbers(info, matrix))
+        problem = _problem(info, matrix)
         doubt = ''
         if reason == _DISTORTED and not problem and 'image_raw' not in picture_topic:
             fx = {name: _numbers(info, name)[0] for name in _PLACES}
@@ -83,6 +83,11 @@ class CameraModel:
                 )
         return cls(info, matrix, reason, problem, doubt)
 
+    @classmethod
+    def of_depth(cls, info: Any, topic: str) -> CameraModel:
+        """The model of the depth images on a topic: P, as in depth_image_proc, unless they are named image_raw*."""
+        return cls.of(info, topic, 'auto' if _is_named(topic, 'image_raw') else 'true')
+
     @property
     def fx_px(self) -> float | None:
         """Focal length in pixels of the picture (binning applied); None if it cannot be used."""
@@ -92,14 +97,15 @@ class CameraModel:
         """For a map of this size.
 
         A rectified picture is that of a camera with P for K, without distortion and unturned: a reader of K alone is
-        right too. Where a driver leaves P or R at zeros, they are those of a camera that nobody rectified.
+        right too. Where a driver leaves P or R at zeros, or P is damaged, they are those of a camera that nobody
+        rectified.
         """
         p = self._scaled_rows(self.info.p, 4, width, height)
         if self.matrix == 'P':
             d = [0.0] * len(self.info.d)
             return MapCalibration([*p[:3], *p[4:7], *p[8:11]], p, d, _UNTURNED, str(self.info.distortion_model))
         k = self._scaled_rows(self.info.k, 3, width, height)
-        if not p[0]:
+        if _problem(self.info, 'P'):
             p = [*k[:3], 0.0, *k[3:6], 0.0, *k[6:], 0.0]
         r = [float(value) for value in self.info.r]
         d = [float(value) for value in self.info.d]
@@ -134,14 +140,14 @@ def _holding(info: Any, picture_topic: str, rectified: str) -> tuple[str, str]:
         return 'P', 'rectified is true'
     if not any(k):
         return 'P', 'K is zero'
-    for matrix, numbers in (('K', k), ('P', p)):
-        if _problem(matrix, numbers):
+    for matrix in _PLACES:
+        if _problem(info, matrix):
             return matrix, f'{matrix} is damaged'
-    if any(part.startswith('image_rect') for part in picture_topic.split('/')):
+    if _is_named(picture_topic, 'image_rect'):
         return 'P', 'the topic is named image_rect*'
     if all(math.isclose(a, b, rel_tol=_SAME) for a, b in zip(k, p, strict=True)):
         return 'K', 'K and P are equal'
-    if any(part.startswith('image_raw') for part in picture_topic.split('/')):
+    if _is_named(picture_topic, 'image_raw'):
         return 'K', 'the topic is named image_raw*'
     if any(info.d):
         return 'K', _DISTORTED
@@ -150,17 +156,28 @@ def _holding(info: Any, picture_topic: str, rectified: str) -> tuple[str, str]:
 
 def _numbers(info: Any, matrix: str) -> tuple[float, ...]:
     """fx, fy, cx and cy in pixels of the sensor."""
-    values = info.k if matrix == 'K' else info.p
-    return tuple(float(values[place]) for place in _PLACES[matrix])
+    values = _values(info, matrix)
+    return tuple(values[place] for place in _PLACES[matrix])
 
 
-def _problem(matrix: str, numbers: tuple[float, ...]) -> str:
-    if not any(numbers):
+def _values(info: Any, matrix: str) -> list[float]:
+    return [float(value) for value in (info.k if matrix == 'K' else info.p)]
+
+
+def _problem(info: Any, matrix: str) -> str:
+    """Why the numbers of a matrix cannot be those of a camera; '' if they can."""
+    if not any(_numbers(info, matrix)):
         return f'{matrix} is zero'
-    for place, value in zip(_PLACES[matrix], numbers, strict=True):
+    values = _values(info, matrix)
+    for place, value in enumerate(values):
         if not math.isfinite(value):
             return f'{matrix}[{place}] is {value}'
-    for place, value in zip(_PLACES[matrix][:2], numbers, strict=False):
-        if value <= 0:
-            return f'the focal length {matrix}[{place}] is {value:g}'
+    for place in _PLACES[matrix][:2]:
+        if values[place] <= 0:
+            return f'the focal length {matrix}[{place}] is {values[place]:g}'
     return ''
+
+
+def _is_named(topic: str, start: str) -> bool:
+    """Whether image_proc's name of such pictures begins a part of the topic."""
+    return any(part.startswith(start) for part in topic.split('/'))

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which CameraInfo belongs to a picture: the newest of its frame and size. Node, replay and calibration ask here."""
+"""Which CameraInfo belongs to a picture: one of its frame and size, the newest as pictures come, else the nearest."""
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, insort
 from collections import OrderedDict
-from typing import Any
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 from cast_ros.images.camera_info import frame_of, picture_size
 
 _REMEMBERED = 16
+Known = TypeVar('Known')
 
 
 def misfit(info: Any, header: Any, width: int, height: int) -> str:
@@ -32,7 +35,7 @@ class CameraInfoCache:
 
     def remember(self, info: Any) -> None:
         """Keep this one in place of the last of the same frame id and size."""
-        key = (frame_of(info.header), *picture_size(info))
+        key = _key(info)
         with self._lock:
             self._infos[key] = info
             self._infos.move_to_end(key)
@@ -63,3 +66,25 @@ class CameraInfoCache:
 
     def __len__(self) -> int:
         return len(self._infos)
+
+
+class RecordedCameraInfos(Generic[Known]):
+    """What is known from each CameraInfo of a recording, for readers that may look ahead."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, int, int], list[tuple[int, Known]]] = {}
+
+    def add(self, stamp_ns: int, info: Any, known: Known) -> None:
+        """What is known from this one."""
+        insort(self._entries.setdefault(_key(info), []), (stamp_ns, known), key=itemgetter(0))
+
+    def nearest(self, stamp_ns: int, frame: str, width: int, height: int) -> Known | None:
+        """Of the one nearest in time, before or after, for this frame (without a leading slash) and size."""
+        entries = self._entries.get((frame, width, height), [])
+        after = bisect_left(entries, stamp_ns, key=itemgetter(0))
+        around = entries[max(0, after - 1) : after + 1]
+        return min(around, key=lambda entry: abs(entry[0] - stamp_ns))[1] if around else None
+
+
+def _key(info: Any) -> tuple[str, int, int]:
+    return (frame_of(info.header), *picture_size(info))

@@ -75,6 +75,7 @@ class Pipeline:
         self._statistics = statistics
         self._shift_watch = shift_watch
         self._tracker = tracker
+        self._said: set[str] = set()
 
     def process(self, frame: ReceivedImage) -> None:
         """Publishes the answer, or counts and names what is wrong with the frame; never raises."""
@@ -168,10 +169,12 @@ class Pipeline:
         if info is None:
             self.uncalibrated = self._camera_infos.why_none(header, width, height)
             return None
-        camera, before = CameraModel.of(info, frame.topic, frame.settings.rectified), self.camera
-        self.camera, self.uncalibrated = camera, ''
+        self.camera = camera = CameraModel.of(info, frame.topic, frame.settings.rectified)
+        self.uncalibrated = ''
         if camera.problem:
             self.uncalibrated = f"camera_info of frame '{header.frame_id}' is not calibrated ({camera.problem})"
-        elif before is None or (before.matrix, before.reason) != (camera.matrix, camera.reason):
-            self._node.get_logger().info(f'intrinsics are {camera.matrix} of camera_info: {camera.reason}')
+        elif (sentence := f'intrinsics are {camera.matrix} of camera_info: {camera.reason}') not in self._said:
+            # Each once: pictures of two cameras may take turns.
+            self._said.add(sentence)
+            self._node.get_logger().info(sentence)
         return camera

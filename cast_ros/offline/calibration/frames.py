@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cast_ros.errors import CalibrationError, ImageError
 from cast_ros.images import decode_image
-from cast_ros.images.camera_info import CameraModel, Rectified, frame_of
+from cast_ros.images.camera_info import CameraModel, Rectified, frame_of, picture_size
 from cast_ros.images.camera_infos import CameraInfoCache
 from cast_ros.images.compressed_depth import decode_compressed_depth, is_compressed_depth
 from cast_ros.offline.bags import BagReader, Damage, TopicSummary
@@ -154,7 +154,8 @@ class CalibrationFrames:
 
     Attributes:
         infos: the newest of each camera, as the node keeps them.
-        transforms: of /tf_static, as far as read.
+        transforms: of /tf_static, of the whole bag.
+        doubt: what a person should settle about the pictures' matrix; '' if nothing.
         unreadable: for each picture that does not decode, or whose depth image does not, why; they are left out.
         damages: of the bag, once it is read.
     """
@@ -170,6 +171,7 @@ class CalibrationFrames:
     ) -> None:
         self.infos = CameraInfoCache()
         self.transforms = StaticTransforms()
+        self.doubt = ''
         self.unreadable: list[str] = []
         self.damages: tuple[Damage, ...] = ()
         self._bag, self._count = bag, count
@@ -187,10 +189,11 @@ class CalibrationFrames:
         with BagReader(self._bag) as reader:
             topics = reader.topics()
             wanted = self._wanted(topics)
+            self._read_ahead(reader, wanted)
             decode = DECODERS[topics[self._image_topic].msgtype]
             every = max(1, topics[self._image_topic].message_count // self._count)
             seen = 0
-            for entry in reader.messages(wanted):
+            for entry in reader.messages([name for name in wanted if name != TF_STATIC]):
                 if entry.topic == self._image_topic:
                     if seen % every == 0:
                         # With what was known when it came: the node does not wait for a calibration either.
@@ -225,10 +228,18 @@ class CalibrationFrames:
             )
         return list(types)
 
+    def _read_ahead(self, reader: BagReader, wanted: Collection[str]) -> None:
+        """Where the reference is: a recorder may have met the topics that say it after the first pictures."""
+        ahead = [name for name in (TF_STATIC, self._depth_info_topic) if name in wanted]
+        for entry in reader.messages(ahead) if ahead else ():
+            message = entry.message
+            if entry.topic == TF_STATIC:
+                self.transforms.add(message.transforms)
+            elif self._depth_infos.matching(message.header, *picture_size(message)) is None:
+                self._depth_infos.remember(message)
+
     def _remember(self, topic: str, message: Any) -> None:
-        if topic == TF_STATIC:
-            self.transforms.add(message.transforms)
-        elif topic in (self._camera_info_topic, self._depth_info_topic):
+        if topic in (self._camera_info_topic, self._depth_info_topic):
             if topic == self._camera_info_topic:
                 self.infos.remember(message)
             if topic == self._depth_info_topic:
@@ -260,12 +271,14 @@ class CalibrationFrames:
                 continue
             header, (height, width) = message.header, rgb.shape[:2]
             points = None if self._reference.points_topic is None else found
-            camera = self._usable(infos.matching(header, width, height), self._image_topic)
-            yield MeasuredFrame(header, rgb, camera, depth, points)
+            info = infos.matching(header, width, height)
+            camera = None if info is None else self.model_of(info)
+            self.doubt = self.doubt or ('' if camera is None else camera.doubt)
+            yield MeasuredFrame(header, rgb, _usable(camera), depth, points)
 
-    def _usable(self, info: Any | None, topic: str) -> CameraModel | None:
-        camera = None if info is None else CameraModel.of(info, topic, self._rectified)
-        return None if camera is None or camera.problem else camera
+    def model_of(self, info: Any) -> CameraModel:
+        """What a CameraInfo says of the pictures."""
+        return CameraModel.of(info, self._image_topic, self._rectified)
 
     def _refuse_what_is_no_depth(self, topic: str, message: Any) -> None:
         if hasattr(message, 'encoding'):
@@ -282,8 +295,13 @@ class CalibrationFrames:
         metres = _metres(message) if hasattr(message, 'encoding') else decode_compressed_depth(message)
         height, width = metres.shape
         topic = self._reference.depth_topic or ''
-        camera = self._usable(self._depth_infos.matching(message.header, width, height), topic)
-        return MeasuredDepth(frame_of(message.header), metres, camera)
+        info = self._depth_infos.matching(message.header, width, height)
+        camera = None if info is None else CameraModel.of_depth(info, topic)
+        return MeasuredDepth(frame_of(message.header), metres, _usable(camera))
+
+
+def _usable(camera: CameraModel | None) -> CameraModel | None:
+    return None if camera is None or camera.problem else camera
 
 
 def _metres(depth: Any) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import CalibrationError
-from cast_ros.images.camera_info import CameraModel, Rectified, frame_of
+from cast_ros.images.camera_info import Rectified, frame_of
 from cast_ros.offline.bags import Damage
 from cast_ros.offline.calibration.frames import (
     TF_STATIC,
@@ -51,6 +51,7 @@ class CalibrationResult:
         uncalibrated: of those, without a camera_info of their frame and size; they tell no scale.
         unreadable: of those, damaged, or with a damaged depth image; they tell no scale either.
         damages: of the bag.
+        doubt: what a person should settle about the pictures' matrix; '' if nothing.
     """
 
     depth_scale: float
@@ -60,6 +61,7 @@ class CalibrationResult:
     uncalibrated: int
     unreadable: int
     damages: tuple[Damage, ...] = ()
+    doubt: str = ''
 
 
 def calibrate(
@@ -119,14 +121,16 @@ def calibrate(
         )
     low, middle, high = np.percentile(scales, (25, 50, 75))
     spread = float(high - low) / 2
-    return CalibrationResult(float(middle), spread, len(scales), looked_at, uncalibrated, unreadable, pictures.damages)
+    return CalibrationResult(
+        float(middle), spread, len(scales), looked_at, uncalibrated, unreadable, pictures.damages, pictures.doubt
+    )
 
 
 def _no_fitting_info(bag: Path, topic: str, frame: MeasuredFrame, pictures: CalibrationFrames) -> str:
     height, width = frame.rgb.shape[:2]
     info = pictures.infos.matching(frame.header, width, height)
     if info is not None:
-        return f"{bag}: no calibrated camera_info on '{topic}': {CameraModel.of(info, '').problem}"
+        return f"{bag}: no calibrated camera_info on '{topic}': {pictures.model_of(info).problem}"
     problem = pictures.infos.why_none(frame.header, width, height)
     return f"{bag}, '{topic}': {problem}; the node would not take it either: record the one of these pictures"
 

@@ -25,10 +25,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cast_ros.errors import CastError, ReplayError
 from cast_ros.files import replacing
+from cast_ros.images.camera_info import Rectified
 from cast_ros.offline.replay.evaluation import evaluate_bag
 from cast_ros.offline.replay.run import ReplaySettings
 
@@ -75,10 +76,16 @@ class Scenario(_Document):
     bag: Path
     topic: str | None = None
     camera_info_topic: str | None = None
+    rectified: Rectified = 'auto'
     score_threshold: float = Field(default=0.5, ge=0.05, le=1)
     tracking: bool = False
     allow_damage: bool = False
     criteria: dict[str, Limits] = Field(min_length=1)
+
+    @field_validator('rectified', mode='before')
+    @classmethod
+    def _as_yaml_reads_it(cls, value: Any) -> Any:
+        return str(value).lower() if isinstance(value, bool) else value
 
     @property
     def folder_name(self) -> str:
@@ -151,6 +158,7 @@ def run_scenarios(path: Path, out: Path, said: Callable[[str], None] = lambda li
             score_threshold=scenario.score_threshold,
             results_bag=False,
             tracking=scenario.tracking,
+            rectified=scenario.rectified,
         )
         try:
             document = evaluate_bag(path.parent / scenario.bag, models, folder, settings).document

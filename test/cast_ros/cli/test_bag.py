@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from drawn_bags import TOPIC, write_labelled_bag
 
+from cast_ros.offline.bags import BagWriter
+from cast_ros.offline.bags.messages import camera_info, image
+
 
 def cast_bag(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'bag', *map(str, arguments)]
@@ -108,6 +111,23 @@ def test_pictures_go_out_and_come_back(bag: Path, tmp_path: Path) -> None:
     assert out.stdout == (f'{tmp_path / "set"}: 4 pictures, 4 of /ground_truth/instances, 4 of /ground_truth/depth\n')
     back = cast_bag('from-dataset', tmp_path / 'set', '--out', tmp_path / 'back.mcap', '--rate', '5')
     assert back.stdout == f'{tmp_path / "back.mcap"}: 4 frames\n'
+
+
+def test_what_is_guessed_or_missing_of_the_camera_is_said(tmp_path: Path) -> None:
+    grey = np.zeros((48, 64, 3), np.uint8)
+    with BagWriter(tmp_path / 'drive.mcap') as writer:
+        for at in (10**18, 10**18 + 10**8):
+            info = camera_info(at, 'camera', (64, 48), (50.0, 50.0), (32.0, 24.0))
+            info.d, info.p = np.array([-0.3, 0.1, 0, 0, 0]), info.p * ([0.8] * 8 + [1] * 4)
+            writer.write('/c/camera_info', at, info)
+            writer.write('/c/image', at, image(at, 'camera' if at == 10**18 else 'left', grey, 'rgb8'))
+    arguments = ('to-dataset', tmp_path / 'drive.mcap', '--topic', '/c/image', '--out')
+    missing = '1 pictures have no usable camera_info of their frame and size, and no focal length'
+    told = cast_bag(*arguments, tmp_path / 'guessed').stdout.splitlines()
+    assert told[0] == missing
+    assert told[1].startswith('not settled: fx is 50 in K and 40 in P of camera_info, and K is used')
+    told = cast_bag(*arguments, tmp_path / 'settled', '--rectified', 'true').stdout.splitlines()
+    assert told == [missing, f'{tmp_path / "settled"}: 2 pictures']
 
 
 def test_a_video_becomes_a_bag(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_the_matrix_that_holds_gives_the_focal_length(
         (info(matrix=[200, 0, 128, 0, 0, 64, 0, 0, 1]), 'the focal length K[4] is 0'),
         (info(matrix=[NAN, 0, 128, 0, 200, 64, 0, 0, 1]), 'K[0] is nan'),
         (info(matrix=[200, 0, 128, 0, 200, float('inf'), 0, 0, 1]), 'K[5] is inf'),
+        (info(matrix=[200, NAN, 128, 0, 200, 64, 0, 0, 1]), 'K[1] is nan'),
         (info(k=0, p=0), 'K is zero'),
     ],
 )
@@ -89,3 +90,24 @@ def test_a_person_is_asked_where_name_and_numbers_leave_it_open() -> None:
     settled = [CameraModel.of(info(), RAW), CameraModel.of(info(), RECT), CameraModel.of(info(), PLAIN, 'false')]
     settled += [CameraModel.of(info(p=199.0), PLAIN)]  # half a percent: the margins of a calibration
     assert [model.doubt for model in settled] == [''] * 4
+
+
+@pytest.mark.parametrize(('p', 'published_fx'), [(0.0, 200.0), (-160.0, 200.0), (NAN, 200.0), (160.0, 160.0)])
+def test_a_p_that_no_camera_has_is_filled_from_k(p: float, published_fx: float) -> None:
+    scaled = CameraModel.of(info(p=p), PLAIN, 'false').scaled(256, 128)
+    assert (scaled.k[0], scaled.p[0], scaled.p[5]) == (200.0, published_fx, published_fx)
+
+
+@pytest.mark.parametrize(
+    ('message', 'topic', 'fx_px'),
+    [
+        pytest.param(info(), '/stereo/depth', 160.0, id='as depth_image_proc reads it'),
+        pytest.param(info(), '/depth/image_rect', 160.0, id='rectified by name'),
+        pytest.param(info(), '/depth/image_raw/compressedDepth', 200.0, id='raw by name'),
+        pytest.param(info(p=0), '/stereo/depth', 200.0, id='P left empty'),
+    ],
+)
+def test_depth_images_are_rectified_unless_their_name_says_raw(
+    message: SimpleNamespace, topic: str, fx_px: float
+) -> None:
+    assert CameraModel.of_depth(message, topic).fx_px == fx_px

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cast_ros.images.camera_infos import CameraInfoCache
+from cast_ros.images.camera_infos import CameraInfoCache, RecordedCameraInfos
 
 
 def header(frame_id: str = 'camera') -> SimpleNamespace:
@@ -66,3 +66,21 @@ def test_a_copy_does_not_learn_what_comes_later() -> None:
     known.remember(info('late'))
     assert copy.matching(header('late'), 640, 480) is None
     assert copy.matching(header(), 640, 480) is not None
+
+
+def test_of_a_recording_the_nearest_in_time_that_fits_is_found() -> None:
+    recorded = RecordedCameraInfos[str]()
+    for stamp, name in ((300, 'third'), (100, 'first'), (200, 'second')):
+        recorded.add(stamp, info('/camera'), name)
+    found = [recorded.nearest(stamp, 'camera', 640, 480) for stamp in (0, 100, 149, 151, 260, 900)]
+    assert found == ['first', 'first', 'first', 'second', 'third', 'third']
+
+
+def test_of_a_recording_a_nearer_one_that_does_not_fit_is_passed_over() -> None:
+    recorded = RecordedCameraInfos[str]()
+    recorded.add(100, info(), 'own')
+    recorded.add(200, info('left'), 'of another frame')
+    recorded.add(200, info(width=320, height=240), 'of another size')
+    assert recorded.nearest(200, 'camera', 640, 480) == 'own'
+    assert recorded.nearest(200, 'right', 640, 480) is None
+    assert recorded.nearest(200, 'camera', 100, 100) is None

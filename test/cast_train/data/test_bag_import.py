@@ -32,7 +32,7 @@ from cast_ros.errors import BagError
 from cast_ros.images import encode_png
 from cast_ros.offline.bags import BagReader, BagWriter
 from cast_ros.offline.bags import ground_truth_topics as topics
-from cast_ros.offline.bags.messages import compressed_image, image, label_info, text
+from cast_ros.offline.bags.messages import camera_info, compressed_image, image, label_info, text
 from cast_train.data import CLASS_MAPS, open_dataset
 from cast_train.data.bag_import import ImportReport, import_bag
 from cast_train.data.bag_plan import ImportSettings
@@ -258,6 +258,24 @@ def test_a_calibration_of_another_size_leaves_fx_unknown_and_says_so(tmp_path: P
     report = imported(bag, tmp_path / 'out', blocks=WHOLE)
     assert 'fx of 2 frames is unknown: what /camera/camera_info says' in report.summary()
     assert open_dataset('frames', tmp_path / 'out', 'train')[0].fx_px is None
+
+
+@pytest.mark.parametrize(('rectified', 'fx_px', 'is_asked'), [('auto', FX_PX, True), ('true', FX_PX / 2, False)])
+def test_a_matrix_that_is_a_guess_is_said_until_a_person_settles_it(
+    tmp_path: Path, rectified: str, fx_px: float, is_asked: bool
+) -> None:
+    topic = '/camera/image'
+    with BagWriter(tmp_path / 'drive') as writer:
+        for at, rgb in drive(2):
+            info = camera_info(at, 'camera', (WIDTH, HEIGHT), (FX_PX, FX_PX), (WIDTH / 2, HEIGHT / 2))
+            info.d, info.p = np.array([-0.3, 0.1, 0, 0, 0]), info.p * ([0.5] * 8 + [1] * 4)
+            writer.write('/camera/camera_info', at, info)
+            writer.write(topic, at, picture_message(at, rgb, 'bgr8'))
+    report = imported(
+        tmp_path / 'drive', tmp_path / 'out', topic=topic, blocks=WHOLE, labels=False, rectified=rectified
+    )
+    assert ("set rectified to 'true'" in report.summary()) is is_asked
+    assert open_dataset('frames', tmp_path / 'out', 'train')[0].fx_px == fx_px
 
 
 def test_without_camera_info_the_summary_says_that_fx_is_unknown(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cast_ros.images.camera_info import Rectified
 from cast_ros.student import ClassInfo
 
 
@@ -17,6 +18,7 @@ def import_bag(
     out: Annotated[Path, typer.Option(help='New folder; the same command goes on with an import that was stopped.')],
     domain: Annotated[str, typer.Option(help='Domain of all frames, for example night.')] = '',
     camera_info: Annotated[str | None, typer.Option(help='Calibration; the one beside the topic by default.')] = None,
+    rectified: Annotated[Rectified, typer.Option(help='Whether P of camera_info holds; as the parameter.')] = 'auto',
     labels: Annotated[bool, typer.Option(help='Take ground truth of the bag along, where it has some.')] = True,
     classes: Annotated[
         str | None,
@@ -56,6 +58,7 @@ def import_bag(
     settings = ImportSettings(
         topic=topic,
         camera_info=camera_info,
+        rectified=rectified,
         domain=domain,
         labels=labels,
         classes=_classes(classes),

@@ -4,53 +4,47 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
-from cast_ros.images.camera_info import CameraModel, frame_of, picture_size
+from cast_ros.images.camera_info import CameraModel, Rectified, picture_size
+from cast_ros.images.camera_infos import RecordedCameraInfos
 from cast_train.data.frames_manifest import Camera
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a CameraInfo says of the pictures of one camera, region of interest and binning applied (REP 104).
+    """What a calibrated CameraInfo says of its pictures, region of interest and binning applied (REP 104).
 
     Attributes:
         picture_px: width and height of those pictures.
-        frame: of its header, without a leading slash.
-        matrix: fx, fy, cx, cy in their pixels; None for an uncalibrated camera.
+        matrix: fx, fy, cx, cy in their pixels.
         model: of the distortion that is left in them.
         coefficients: of that.
     """
 
     picture_px: tuple[int, int]
-    frame: str
-    matrix: tuple[float, float, float, float] | None
+    matrix: tuple[float, float, float, float]
     model: str
     coefficients: tuple[float, ...]
 
     @classmethod
-    def of_message(cls, info: Any, picture_topic: str) -> Calibration:
-        """From a sensor_msgs/CameraInfo and the topic of its pictures."""
-        model, size = CameraModel.of(info, picture_topic), picture_size(info)
-        if model.problem or not all(size):
-            return cls(size, frame_of(info.header), None, '', ())
-        scaled = model.scaled(*size)
-        matrix = (scaled.k[0], scaled.k[4], scaled.k[2], scaled.k[5])
-        return cls(size, frame_of(info.header), matrix, scaled.distortion_model, tuple(scaled.d))
+    def of_camera(cls, camera: CameraModel) -> Calibration | None:
+        """None for one that cannot be used: a wrong focal length is worse than none."""
+        size = picture_size(camera.info)
+        if camera.problem or not all(size):
+            return None
+        scaled = camera.scaled(*size)
+        if not all(map(math.isfinite, scaled.d)):
+            return None
+        return cls(size, (scaled.k[0], scaled.k[4], scaled.k[2], scaled.k[5]), scaled.distortion_model, tuple(scaled.d))
 
-    def camera(self, picture_px: tuple[int, int], frame: str, kept_px: tuple[int, int]) -> Camera | None:
-        """The camera of a picture of this frame that was resized from ``picture_px`` to ``kept_px`` (width, height).
+    def camera(self, kept_px: tuple[int, int]) -> Camera:
+        """The camera of a picture that was resized to ``kept_px`` (width, height).
 
-        Scaling is that of image_proc: focal lengths and principal point alike are multiplied by the factor. None for a
-        picture of another size or frame, and for an uncalibrated camera: a wrong focal length is worse than none.
+        Scaling is that of image_proc: focal lengths and principal point alike are multiplied by the factor.
         """
-        if self.matrix is None or (picture_px, frame) != (self.picture_px, self.frame):
-            return None
-        if not all(map(math.isfinite, self.coefficients)):
-            return None
-        x_scale, y_scale = kept_px[0] / picture_px[0], kept_px[1] / picture_px[1]
+        x_scale, y_scale = kept_px[0] / self.picture_px[0], kept_px[1] / self.picture_px[1]
         fx, fy, cx, cy = self.matrix
         return Camera(
             fx_px=fx * x_scale,
@@ -63,27 +57,36 @@ class Calibration:
 
 
 class Calibrations:
-    """All calibrations of a recording; hours of the same one take little memory."""
+    """All calibrations of a recording; hours of the same one take little memory.
 
-    def __init__(self) -> None:
+    Args:
+        picture_topic: of the pictures that they are for.
+        rectified: as the node's parameter.
+
+    Attributes:
+        doubt: what a person should settle about the matrix that was taken; '' if nothing.
+    """
+
+    def __init__(self, picture_topic: str, rectified: Rectified = 'auto') -> None:
+        self.doubt = ''
+        self._picture_topic, self._rectified = picture_topic, rectified
+        self._count = 0
         self._known: dict[Calibration, Calibration] = {}
-        self._entries: list[tuple[int, Calibration]] = []
-        self._is_sorted = True
+        self._usable: RecordedCameraInfos[Calibration] = RecordedCameraInfos()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        """How many there were, usable or not."""
+        return self._count
 
-    def add(self, stamp_ns: int, info: Any, picture_topic: str) -> None:
-        """Remember a sensor_msgs/CameraInfo of the pictures on a topic."""
-        calibration = Calibration.of_message(info, picture_topic)
-        self._entries.append((stamp_ns, self._known.setdefault(calibration, calibration)))
-        self._is_sorted = False
+    def add(self, stamp_ns: int, info: Any) -> None:
+        """Remember a sensor_msgs/CameraInfo."""
+        self._count += 1
+        camera = CameraModel.of(info, self._picture_topic, self._rectified)
+        calibration = Calibration.of_camera(camera)
+        if calibration is not None:
+            self._usable.add(stamp_ns, info, self._known.setdefault(calibration, calibration))
+            self.doubt = self.doubt or camera.doubt
 
-    def nearest(self, stamp_ns: int) -> Calibration | None:
-        """The one nearest in time, whether before or after; None if there is none at all."""
-        if not self._is_sorted:
-            self._entries.sort(key=lambda entry: entry[0])
-            self._is_sorted = True
-        place = bisect_left(self._entries, stamp_ns, key=lambda entry: entry[0])
-        around = self._entries[max(0, place - 1) : place + 1]
-        return min(around, key=lambda entry: abs(entry[0] - stamp_ns))[1] if around else None
+    def nearest(self, stamp_ns: int, frame: str, picture_px: tuple[int, int]) -> Calibration | None:
+        """The usable one nearest in time of those for this frame (without a leading slash) and size; None without."""
+        return self._usable.nearest(stamp_ns, frame, *picture_px)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from cast_ros.errors import BagError
+from cast_ros.images.camera_info import Rectified
 from cast_ros.offline.bags import BagReader
 from cast_ros.offline.bags.ground_truth_topics import LABEL_INFO, About, read_label_notes
 from cast_ros.offline.bags.message_types import COMPRESSED_IMAGE_TYPE, camera_info_beside
@@ -40,6 +41,7 @@ class ImportSettings(Settings):
     Attributes:
         topic: Image or CompressedImage.
         camera_info: topic; None for the one beside the pictures, if it is there.
+        rectified: as the node's parameter.
         domain: for recipes, for example ``night``.
         labels: whether ground truth of the bag is taken along.
         classes: those that the frames are to have, or the data set whose they are; None for those of the bag's ground
@@ -51,6 +53,7 @@ class ImportSettings(Settings):
 
     topic: str
     camera_info: str | None = None
+    rectified: Rectified = 'auto'
     domain: str = ''
     labels: bool = True
     classes: str | tuple[ClassInfo, ...] | None = None
@@ -91,7 +94,7 @@ def plan_import(reader: BagReader, bag: BagIdentity, settings: ImportSettings, a
     if label_topics:
         classes, labels, strangers = _label_table(reader, classes)
         notes += strangers
-    found = survey(reader, settings.topic, camera_topic, label_topics, advance)
+    found = survey(reader, settings.topic, camera_topic, label_topics, settings.rectified, advance)
     chosen, dropped = _choose(found, settings)
     notes += map(str, reader.damages)
     if found.first_problem:
@@ -146,9 +149,8 @@ def _frames(
     for picture, block, split in chosen:
         stamp = picture.measurement.stamp_ns
         width, height = settings.kept_px(picture.width, picture.height)
-        calibration = found.calibrations.nearest(stamp)
-        source_px = picture.width, picture.height
-        camera = None if calibration is None else calibration.camera(source_px, picture.frame, (width, height))
+        calibration = found.calibrations.nearest(stamp, picture.frame, (picture.width, picture.height))
+        camera = None if calibration is None else calibration.camera((width, height))
         frames.append(
             FrameEntry(
                 name=f'{bag}_{stamp}',
@@ -238,9 +240,11 @@ def _fixed_classes(name: str | tuple[ClassInfo, ...] | None) -> tuple[ClassInfo,
 
 
 def _camera_notes(found: Survey, topic: str, frames: Sequence[FrameEntry]) -> list[str]:
+    notes = [found.calibrations.doubt] if found.calibrations.doubt else []
     unknown = sum(frame.camera is None for frame in frames)
     if not unknown:
-        return []
+        return notes
     if not len(found.calibrations):
         return [f'fx is unknown: nothing on {topic}; depth cannot be learned in metres without (--camera-info TOPIC)']
-    return [f'fx of {unknown} frames is unknown: what {topic} says is empty or for pictures of another size']
+    reason = f'what {topic} says is empty, or of another frame or size'
+    return [*notes, f'fx of {unknown} frames is unknown: {reason}']

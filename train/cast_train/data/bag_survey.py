@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cast_ros.errors import BagError, ImageError
-from cast_ros.images.camera_info import frame_of
+from cast_ros.images.camera_info import Rectified, frame_of
 from cast_ros.offline.bags import BagReader, RawMessage
 from cast_ros.offline.bags import ground_truth_topics as topics
 from cast_ros.offline.bags.messages import stamp_ns
@@ -38,17 +38,17 @@ class Survey:
     """All that the choice of frames depends on.
 
     Attributes:
+        calibrations: of the camera_info topic.
         messages: number of messages on the picture topic.
         pictures: the readable ones, in the order of recording.
         first_problem: why the first unreadable one is unreadable.
-        calibrations: of the camera_info topic.
         label_stamps: for each kind of label that the bag has.
     """
 
+    calibrations: Calibrations
     messages: int = 0
     pictures: list[Picture] = field(default_factory=list)
     first_problem: str = ''
-    calibrations: Calibrations = field(default_factory=Calibrations)
     label_stamps: dict[LabelKind, set[int]] = field(default_factory=dict)
 
 
@@ -57,6 +57,7 @@ def survey(
     topic: str,
     camera_topic: str | None,
     label_topics: Mapping[LabelKind, str],
+    rectified: Rectified,
     advance: Callable[[], None],
 ) -> Survey:
     """Read the bag once, a message at a time; what cannot be decoded is counted and left out.
@@ -66,12 +67,13 @@ def survey(
         topic: of the pictures.
         camera_topic: of their camera_info; None if there is none.
         label_topics: those that the bag has.
+        rectified: as the node's parameter.
         advance: called after each picture.
 
     Raises:
         BagError: the storage itself is damaged, so that nothing after the damage can be found.
     """
-    found = Survey(label_stamps={kind: set() for kind in label_topics})
+    found = Survey(Calibrations(topic, rectified), label_stamps={kind: set() for kind in label_topics})
     kinds = {name: kind for kind, name in label_topics.items()}
     wanted = [topic, *label_topics.values(), *([camera_topic] if camera_topic else [])]
     for raw in reader.raw_messages(wanted):
@@ -84,7 +86,7 @@ def survey(
         except BagError:
             continue  # a picture without this label or calibration is told of in the summary
         if raw.topic == camera_topic:
-            found.calibrations.add(stamp_ns(message), message, topic)
+            found.calibrations.add(stamp_ns(message), message)
         else:
             found.label_stamps[kinds[raw.topic]].add(stamp_ns(message))
     return found

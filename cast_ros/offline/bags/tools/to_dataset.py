@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel
 from cast_ros.errors import BagError, ImageError
 from cast_ros.images import decode_compressed, decode_rgb, encode_png
 from cast_ros.images.camera_info import CameraModel, Rectified, frame_of
+from cast_ros.images.camera_infos import RecordedCameraInfos
 from cast_ros.images.compressed import is_stored_as_shown, rgb_of
 from cast_ros.images.sixteen_bits import SixteenBits
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
@@ -44,6 +44,8 @@ class DatasetReport:
         pictures: files.
         labels: files by topic.
         skipped: pictures and labels that do not decode.
+        uncalibrated: pictures without a usable camera_info of their frame and size.
+        doubt: what a person should settle about the matrix that was taken; '' if nothing.
         first_problem: of those.
         damages: of the bag.
     """
@@ -51,6 +53,8 @@ class DatasetReport:
     pictures: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
+    uncalibrated: int = 0
+    doubt: str = ''
     first_problem: str = ''
     damages: tuple[Damage, ...] = ()
 
@@ -158,40 +162,37 @@ class _Export:
         self._report.labels[raw.topic] += 1
 
     def _write_cameras(self, topic: str) -> None:
-        infos = sorted(self._calibrations(topic), key=lambda entry: entry[0])
-        stamps = [stamp for stamp, *_ in infos]
-        if infos:
-            _save_document(self._part.root / CALIBRATION, infos[0][2])
+        calibrations, first = self._calibrations(topic), None
         for stamp, stem in self._stems.items():
-            place = bisect_left(stamps, stamp)
-            around = infos[max(0, place - 1) : place + 1]
-            nearest = min(around, key=lambda entry: abs(entry[0] - stamp), default=None)
-            fitting = None if nearest is None or nearest[1] != self._frames[stem] else nearest[2]
-            _save_document(self._part.path('camera', stem), _camera_file(stamp, self._sizes[stem], fitting))
+            width, height = self._sizes[stem]
+            found = calibrations.nearest(stamp, self._frames[stem], width, height)
+            first = first or found
+            if found is None:
+                self._report.uncalibrated += 1
+                camera = CameraFile(stamp_ns=stamp, width=width, height=height)
+            else:
+                camera = CameraFile.of_calibration(stamp, found)
+            _save_document(self._part.path('camera', stem), camera)
+        # That of another camera would be given to the pictures that have none.
+        if first is not None:
+            _save_document(self._part.root / CALIBRATION, first)
 
-    def _calibrations(self, picture_topic: str) -> list[tuple[int, str, Calibration]]:
-        """Stamp, frame and what is told of the pictures, of every calibrated camera_info."""
-        topic = camera_info_beside(picture_topic)
+    def _calibrations(self, picture_topic: str) -> RecordedCameraInfos[Calibration]:
+        """What is told of the pictures by every camera_info that can be used."""
+        topic, found = camera_info_beside(picture_topic), RecordedCameraInfos[Calibration]()
         entry = self._reader.topics().get(topic)
         if entry is None or entry.msgtype != CAMERA_INFO_TYPE:
-            return []
-        found: list[tuple[int, str, Calibration]] = []
+            return found
         for raw in self._reader.raw_messages([topic]):
             try:
                 info = self._reader.decode(raw)
                 camera = CameraModel.of(info, picture_topic, self._rectified)
                 if not camera.problem:
-                    found.append((stamp_ns(info), frame_of(info.header), Calibration.of_camera(camera)))
+                    found.add(stamp_ns(info), info, Calibration.of_camera(camera))
+                    self._report.doubt = self._report.doubt or camera.doubt
             except BagError as error:
                 self._report.skip(str(error))
         return found
-
-
-def _camera_file(stamp: int, size: tuple[int, int], calibration: Calibration | None) -> CameraFile:
-    """Without a focal length where none is known for this size: a wrong one is worse."""
-    if calibration is None or (calibration.width, calibration.height) != size:
-        return CameraFile(stamp_ns=stamp, width=size[0], height=size[1])
-    return CameraFile.of_calibration(stamp, calibration)
 
 
 def _save_document(path: Path, document: BaseModel) -> None:

@@ -17,7 +17,7 @@ from drawn_bags import promise_more
 from tiny_student import FOCAL_REFERENCE_PX, tiny_student
 
 from cast_ros.errors import CalibrationError
-from cast_ros.offline.bags import BagWriter
+from cast_ros.offline.bags import BagReader, BagWriter
 from cast_ros.offline.bags.message_types import typestore
 from cast_ros.offline.bags.messages import camera_info, compressed_image, header, image
 from cast_ros.offline.calibration import Reference, calibrate
@@ -430,6 +430,83 @@ def test_depth_that_nothing_connects_with_the_picture_is_refused(
 ) -> None:
     with pytest.raises(CalibrationError, match=re.escape(reason)):
         measured(tmp_path, student, beside)
+
+
+def test_what_says_where_the_reference_is_may_be_recorded_late(tmp_path: Path, student: Path) -> None:
+    """A recorder that starts with the robot meets /tf_static and the depth's camera_info after the first pictures."""
+    write_drive(tmp_path / 'drive', beside=depth_camera('lidar', True, (200, 100)))
+    late_ns = START_NS + 3 * STEP_NS
+    with BagReader(tmp_path / 'drive') as reader, BagWriter(tmp_path / 'late') as writer:
+        entries = [
+            (raw.recorded_ns, raw)
+            for raw in reader.raw_messages()
+            if raw.topic != '/depth/camera_info' or raw.recorded_ns >= late_ns
+        ]
+        entries = [(late_ns if raw.topic == '/tf_static' else at_ns, raw) for at_ns, raw in entries]
+        for at_ns, raw in sorted(entries, key=lambda entry: entry[0]):
+            writer.write_raw(raw.topic, raw.msgtype, at_ns, raw.data)
+    for reference in (Reference(depth_topic=OTHER), Reference(points_topic='/lidar/points')):
+        found = []
+        for bag in ('drive', 'late'):
+            with Student.load(student) as loaded:
+                result = calibrate(tmp_path / bag, loaded, '/camera/image_raw', '/camera/camera_info', reference)
+            found.append((result.frames, result.depth_scale))
+        assert found[0] == found[1]
+        assert found[0][0] == 12
+
+
+def test_what_the_pictures_are_says_nothing_about_the_depth_images(tmp_path: Path, student: Path) -> None:
+    """Stereo depth is rectified, whatever the pictures of another camera are."""
+    shape, topic = (64, 128), '/stereo/disparity/depth'
+    depth_mm = np.full(shape, TRUE_MM, np.uint16)
+
+    def beside(writer: BagWriter, at_ns: int) -> None:
+        writer.write(topic, at_ns, image(at_ns, 'camera', depth_mm, '16UC1'))
+        info = camera_info(at_ns, 'camera', shape[::-1], (FOCAL_REFERENCE_PX,) * 2, (64.0, 32.0))
+        # Read by K, the whole view would fall on a few pixels in the middle.
+        info.d, info.k = np.array([-0.3, 0.1, 0, 0, 0]), info.k * ([50] * 6 + [1] * 3)
+        writer.write('/stereo/disparity/camera_info', at_ns, info)
+
+    bag = write_drive(tmp_path / 'drive', beside=beside)
+    with Student.load(student) as loaded:
+        result = calibrate(
+            bag, loaded, '/camera/image_raw', '/camera/camera_info', Reference(depth_topic=topic), rectified='false'
+        )
+    assert result.depth_scale == pytest.approx(TRUE_SCALE, rel=0.01)
+
+
+def test_a_matrix_that_a_person_chose_is_named_when_it_is_empty(tmp_path: Path, student: Path) -> None:
+    def change(info: Any) -> None:
+        info.k = np.zeros(9)
+
+    bag = write_drive(tmp_path / 'drive', change_info=change)
+    reference = Reference(depth_topic='/stereo/depth')
+    with Student.load(student) as loaded:
+        assert calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', reference).frames == 12
+        with pytest.raises(CalibrationError, match="no calibrated camera_info on '/camera/camera_info': K is zero"):
+            calibrate(bag, loaded, '/camera/image_raw', '/camera/camera_info', reference, rectified='false')
+
+
+@pytest.mark.parametrize(('rectified', 'fx_factor', 'is_asked'), [('auto', 1, True), ('true', 2, False)])
+def test_a_matrix_that_is_a_guess_is_said_until_a_person_settles_it(
+    tmp_path: Path, student: Path, rectified: Any, fx_factor: int, is_asked: bool
+) -> None:
+    path = tmp_path / 'plain'
+    with BagWriter(path) as writer:
+        for number in range(6):
+            at_ns = START_NS + number * STEP_NS
+            info = camera_info(at_ns, 'camera', (WIDTH, HEIGHT), (FOCAL_REFERENCE_PX,) * 2, (64.0, 32.0))
+            info.d, info.p = np.array([-0.3, 0.1, 0, 0, 0]), info.p * ([2] * 8 + [1] * 4)
+            writer.write('/camera/camera_info', at_ns, info)
+            grey = np.full((HEIGHT, WIDTH, 3), GREY, np.uint8)
+            writer.write('/camera/image', at_ns, image(at_ns, 'camera', grey, 'rgb8'))
+            depth_mm = np.full((HEIGHT, WIDTH), TRUE_MM, np.uint16)
+            writer.write('/stereo/depth', at_ns, image(at_ns, 'camera', depth_mm, '16UC1'))
+    with Student.load(student) as loaded:
+        reference = Reference(depth_topic='/stereo/depth')
+        result = calibrate(path, loaded, '/camera/image', '/camera/camera_info', reference, rectified=rectified)
+    assert result.depth_scale == pytest.approx(TRUE_SCALE / fx_factor, rel=0.01)
+    assert ("set rectified to 'true'" in result.doubt) is is_asked
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -73,6 +74,18 @@ def test_a_figure_that_does_not_exist_fails_and_names_the_next(
     assert not verdict.passed
     assert re.search(reason, verdict.problem)
     assert (tmp_path / 'out' / 'junit.xml').exists()
+
+
+@pytest.mark.parametrize(
+    ('told', 'said'), [({}, 'K: K and P are equal'), ({'rectified': True}, 'P: rectified is true')]
+)
+def test_a_scenario_may_say_that_its_pictures_are_rectified(
+    tmp_path: Path, student: Path, street_bag: Path, told: dict[str, object], said: str
+) -> None:
+    criteria = {'bag.pictures': {'at_least': 1}}
+    path = write(tmp_path, student, {'name': 'x', 'bag': str(street_bag), 'criteria': criteria, **told})
+    run_scenarios(path, tmp_path / 'out')
+    assert json.loads((tmp_path / 'out' / 'x' / 'metrics.json').read_text())['bag']['intrinsics'] == said
 
 
 def test_a_damaged_bag_fails_unless_that_is_allowed(tmp_path: Path, student: Path) -> None:

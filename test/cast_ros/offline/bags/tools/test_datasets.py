@@ -92,6 +92,52 @@ def test_a_calibration_of_another_size_gives_no_focal_length(tmp_path: Path) -> 
     assert camera == {'stamp_ns': START_NS, 'width': 64, 'height': 48}
 
 
+def with_camera_info(path: Path, change: Callable[[int, Any], None]) -> Path:
+    """The labelled drive of four pictures, with its camera_info changed; the first argument is its number."""
+    with BagReader(write_labelled_bag(path.with_name('whole.mcap'), 4)) as reader, BagWriter(path) as writer:
+        number = 0
+        for raw in reader.raw_messages():
+            if raw.topic == topics.CAMERA_INFO:
+                info = reader.decode(raw)
+                change(number, info)
+                writer.write(raw.topic, raw.recorded_ns, info)
+                number += 1
+            else:
+                writer.write_raw(raw.topic, raw.msgtype, raw.recorded_ns, raw.data)
+    return path
+
+
+def focal_lengths(dataset: Path) -> list[float | None]:
+    return [json.loads(file.read_text()).get('fx') for file in sorted(dataset.rglob('*_camera.json'))]
+
+
+def test_a_camera_info_that_does_not_fit_is_passed_over_as_in_the_node(tmp_path: Path) -> None:
+    def change(number: int, info: Any) -> None:
+        if number == 1:
+            info.header.frame_id = 'left'
+        elif number == 2:
+            info.width, info.height = 128, 96
+        else:
+            info.header.frame_id = '/camera'
+
+    report = bag_to_dataset(with_camera_info(tmp_path / 'drive.mcap', change), TOPIC, tmp_path / 'set')
+    assert focal_lengths(tmp_path / 'set') == [50.0] * 4
+    assert report.uncalibrated == 0
+
+
+def test_a_calibration_of_another_camera_is_not_that_of_the_data_set(tmp_path: Path) -> None:
+    def change(number: int, info: Any) -> None:
+        info.header.frame_id = 'left'
+
+    report = bag_to_dataset(with_camera_info(tmp_path / 'drive.mcap', change), TOPIC, tmp_path / 'set')
+    assert focal_lengths(tmp_path / 'set') == [None] * 4
+    assert report.uncalibrated == 4
+    assert not (tmp_path / 'set/camera_info.json').exists()
+    dataset_to_bag(tmp_path / 'set', tmp_path / 'back.mcap')
+    with BagReader(tmp_path / 'back.mcap') as reader:
+        assert topics.CAMERA_INFO not in reader.topics()
+
+
 def infos_of(bag: Path) -> list[Any]:
     with BagReader(bag) as reader:
         return [entry.message for entry in reader.messages([topics.CAMERA_INFO])]
