@@ -23,7 +23,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 import numpy as np
 import onnxruntime
 from faults import ANSWERED, COMPRESSED_FAULTS, IMAGE_FAULTS, Fault
-from node_case import FX, HEIGHT, WIDTH, Case
+from node_case import FX, GREY_M, HEIGHT, WIDTH, Case
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from ros_probe import RosProbe
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -267,6 +267,12 @@ def calibration(case: Case, **changes: Any) -> CameraInfo:
         ('of the same frame with the slash of ROS 1', {'header__frame_id': '/front_optical'}, ''),
         ('without a size', {'width': 0, 'height': 0}, 'the driver leaves its size empty'),
         ('K with NaN', {'k': [math.nan, *[0.0] * 8]}, 'is not calibrated (K[0] is nan)'),
+        (
+            'K with NaN beside the focal length',
+            {'k': [FX, math.nan, 130.0, 0.0, FX, 60.0, 0.0, 0.0, 1.0]},
+            'is not calibrated (K[1] is nan)',
+        ),
+        ('P with NaN', {'p': [math.nan, *[0.0] * 11]}, 'is not calibrated (P[0] is nan)'),
         ('a negative focal length', {'k': [-FX, *[0.0] * 3, FX, *[0.0] * 4]}, 'the focal length K[0] is -'),
         (
             'distortion, and K and P differ',
@@ -308,6 +314,16 @@ def test_camera_info(case: Case, record: Record, name: str, changes: dict[str, A
     assert bool(warnings) == bool(warning)
     did = f'{ANSWERED}; /diagnostics warns' if warning else ANSWERED
     record('camera_info', name, f'{did}: “… {warning} …”' if warning else did)
+
+
+def test_pictures_that_are_rectified_by_their_name(case: Case, record: Record) -> None:
+    case.start(image_topic='image_rect')
+    inbox = case.listen(Image, 'depth/image')
+    case.calibrate(calibration(case, p=[0.8 * FX, 0.0, 128.0, 0.0, 0.0, 0.8 * FX, 64.0, *[0.0] * 5]))
+    camera = case.camera(topic='image_rect')
+    case.probe.publish_until(lambda: camera.publish(case.picture()), lambda: inbox, 'an answer')
+    assert decode_image(inbox[-1])[110, 20] == pytest.approx(0.8 * GREY_M, rel=1e-3)
+    record('camera_info', 'distortion, and K and P differ; the topic is image_rect', 'answered, with depth by P')
 
 
 def test_a_calibration_that_comes_late(case: Case, record: Record) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Callable
@@ -221,6 +222,40 @@ def test_rectified_pictures_are_measured_by_p(case: Case) -> None:
     assert case.probe.set_parameter(case.name, 'rectified', 'false') == (True, '')
     (depth,) = case.ask(case.listen(Image, 'depth/image'))
     assert decode_image(depth)[110, 20] == pytest.approx(GREY_M, rel=1e-3)
+
+
+def test_which_matrix_holds_is_said_once_though_two_cameras_take_turns(case: Case) -> None:
+    case.start()
+    logs = case.probe.listen(Log, '/rosout', QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    inbox, camera = case.listen(Image, 'depth/image'), case.camera()
+    rear = case.camera_info()
+    rear.header.frame_id, rear.d = 'rear_optical', [0.0] * 5
+    rear.p = [0.5 * FX, 0.0, 128.0, 0.0, 0.0, 0.5 * FX, 64.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    for number, info in enumerate((case.camera_info(), rear), 1):
+        infos = case.camera(CameraInfo, 'camera_info')
+        case.probe.publish_until(
+            lambda infos=infos, info=info: infos.publish(info),
+            lambda number=number: len(case.node._camera_infos) == number,
+            'a calibration',
+        )
+
+    def send() -> None:
+        picture = case.picture()
+        picture.header.frame_id = ('front_optical', 'rear_optical')[len(case.sent) % 2]
+        camera.publish(picture)
+
+    def turns() -> int:
+        frames = [message.header.frame_id for message in inbox]
+        return sum(one != other for one, other in itertools.pairwise(frames))
+
+    case.probe.publish_until(send, lambda: turns() >= 4, 'both cameras in turn')
+    depths = {message.header.frame_id: decode_image(message)[110, 20] for message in inbox}
+    assert depths['rear_optical'] == pytest.approx(0.5 * depths['front_optical'], rel=1e-3)
+    said = case.probe.until(lambda: len(found := _texts(logs, case, 'intrinsics are')) >= 2 and found, 'the log')
+    assert sorted(said) == [
+        'intrinsics are K of camera_info: K and P are equal',
+        'intrinsics are P of camera_info: camera_info has no distortion, and K differs from P',
+    ]
 
 
 def test_only_the_classes_that_were_asked_for_are_instances(case: Case) -> None:
