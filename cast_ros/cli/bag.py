@@ -229,7 +229,7 @@ def print_check(report: CheckReport) -> None:
 def _picture_line(picture: PictureInfo) -> str:
     if picture.problem:
         return f'the first does not decode: {picture.problem}'
-    form = f'{picture.encoding} {picture.width}×{picture.height}' if picture.encoding else 'not decoded here'
+    form = f'{picture.encoding} {picture.width}×{picture.height}'
     return f'{form}, {picture.size_bytes} bytes, frame {picture.frame_id!r}, {picture.camera_info or "no camera_info"}'
 
 

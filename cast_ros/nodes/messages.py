@@ -21,6 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from cast_ros.images import ImageFields, image_fields
 from cast_ros.images.camera_info import CameraModel
+from cast_ros.nodes.target_frame import Placement
 from cast_ros.scene import POINT, LocatedObject
 from cast_ros.student import StudentContract
 
@@ -105,39 +106,58 @@ def detections_3d_message(
     names: tuple[str, ...],
     scores: NDArray[np.float32],
     numbers: NDArray[np.uint16],
+    placement: Placement | None = None,
 ) -> Detection3DArray:
-    """Boxes in metres in the picture's optical frame; the id is that of the instance in the other outputs.
+    """Boxes in metres in the picture's optical frame, or where `placement` has it: its axes are those of the boxes.
+
+    The id is that of the instance in the other outputs.
 
     The pose of the hypothesis is the nearest point of the object, the centre of the box its middle. `numbers` are
     (K + 1,), the id of row k at k + 1.
     """
+    header = header if placement is None else placement.header
     message = Detection3DArray(header=header)
     for one in objects:
         result = ObjectHypothesisWithPose()
         result.hypothesis.class_id = names[one.label]
         result.hypothesis.score = float(scores[one.row])
-        nearest, centre = result.pose.pose.position, one.centre_m.tolist()
-        nearest.x, nearest.y, nearest.z = one.nearest_m.tolist()
+        nearest, centre = result.pose.pose.position, _placed(one.centre_m, placement)
+        nearest.x, nearest.y, nearest.z = _placed(one.nearest_m, placement)
         detection = Detection3D(header=header, results=[result], id=str(numbers[one.row + 1]))
         position, size = detection.bbox.center.position, detection.bbox.size
         position.x, position.y, position.z = centre
+        if placement is not None:
+            detection.bbox.center.orientation = result.pose.pose.orientation = placement.orientation
         size.x, size.y, size.z = one.size_m.tolist()
         message.detections.append(detection)
     return message
 
 
+def _placed(point_m: NDArray[np.float32], placement: Placement | None) -> list[float]:
+    return [float(value) for value in (point_m if placement is None else placement.points(point_m))]
+
+
 def markers_message(
-    header: Header, objects: Iterable[LocatedObject], contract: StudentContract, numbers: NDArray[np.uint16]
+    header: Header,
+    objects: Iterable[LocatedObject],
+    contract: StudentContract,
+    numbers: NDArray[np.uint16],
+    placement: Placement | None = None,
 ) -> MarkerArray:
     """A box in the colour of its class and its name with the distance, for each object; what was there goes first."""
+    header = header if placement is None else placement.header
     message = MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])
     for one in objects:
         entry, number = contract.classes[one.label], int(numbers[one.row + 1])
-        box = _marker(header, 'boxes', number, Marker.CUBE, one.centre_m, entry.color, 0.4)
+        box = _marker(header, 'boxes', number, Marker.CUBE, _placed(one.centre_m, placement), entry.color, 0.4)
+        if placement is not None:
+            box.pose.orientation = placement.orientation
         # RViz refuses boxes without thickness.
         box.scale.x, box.scale.y, box.scale.z = (max(0.01, size) for size in one.size_m.tolist())
         above_m = one.centre_m - np.array([0, one.size_m[1] / 2 + 0.2, 0], np.float32)
-        name = _marker(header, 'names', number, Marker.TEXT_VIEW_FACING, above_m, (255, 255, 255), 1.0)
+        name = _marker(
+            header, 'names', number, Marker.TEXT_VIEW_FACING, _placed(above_m, placement), (255, 255, 255), 1.0
+        )
         name.scale.z, name.text = 0.4, f'{entry.name} {one.distance_m:.1f} m'
         message.markers += [box, name]
     return message
@@ -148,19 +168,19 @@ def _marker(
     namespace: str,
     number: int,
     kind: int,
-    place_m: NDArray[np.float32],
+    place_m: list[float],
     colour: tuple[int, int, int],
     alpha: float,
 ) -> Marker:
     marker = Marker(header=header, ns=namespace, id=number, type=kind, action=Marker.ADD)
     position, marker.color.a = marker.pose.position, alpha
-    position.x, position.y, position.z = place_m.tolist()
+    position.x, position.y, position.z = place_m
     marker.color.r, marker.color.g, marker.color.b = (value / 255 for value in colour)
     return marker
 
 
 def points_message(header: Header, points: NDArray[np.void]) -> PointCloud2:
-    """An unordered cloud of ``POINT``; an empty one clears what a consumer remembers."""
+    """An unordered cloud of ``POINT``; an empty one tells a consumer that there is nothing."""
     message = PointCloud2(
         header=header,
         height=1,

@@ -36,6 +36,7 @@ from cast_ros.images.camera_info import CameraModel
 from cast_ros.nodes import messages
 from cast_ros.nodes.messages import image_message_to_publish
 from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.target_frame import Placement
 from cast_ros.nodes.topics import ANSWERS, LABEL_INFO, Topic
 from cast_ros.overlay import draw_overlay
 from cast_ros.scene import (
@@ -51,7 +52,10 @@ from cast_ros.student import Prediction, StudentContract
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One picture and everything that is known about it; `track_numbers` is (K,), None without tracking."""
+    """One picture and everything that is known about it; `track_numbers` is (K,), None without tracking.
+
+    `placement` is where the camera was in the target frame; None without one, or if nobody knows.
+    """
 
     header: Header
     rgb: NDArray[np.uint8]
@@ -60,6 +64,7 @@ class Answer:
     camera_model: CameraModel | None
     settings: Settings
     track_numbers: NDArray[np.uint16] | None = None
+    placement: Placement | None = None
 
     @cached_property
     def numbers(self) -> NDArray[np.uint16]:
@@ -77,8 +82,13 @@ class Answer:
 
     @cached_property
     def objects(self) -> list[LocatedObject] | None:
-        """Every instance in space, found once for all outputs that tell of them; None without a camera."""
-        return None if self.camera is None else locate_instances(self.prediction, self.camera)
+        """Every instance in space, found once for all outputs that tell of them; None without a camera or its place."""
+        return None if self.camera is None or self.is_lost else locate_instances(self.prediction, self.camera)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody knows where the camera was in the frame that was asked for."""
+        return bool(self.settings.target_frame) and self.placement is None
 
     @cached_property
     def drawing(self) -> NDArray[np.uint8]:
@@ -167,7 +177,7 @@ def markers_message(answer: Answer) -> MarkerArray | None:
     """A box and a name for every instance in space; None without a calibration."""
     if answer.objects is None:
         return None
-    return messages.markers_message(answer.header, answer.objects, answer.contract, answer.numbers)
+    return messages.markers_message(answer.header, answer.objects, answer.contract, answer.numbers, answer.placement)
 
 
 def instances_3d_message(answer: Answer) -> Detection3DArray | None:
@@ -195,13 +205,17 @@ def points_clearing_message(answer: Answer) -> PointCloud2 | None:
 def _points(
     answer: Answer, left_out: AbstractSet[int] = frozenset(), beyond_m: float | None = None
 ) -> PointCloud2 | None:
-    camera = answer.camera
-    if camera is None:
+    camera, placement = answer.camera, answer.placement
+    if camera is None or answer.is_lost:
         return None
     stride = answer.settings.points_stride
     cloud = point_cloud(answer.prediction, answer.rgb, camera, stride, left_out, beyond_m)
     cloud['instance'] = answer.numbered(cloud['instance'])
-    return messages.points_message(answer.header, cloud)
+    if placement is None:
+        return messages.points_message(answer.header, cloud)
+    places = placement.points(np.stack([cloud['x'], cloud['y'], cloud['z']], 1))
+    cloud['x'], cloud['y'], cloud['z'] = places.T
+    return messages.points_message(placement.header, cloud)
 
 
 def _located(answer: Answer, choose: Callable[[list[LocatedObject]], list[LocatedObject]]) -> Detection3DArray | None:
@@ -209,7 +223,7 @@ def _located(answer: Answer, choose: Callable[[list[LocatedObject]], list[Locate
     if objects is None or scores is None:
         return None
     return messages.detections_3d_message(
-        answer.header, choose(objects), answer.contract.class_names, scores, answer.numbers
+        answer.header, choose(objects), answer.contract.class_names, scores, answer.numbers, answer.placement
     )
 
 

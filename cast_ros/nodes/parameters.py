@@ -189,6 +189,19 @@ class Settings:
         UNCONFIGURED,
         'Names of the classes whose instances are shown, in every output; the semantic map keeps all. Empty: all.',
     )
+    target_frame: str = parameter(
+        '',
+        UNCONFIGURED,
+        'Frame of the robot, such as base_link, in which detections_3d, nearest, points, points_clearing and markers '
+        'are published; needs tf2_ros. Empty: the optical frame of the image.',
+    )
+    target_frame_timeout_s: float = parameter(
+        0.05,
+        ANY_TIME,
+        'Seconds that an image waits for its transform. Without one nothing is said of space, and /diagnostics says '
+        'why.',
+        within=(0.0, 1.0),
+    )
     tracking: bool = parameter(
         False,
         UNCONFIGURED,

@@ -33,6 +33,7 @@ from cast_ros.nodes.outputs import Outputs, quality_of
 from cast_ros.nodes.parameters import BY_NAME, Changes, refuse
 from cast_ros.nodes.pipeline import Pipeline, ReceivedImage
 from cast_ros.nodes.shift_watch import ShiftWatch
+from cast_ros.nodes.target_frame import TargetFrame
 from cast_ros.nodes.topics import DIAGNOSTICS
 from cast_ros.nodes.transitions import survive_impossible_transitions, transition_to
 from cast_ros.package_files import model_path
@@ -71,6 +72,7 @@ class PerceptionNode(LifecycleNode):
         self._student: Student | None = None
         self._outputs: Outputs | None = None
         self._shift_watch: ShiftWatch | None = None
+        self._target_frame: TargetFrame | None = None
         self._pipeline: Pipeline | None = None
         self._worker: FrameWorker[ReceivedImage] | None = None
         self._inputs: Inputs | None = None
@@ -103,8 +105,16 @@ class PerceptionNode(LifecycleNode):
             self._outputs = Outputs(self, settings, contract)
             self._shift_watch = ShiftWatch(self, settings, contract)
             tracker = InstanceTracker() if settings.tracking else None
+            self._target_frame = TargetFrame(self, settings.target_frame) if settings.target_frame else None
             self._pipeline = Pipeline(
-                self, student, self._outputs, self._camera_infos, self.statistics, self._shift_watch, tracker
+                self,
+                student,
+                self._outputs,
+                self._camera_infos,
+                self.statistics,
+                self._shift_watch,
+                tracker,
+                self._target_frame,
             )
             super().on_configure(state)
         except Exception:
@@ -159,6 +169,9 @@ class PerceptionNode(LifecycleNode):
         """Ends the work of the node, whatever its state; destroy_node may follow."""
         self._stop()
         self._pipeline = None
+        if self._target_frame is not None:
+            self._target_frame.close()
+            self._target_frame = None
         if self._shift_watch is not None:
             self._shift_watch.destroy()
             self._shift_watch = None
@@ -255,6 +268,8 @@ class PerceptionNode(LifecycleNode):
             return tuple(warnings)
         if self._student.provider != self._settings.providers[0]:
             warnings.append(f'running on {self._student.provider} instead of {self._settings.providers[0]}')
+        if self._target_frame is not None and self._target_frame.problem:
+            warnings.append(self._target_frame.problem)
         if self._student.contract.depth is not None and self._pipeline.uncalibrated:
             warnings.append(f'{self._pipeline.uncalibrated}: depth assumes the focal length of the training camera')
         elif self._pipeline.camera is not None and self._pipeline.camera.doubt:
@@ -272,6 +287,8 @@ class PerceptionNode(LifecycleNode):
         if self._pipeline is not None and self._pipeline.camera is not None:
             camera = self._pipeline.camera
             facts['intrinsics'] = f'{camera.matrix} of camera_info: {camera.reason}'
+        if self._target_frame is not None:
+            facts['images without a transform'] = str(self._target_frame.misses)
         if self._pipeline is not None and self._pipeline.sixteen_bits.used:
             facts['sixteen bit range'] = str(self._pipeline.sixteen_bits)
         if self._settings.image_transport == 'compressed' and not FINDS_HOLES:

@@ -23,10 +23,12 @@ from cast_ros.nodes.diagnostics import FAILED, TOO_OLD, FrameStatistics
 from cast_ros.nodes.outputs import Answer, Outputs, needed_heads
 from cast_ros.nodes.parameters import Settings
 from cast_ros.nodes.shift_watch import ShiftWatch
+from cast_ros.nodes.target_frame import TargetFrame
 from cast_ros.student import Prediction, Student
 from cast_ros.tracking import MEMORY_S, InstanceTracker
 
 WARNING_PERIOD_S = 5.0
+IN_SPACE = frozenset({'detections_3d', 'nearest', 'points', 'points_clearing', 'markers'})
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,7 @@ class Pipeline:
         statistics: FrameStatistics,
         shift_watch: ShiftWatch,
         tracker: InstanceTracker | None,
+        target_frame: TargetFrame | None,
     ) -> None:
         self.uncalibrated = ''
         self.camera: CameraModel | None = None
@@ -75,6 +78,7 @@ class Pipeline:
         self._statistics = statistics
         self._shift_watch = shift_watch
         self._tracker = tracker
+        self._target_frame = target_frame
         self._said: set[str] = set()
 
     def process(self, frame: ReceivedImage) -> None:
@@ -121,7 +125,11 @@ class Pipeline:
         if any(settings.classes):
             prediction = prediction.of_classes([one.id for one in contract.classes if one.name in settings.classes])
         numbers = self._track(header, prediction)
-        self._outputs.publish(wanted, Answer(header, rgb, prediction, contract, camera, settings, numbers))
+        placement = None
+        if self._target_frame is not None and not IN_SPACE.isdisjoint(topic.name for topic in wanted):
+            placement = self._target_frame.placement(header, settings)
+        answer = Answer(header, rgb, prediction, contract, camera, settings, numbers, placement)
+        self._outputs.publish(wanted, answer)
         done_s = time.perf_counter()
         # After publishing: nobody waits for it.
         self._shift_watch.look(rgb, self._student.last_scores)

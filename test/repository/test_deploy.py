@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from cast_ros.nodes.topics import INPUTS, OUTPUTS
 
-DEPLOY = Path(__file__).resolve().parents[2] / 'config' / 'deploy'
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'config'
+DEPLOY = CONFIG / 'deploy'
 
 
 def allowed(kind: str, direction: str) -> set[str]:
@@ -27,7 +31,9 @@ def test_the_policy_allows_every_topic_of_the_node_and_few_others() -> None:
     assert allowed('topics', 'publish') - published == {'~/transition_event', 'parameter_events', 'rosout'}
     assert published <= allowed('topics', 'publish')
     subscribed = {topic.default for topic in INPUTS}
-    assert allowed('topics', 'subscribe') - subscribed == {'image/compressed', 'clock', 'parameter_events'}
+    assert allowed('topics', 'subscribe') - subscribed == {
+        *('image/compressed', 'clock', 'parameter_events', 'tf', 'tf_static')
+    }
     assert subscribed <= allowed('topics', 'subscribe')
 
 
@@ -60,3 +66,23 @@ def test_the_container_installs_one_runtime_and_runs_as_nobody_special() -> None
     assert installed.count('onnxruntime') == 1
     copied = [line for line in lines if line.startswith('COPY')]
     assert copied == ['COPY . src/cast_ros']
+
+
+def test_the_aggregator_groups_every_status_of_the_node() -> None:
+    told = yaml.safe_load((CONFIG / 'diagnostics_aggregator.yaml').read_text(encoding='utf-8'))
+    parts = told['analyzers']['ros__parameters']['perception']['contains']
+    sources = [
+        (ROOT / 'cast_ros/nodes' / name).read_text(encoding='utf-8') for name in ('diagnostics.py', 'shift_watch.py')
+    ]
+    for source in sources:
+        (name,) = re.findall(r"name=f'\{node_name.lstrip\(\"/\"\)\}(: [a-z ]+)'", source)
+        assert sum(part in f'front/eyes{name}' for part in parts) == 1
+
+
+def test_the_manager_of_nav2_waits_for_no_bond() -> None:
+    told = yaml.safe_load((CONFIG / 'nav2_lifecycle.yaml').read_text(encoding='utf-8'))
+    (manager,) = told.values()
+    assert manager['ros__parameters']['node_names'] == ['perception']
+    assert manager['ros__parameters']['bond_timeout'] == 0.0
+    sources = ''.join(path.read_text(encoding='utf-8') for path in (ROOT / 'cast_ros/nodes').glob('*.py'))
+    assert 'bond' not in sources, 'the file says that the node makes none'

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
@@ -88,3 +90,33 @@ def test_a_class_that_the_student_lacks_cannot_be_left_out(case: Case) -> None:
     assert "'points_left_out' names 'lava'" in case.node.failure
     assert case.probe.set_parameter(case.name, 'points_left_out', ['road']) == (True, '')
     assert case.probe.change_state(case.name, 'configure') is True
+
+
+def test_without_tf2_a_target_frame_is_refused_with_the_package(case: Case) -> None:
+    if importlib.util.find_spec('tf2_ros'):
+        pytest.skip('tf2_ros is installed here')
+    case.start(target_frame='base_link', autostart=False)
+    assert case.probe.change_state(case.name, 'configure') is False
+    assert "parameter 'target_frame' is 'base_link' and needs tf2_ros" in case.node.failure
+
+
+def test_tf2_places_what_lies_in_space_and_a_missing_transform_is_told(case: Case) -> None:
+    tf2_ros = pytest.importorskip('tf2_ros', reason='needs an installed ROS 2: tf2_ros is in no package registry')
+    from geometry_msgs.msg import TransformStamped
+
+    case.start(target_frame='base_link')
+    case.probe.until_state(case.name, 'active')
+    case.calibrate(case.camera_info())
+    status, space = case.probe.diagnostics(case.name), case.listen(Detection3DArray, 'detections_3d')
+    case.ask(case.listen(Detection2DArray, 'detections'))
+    case.probe.until(lambda: status and "no transform from 'front_optical'" in status[-1]['message'], 'a warning')
+    assert space == []
+    at = TransformStamped(child_frame_id='front_optical')
+    at.header.frame_id, at.transform.translation.z = 'base_link', 1.2
+    turn = at.transform.rotation
+    turn.x, turn.y, turn.z, turn.w = -0.5, 0.5, -0.5, 0.5
+    tf2_ros.StaticTransformBroadcaster(case.probe.node).sendTransform(at)
+    (placed,) = case.ask(space)
+    assert placed.header.frame_id == 'base_link'
+    car = next(entry for entry in placed.detections if entry.results[0].hypothesis.class_id == 'car')
+    assert car.bbox.center.position.x == pytest.approx(CAR_M, rel=0.05)

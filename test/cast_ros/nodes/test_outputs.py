@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS 2: source it, or run make test')
 
+from geometry_msgs.msg import Quaternion, TransformStamped
 from sensor_msgs.msg import CameraInfo, PointField
 from std_msgs.msg import Header
 from tiny_student import CAP_M, CLASSES, FOCAL_REFERENCE_PX
@@ -18,6 +19,7 @@ from cast_ros.images.camera_info import CameraModel
 from cast_ros.nodes import outputs
 from cast_ros.nodes.outputs import MAKERS, Answer, needed_heads
 from cast_ros.nodes.parameters import Settings
+from cast_ros.nodes.target_frame import Placement
 from cast_ros.nodes.topics import ANSWERS
 from cast_ros.scene import depth_to_millimetres
 from cast_ros.student import DepthSpec, InputSpec, Prediction, StudentContract
@@ -185,6 +187,47 @@ def test_markers_are_boxes_with_names_after_a_sweep() -> None:
     assert name.pose.position.y < box.pose.position.y - box.scale.y / 2
     colour = [round(255 * value) for value in (box.color.r, box.color.g, box.color.b)]
     assert tuple(colour) == CONTRACT.classes[2].color
+
+
+def in_base_link() -> Placement:
+    """The camera 1.2 m above the robot's base, looking ahead."""
+    transform = TransformStamped(header=Header(frame_id='base_link'))
+    transform.transform.translation.z = 1.2
+    transform.transform.rotation = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)
+    return Placement.of(answer().header, transform)
+
+
+def test_what_lies_in_space_comes_in_the_frame_of_the_robot() -> None:
+    settings = dataclasses.replace(SETTINGS, target_frame='base_link', points_stride=1)
+    plain = dataclasses.replace(answer(INFO), settings=dataclasses.replace(SETTINGS, points_stride=1))
+    given = dataclasses.replace(answer(INFO), settings=settings, placement=in_base_link())
+    assert given.objects is not None
+    (one,) = given.objects
+    right, down, ahead = one.centre_m.tolist()
+    boxes = outputs.instances_3d_message(given)
+    assert boxes is not None
+    assert boxes.header.frame_id == boxes.detections[0].header.frame_id == 'base_link'
+    centre, turn = boxes.detections[0].bbox.center.position, boxes.detections[0].bbox.center.orientation
+    assert (centre.x, centre.y, centre.z) == pytest.approx((ahead, -right, 1.2 - down))
+    assert (turn.x, turn.y, turn.z, turn.w) == (-0.5, 0.5, -0.5, 0.5)
+    assert boxes.detections[0].bbox.size.z == pytest.approx(float(one.size_m[2]))
+    clouds = [outputs.points_message(each) for each in (plain, given)]
+    before, after = (np.frombuffer(cloud.data, dtype_of(cloud.fields, cloud.point_step)) for cloud in clouds if cloud)
+    np.testing.assert_allclose(after['x'], before['z'], atol=1e-6)
+    np.testing.assert_allclose(after['z'], 1.2 - before['y'], atol=1e-6)
+    assert after['label'].tolist() == before['label'].tolist()
+    markers = outputs.markers_message(given)
+    assert markers is not None
+    assert {marker.header.frame_id for marker in markers.markers} == {'base_link'}
+    assert markers.markers[1].pose.position.x == pytest.approx(ahead)
+    assert markers.markers[2].pose.position.z > markers.markers[1].pose.position.z
+
+
+def test_nothing_is_said_of_space_while_nobody_knows_where_the_camera_is() -> None:
+    given = dataclasses.replace(answer(INFO), settings=dataclasses.replace(SETTINGS, target_frame='base_link'))
+    for name in ('detections_3d', 'nearest', 'points', 'points_clearing', 'markers'):
+        assert MAKERS[name](given) is None, name
+    assert outputs.depth_message(given).header.frame_id == 'camera'
 
 
 def test_colours_of_the_semantic_map_are_those_of_its_classes() -> None:

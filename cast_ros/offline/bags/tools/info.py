@@ -132,7 +132,7 @@ def _picture(reader: BagReader, topic: str, msgtype: str) -> PictureInfo | None:
         form = form_of(message, msgtype)
     except ImageError as error:
         return PictureInfo('', 0, 0, len(raw.data), frame_id, camera_info, str(error))
-    return PictureInfo(*(form or ('', 0, 0)), len(raw.data), frame_id, camera_info)
+    return PictureInfo(*form, len(raw.data), frame_id, camera_info)
 
 
 def qos_line(profile: Qos) -> str:

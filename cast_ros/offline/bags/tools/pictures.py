@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from cast_ros.errors import ImageError
-from cast_ros.images import ENCODINGS, decode_compressed_rgb, decode_image, to_rgb
-from cast_ros.images.compressed_depth import is_compressed_depth
+from cast_ros.images import ENCODINGS, compressed_depth, decode_compressed_rgb, decode_image, to_rgb
+from cast_ros.images.compressed_depth import decode_compressed_depth, is_compressed_depth
 from cast_ros.offline.bags.message_types import IMAGE_TYPE
 from cast_ros.offline.bags.tools.findings import Findings, Place
 
@@ -30,8 +30,8 @@ class PictureForm(NamedTuple):
     height: int
 
 
-def form_of(message: Any, msgtype: str) -> PictureForm | None:
-    """Decode a picture, and say what it is; None for one that is not ours to decode (compressedDepth, for one).
+def form_of(message: Any, msgtype: str) -> PictureForm:
+    """Decode a picture, and say what it is.
 
     What holds numbers, such as depth, need not become RGB; all else must, since the node and `cast replay` want it.
 
@@ -44,7 +44,8 @@ def form_of(message: Any, msgtype: str) -> PictureForm | None:
             to_rgb(array, message.encoding)
         return PictureForm(str(message.encoding), int(message.width), int(message.height))
     if is_compressed_depth(message):
-        return None
+        height, width = decode_compressed_depth(message).shape
+        return PictureForm(compressed_depth.NAME, width, height)
     height, width = decode_compressed_rgb(message).shape[:2]
     codec, encoding = 'png' if bytes(message.data[:4]) == _PNG_START else 'jpeg', str(message.format).rpartition(';')[0]
     return PictureForm(f'{encoding} as {codec}' if encoding.startswith('bayer_') else codec, width, height)
@@ -68,9 +69,7 @@ class PictureCheck:
                 kind = _KIND_OF_COMPRESSED.get(error.field, 'damaged-jpeg')
             self._findings.add(kind, self._topic, place._replace(detail=str(error)))
             return None
-        last, self._last = self._last or form, form or self._last
-        if form is None or last is None:
-            return None
+        last, self._last = self._last or form, form
         if form.encoding != last.encoding:
             detail = f'{form.encoding} after {last.encoding}'
             self._findings.add('mixed-encodings', self._topic, place._replace(detail=detail))

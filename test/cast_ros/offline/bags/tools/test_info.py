@@ -4,7 +4,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from compressed_depth import compressed_depth_png
 from drawn_bags import START_NS, TOPIC, drive, write_bag, write_labelled_bag
 
 from cast_ros.errors import BagError
@@ -47,6 +49,8 @@ def test_pictures_that_do_not_decode_are_told(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as writer:
         writer.write('/front/image/compressed', 1, compressed_image(1, 'front', b'\xff\xd8\xff', 'jpeg'))
         writer.write('/depth/image/compressedDepth', 1, compressed_image(1, 'd', b'?', '16UC1; compressedDepth png'))
+        good = compressed_image(1, 'd', compressed_depth_png(np.ones((8, 9), np.uint16)), '16UC1; compressedDepth png')
+        writer.write('/good/image/compressedDepth', 1, good)
         writer.write_raw('/raw', 'sensor_msgs/msg/Image', 1, b'\x00\x01\x00\x00')
     pictures = {entry.name: entry.picture for entry in bag_info(tmp_path / 'bag').topics}
     front, depth, raw = (pictures[name] for name in ('/front/image/compressed', '/depth/image/compressedDepth', '/raw'))
@@ -54,7 +58,10 @@ def test_pictures_that_do_not_decode_are_told(tmp_path: Path) -> None:
     assert 'cut short' in front.problem
     assert (front.frame_id, front.camera_info) == ('front', None)
     assert depth is not None
-    assert (depth.encoding, depth.problem) == ('', '')
+    assert 'cut short: 1 bytes' in depth.problem
+    good_one = pictures['/good/image/compressedDepth']
+    assert good_one is not None
+    assert (good_one.encoding, good_one.width, good_one.height) == ('compressedDepth', 9, 8)
     assert raw is not None
     assert 'damaged' in raw.problem
 
