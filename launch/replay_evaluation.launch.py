@@ -10,13 +10,12 @@ in the folder `out`.
 from launch.actions import DeclareLaunchArgument, ExecuteProcess
 from launch.substitutions import LaunchConfiguration
 
+from cast_ros.nodes import launching
 from launch import LaunchDescription
 
 
 def _end(event, context):
-    """Launch ends with 0 whatever a process did, unless something is raised."""
-    if event.returncode:
-        raise RuntimeError(f'cast replay ended with exit code {event.returncode}, see above')
+    launching.refuse_failure('cast replay', event.returncode)
 
 
 def generate_launch_description():

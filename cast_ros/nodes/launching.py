@@ -113,6 +113,12 @@ def _value(row: Parameter, text: str) -> Any:
     return value
 
 
+def refuse_failure(program: str, exit_code: int | None) -> None:
+    """Raise RuntimeError if a process failed: launch ends with 0 whatever a process did, unless something is raised."""
+    if exit_code:
+        raise RuntimeError(f'{program} ended with exit code {exit_code}, see above')
+
+
 def notices(command_line: Iterable[str], inherited: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """What old and mistyped arguments mean.
 

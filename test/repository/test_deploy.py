@@ -86,3 +86,13 @@ def test_the_manager_of_nav2_waits_for_no_bond() -> None:
     assert manager['ros__parameters']['bond_timeout'] == 0.0
     sources = ''.join(path.read_text(encoding='utf-8') for path in (ROOT / 'cast_ros/nodes').glob('*.py'))
     assert 'bond' not in sources, 'the file says that the node makes none'
+
+
+def test_the_commands_of_the_policy_lead_to_its_enclave() -> None:
+    text = (DEPLOY / 'sros2_policy.xml').read_text(encoding='utf-8')
+    enclave = ElementTree.fromstring(text).find('enclaves/enclave')
+    assert enclave is not None
+    path = enclave.get('path')
+    assert re.findall(r'create_(?:enclave|permission) KEYS (\S+)', text) == [path, path]
+    assert re.findall(r'enclave:=(\S+)', text) == [path]
+    assert re.findall(r'ROS_SECURITY_ENCLAVE_OVERRIDE=(\S+)', text) == [path]

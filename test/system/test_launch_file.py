@@ -264,6 +264,15 @@ def test_ros_own_launch_brings_the_node_up_as_well(probe: RosProbe, tmp_path: Pa
         wait_until_it_works(probe, '/native')
 
 
+def test_ros_own_launch_fails_when_the_replay_does(tmp_path: Path, project_root: Path) -> None:
+    pytest.importorskip('launch_ros', reason='needs an installed ROS 2: launch_ros is in no package registry')
+    launch_file = project_root / 'launch' / 'replay_evaluation.launch.py'
+    command = ['ros2', 'launch', str(launch_file), 'bag:=/nowhere.mcap', 'model:=/nowhere.onnx', f'out:={tmp_path}']
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert 'cast replay ended with exit code 2' in done.stdout + done.stderr
+
+
 def topics_in(namespace: str) -> list[str]:
     named = {'image_topic': 'camera', 'detections_topic': 'objects'}
     topics = [f'{name}:=/{namespace}/{topic}' for name, topic in named.items()]

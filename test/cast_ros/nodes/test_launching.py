@@ -67,3 +67,10 @@ def test_cores_are_shared_unless_a_person_said_otherwise() -> None:
     assert launching.shared_threads({}, 3, 8) == {'threads': '2'}
     assert launching.shared_threads({}, 8, 4) == {'threads': '1'}
     assert launching.shared_threads({'threads': '5'}, 3, 8) == {}
+
+
+def test_a_process_that_failed_ends_the_launch_with_an_error() -> None:
+    launching.refuse_failure('cast replay', 0)
+    launching.refuse_failure('cast replay', None)
+    with pytest.raises(RuntimeError, match='cast replay ended with exit code 2'):
+        launching.refuse_failure('cast replay', 2)

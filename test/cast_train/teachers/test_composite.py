@@ -112,8 +112,9 @@ def test_the_fingerprint_follows_both_networks_and_the_settings(tmp_path: Path) 
 
 
 def test_the_registry_opens_by_name_and_says_what_is_wrong(tmp_path: Path) -> None:
-    instances = {'network', 'composite', 'grounded_sam2'}
-    assert set(TEACHERS) == {*instances, 'network_segments', 'network_depth', 'sam_refiner', 'depth_anything'}
+    instances = {'network', 'composite', 'grounded_sam2', 'onnx_boxes'}
+    alone = {'network_segments', 'network_depth', 'sam_refiner', 'depth_anything', 'onnx_semantic'}
+    assert set(TEACHERS) == {*instances, *alone}
     run = untrained_run(tmp_path, tmp_path / 'run')
     teacher = open_teacher('network', {'checkpoint': str(run)}, CLASSES)
     assert len(teacher.fingerprint) == 64

@@ -120,36 +120,40 @@ class CompositeTeacher:
         """See ``Teacher``; all pictures go through both networks as one batch."""
         seen = see(self.detector, self.contract.input, images)
         found = [detect(one, self.contract.thing_ids, self._score_floor, self._nms_iou) for one in seen]
-        masks = self._segment(images, [boxes for _, _, boxes in found])
+        masks = segment(self.masks, self._masks_input, images, [boxes for _, _, boxes in found])
         answers = []
         for one, (scores, labels, _), soft, fx in zip(seen, found, masks, fx_px, strict=True):
-            scores = scores * _confidence(soft)
+            scores = scores * confidence(soft)
             order = scores.argsort(descending=True, stable=True)
             order = order[scores[order] >= self._score_floor]
             stored = np.ascontiguousarray((soft[order] * CERTAIN).round().to(torch.uint8).numpy())
             answers.append(assemble(one, self.contract, fx, scores[order], labels[order], stored))
         return answers
 
-    @torch.no_grad()
-    def _segment(self, images: Sequence[npt.NDArray[np.uint8]], boxes: list[npt.NDArray[np.float32]]) -> list[Tensor]:
-        """For each picture K×h×w probabilities on a grid that spans it, one for each of its boxes in its pixels."""
-        spec = self._masks_input
-        geometries = [InputGeometry.for_image(image.shape[0], image.shape[1], spec) for image in images]
-        batch = to_batch(images, geometries, self.masks)
-        prompts = [
-            torch.from_numpy(geometry.boxes_to_network(own)).to(batch.device)
-            for geometry, own in zip(geometries, boxes, strict=True)
-        ]
-        counts = [len(own) for own in prompts]
-        side = self.masks.mask_side
-        probabilities = self.masks(batch, prompts).sigmoid().cpu() if sum(counts) else torch.zeros(0, side, side)
-        pasted = []
-        for geometry, own, part in zip(geometries, prompts, probabilities.split(counts), strict=True):
-            extent = geometry.content_height, geometry.content_width
-            size = max(1, extent[0] // MASK_STRIDE), max(1, extent[1] // MASK_STRIDE)
-            soft = paste(part, self.masks.regions(own).cpu(), size, extent)
-            pasted.append(soft * within(own.cpu(), size, extent))
-        return pasted
+
+@torch.no_grad()
+def segment(
+    masks: PromptableMasks,
+    spec: InputSpec,
+    images: Sequence[npt.NDArray[np.uint8]],
+    boxes: Sequence[npt.NDArray[np.float32]],
+) -> list[Tensor]:
+    """For each picture K×h×w probabilities on a grid that spans it, one for each of its boxes in its pixels."""
+    geometries = [InputGeometry.for_image(image.shape[0], image.shape[1], spec) for image in images]
+    batch = to_batch(images, geometries, masks)
+    prompts = [
+        torch.from_numpy(geometry.boxes_to_network(own)).to(batch.device)
+        for geometry, own in zip(geometries, boxes, strict=True)
+    ]
+    counts, side = [len(own) for own in prompts], masks.mask_side
+    probabilities = masks(batch, prompts).sigmoid().cpu() if sum(counts) else torch.zeros(0, side, side)
+    pasted = []
+    for geometry, own, part in zip(geometries, prompts, probabilities.split(counts), strict=True):
+        extent = geometry.content_height, geometry.content_width
+        size = max(1, extent[0] // MASK_STRIDE), max(1, extent[1] // MASK_STRIDE)
+        soft = paste(part, masks.regions(own).cpu(), size, extent)
+        pasted.append(soft * within(own.cpu(), size, extent))
+    return pasted
 
 
 def within(boxes: Tensor, size: tuple[int, int], extent: tuple[int, int]) -> Tensor:
@@ -195,7 +199,7 @@ def _corners(boxes: Tensor, geometry: InputGeometry) -> Tensor:
     return torch.minimum(corners, largest.repeat(2))
 
 
-def _confidence(soft: Tensor) -> Tensor:
+def confidence(soft: Tensor) -> Tensor:
     """Mean probability inside each mask of K×h×w, 0 for an empty one."""
     inside = (soft >= FOREGROUND / CERTAIN).to(soft.dtype)
     return (soft * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)

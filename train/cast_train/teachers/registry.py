@@ -43,6 +43,7 @@ TEACHERS: Kinds = {
     'composite': Kind('composite:CompositeSettings', 'composite:CompositeTeacher.open', knows='detector'),
     'grounded_sam2': Kind('grounded_sam2:GroundedSam2Settings', 'grounded_sam2:GroundedSam2', asks=True),
     'network': Kind('network:NetworkSettings', 'network:NetworkTeacher.open', knows='checkpoint'),
+    'onnx_boxes': Kind('onnx_boxes:OnnxBoxesSettings', 'onnx_boxes:OnnxBoxes.open', asks=True),
     'onnx_semantic': Kind('onnx_semantic:OnnxSemanticSettings', 'onnx_semantic:OnnxSemantic', asks=True),
     **SEGMENT_TEACHERS,
     **DEPTH_TEACHERS,
