@@ -25,7 +25,7 @@ def test_every_option_reaches_the_manifest(tmp_path: Path, capsys: pytest.Captur
     options = (
         '--domain night --camera-info /camera/camera_info --no-labels --classes streets --val 0.5 --block-s 0.6 '
         '--guard-s 0.1 --rate-hz 8 --limit 12 --blur-below 0.1 --duplicate-below 0.5 --bright-above 0.7 '
-        '--dark-above 0.8 --height 32 --width 40 --jpeg-quality 80'
+        '--dark-above 0.8 --height 32 --width 40 --jpeg-quality 80 --rectified true'
     )
     assert run_import(bag, '--topic', TOPIC, '--out', out, *options.split()) == 0
     assert capsys.readouterr().out.startswith(f'{out}: ')
@@ -33,6 +33,7 @@ def test_every_option_reaches_the_manifest(tmp_path: Path, capsys: pytest.Captur
     assert document['settings'] == {
         'topic': TOPIC,
         'camera_info': '/camera/camera_info',
+        'rectified': 'true',
         'domain': 'night',
         'labels': False,
         'classes': 'streets',
