@@ -52,12 +52,13 @@ def info(
 def check(
     bag: BagArgument,
     topic: Annotated[list[str] | None, typer.Option(help='Only this topic; may be repeated.')] = None,
+    rectified: Annotated[Rectified, typer.Option(help='Whether P of camera_info holds; as the parameter.')] = 'auto',
     as_json: JsonOption = False,
 ) -> None:
     """Say all that is wrong with a bag; exit code 0 nothing, 1 something, 2 it cannot be read at all."""
     from cast_ros.offline.bags.tools.check import check_bag
 
-    report = check_bag(bag, topic or None)
+    report = check_bag(bag, topic or None, rectified)
     if as_json:
         print(json.dumps(check_document(report), indent=1))
     else:

@@ -75,12 +75,7 @@ class CameraModel:
         problem = _problem(info, matrix)
         doubt = ''
         if reason == _DISTORTED and not problem and 'image_raw' not in picture_topic:
-            fx = {name: _numbers(info, name)[0] for name in _PLACES}
-            if abs(fx['P'] / fx['K'] - 1) > 0.01:
-                doubt = (
-                    f'fx is {fx["K"]:.6g} in K and {fx["P"]:.6g} in P of camera_info, and K is used: '
-                    "if the pictures are rectified, set rectified to 'true', otherwise to 'false'"
-                )
+            doubt = _doubt(info)
         return cls(info, matrix, reason, problem, doubt)
 
     @classmethod
@@ -175,6 +170,18 @@ def _problem(info: Any, matrix: str) -> str:
     for place in _PLACES[matrix][:2]:
         if values[place] <= 0:
             return f'the focal length {matrix}[{place}] is {values[place]:g}'
+    return ''
+
+
+def _doubt(info: Any) -> str:
+    """What a person should settle where K is a guess; '' if P would move no point by more than a hundredth of its z."""
+    k, p = _numbers(info, 'K'), _numbers(info, 'P')
+    for name, in_k, in_p in zip(('fx', 'fy', 'cx', 'cy'), k, p, strict=True):
+        if abs(in_p - in_k) > 0.01 * k[0]:
+            return (
+                f'{name} is {in_k:.6g} in K and {in_p:.6g} in P of camera_info, and K is used: '
+                "if the pictures are rectified, set rectified to 'true', otherwise to 'false'"
+            )
     return ''
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cast_ros.errors import BagError
-from cast_ros.images import compressed_depth, decode_compressed_rgb, decode_rgb
+from cast_ros.images import ENCODINGS, compressed_depth, decode_compressed_rgb, decode_rgb
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, camera_info_beside
 from cast_ros.offline.bags.reader import BagReader, RawMessage
 
@@ -35,7 +35,10 @@ def find_picture_topic(reader: BagReader, asked: str | None, labels: Collection[
     found = [
         entry
         for entry in present.values()
-        if entry.msgtype in DECODERS and entry.message_count and entry.name not in labels and not _is_depth(entry.name)
+        if entry.msgtype in DECODERS
+        and entry.message_count
+        and entry.name not in labels
+        and not _is_topic_of_depth(reader, entry.name)
     ]
     listing = ', '.join(f'{entry.name} ({entry.message_count})' for entry in found) or 'none'
     advice = f'topics with pictures: {listing}'
@@ -52,8 +55,23 @@ def find_picture_topic(reader: BagReader, asked: str | None, labels: Collection[
     return asked
 
 
-def _is_depth(topic: str) -> bool:
-    return topic.endswith(f'/{compressed_depth.NAME}')
+def is_depth(message: Any) -> bool:
+    """Whether an Image or CompressedImage holds numbers, such as metres, and is no picture."""
+    if not hasattr(message, 'encoding'):
+        return compressed_depth.is_compressed_depth(message)
+    encoding = ENCODINGS.get(message.encoding)
+    return encoding is not None and encoding.to_rgb is None
+
+
+def _is_topic_of_depth(reader: BagReader, topic: str) -> bool:
+    """Whether name or first message say so; one that cannot be read is for the reader of pictures to complain about."""
+    if topic.endswith(f'/{compressed_depth.NAME}'):
+        return True
+    try:
+        raw = next(iter(reader.raw_messages([topic])), None)
+        return raw is not None and is_depth(reader.decode(raw))
+    except BagError:
+        return False
 
 
 def find_camera_info_topic(reader: BagReader, picture_topic: str, asked: str | None) -> str | None:

@@ -83,7 +83,7 @@ def test_what_is_no_bag_is_one_line_and_2(tmp_path: Path, verb: str, name: str) 
 
 def test_corrupt_lists_its_faults_and_wants_three_things(bag: Path) -> None:
     lines = cast_bag('corrupt', '--list').stdout.splitlines()
-    assert len(lines) == 30
+    assert len(lines) == 31
     assert 'gap               four pictures in a row are gone' in lines
     done = cast_bag('corrupt', bag)
     assert (done.returncode, done.stderr) == (2, 'cast: give a bag, --fault and --out; --list prints the faults\n')
@@ -128,6 +128,8 @@ def test_what_is_guessed_or_missing_of_the_camera_is_said(tmp_path: Path) -> Non
     assert told[1].startswith('not settled: fx is 50 in K and 40 in P of camera_info, and K is used')
     told = cast_bag(*arguments, tmp_path / 'settled', '--rectified', 'true').stdout.splitlines()
     assert told == [missing, f'{tmp_path / "settled"}: 2 pictures']
+    checked = [cast_bag('check', tmp_path / 'drive.mcap', *more).stdout for more in ((), ('--rectified', 'true'))]
+    assert ['k-or-p: /c/image, 1 times' in out for out in checked] == [True, False]
 
 
 def test_a_video_becomes_a_bag(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ def test_a_person_is_asked_where_name_and_numbers_leave_it_open() -> None:
     assert [model.doubt for model in settled] == [''] * 4
 
 
+def test_a_person_is_asked_where_the_principal_point_alone_differs() -> None:
+    shifted = [200.0, 0, 128, 0, 0, 200, 70, 0, 0, 0, 1, 0]  # 6 px of 200: points lie 3 % of their z beside
+    message = info()
+    message.p = shifted
+    assert CameraModel.of(message, PLAIN).doubt.startswith('cy is 64 in K and 70 in P of camera_info, and K is used')
+
+
 @pytest.mark.parametrize(('p', 'published_fx'), [(0.0, 200.0), (-160.0, 200.0), (NAN, 200.0), (160.0, 160.0)])
 def test_a_p_that_no_camera_has_is_filled_from_k(p: float, published_fx: float) -> None:
     scaled = CameraModel.of(info(p=p), PLAIN, 'false').scaled(256, 128)

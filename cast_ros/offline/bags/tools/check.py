@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cast_ros.errors import BagError
-from cast_ros.images.camera_info import CameraModel, frame_of, picture_size
+from cast_ros.images.camera_info import CameraModel, Rectified, frame_of, picture_size
 from cast_ros.offline.bags import BagReader, Damage, RawMessage
 from cast_ros.offline.bags.ground_truth_topics import LABEL_TOPICS
 from cast_ros.offline.bags.message_types import CAMERA_INFO_TYPE, PICTURE_TYPES, camera_info_beside
 from cast_ros.offline.bags.messages import NANOSECONDS, stamp_ns
+from cast_ros.offline.bags.pictures import is_depth
 from cast_ros.offline.bags.tools.findings import Finding, Findings, Place
 from cast_ros.offline.bags.tools.pictures import PictureCheck
 
@@ -52,8 +53,10 @@ class CheckReport:
     damages: tuple[Damage, ...]
 
 
-def check_bag(path: Path, topics: Collection[str] | None = None) -> CheckReport:
+def check_bag(path: Path, topics: Collection[str] | None = None, rectified: Rectified = 'auto') -> CheckReport:
     """Check every message of these topics (default: all) and the calibration of the pictures among them.
+
+    `rectified` is as the node's parameter.
 
     Raises:
         BagError: not one message can be read, or a topic is not there.
@@ -61,7 +64,7 @@ def check_bag(path: Path, topics: Collection[str] | None = None) -> CheckReport:
     with BagReader(path, salvage=True) as reader:
         findings = Findings()
         _check_topics(reader, findings, reader.topics() if topics is None else topics)
-        count = _MessageCheck(reader, findings).run(topics)
+        count = _MessageCheck(reader, findings, rectified).run(topics)
         # Last, since some damage is only met while reading.
         _check_storage(reader, findings)
         return CheckReport(path, count, tuple(findings), reader.damages)
@@ -103,16 +106,22 @@ class _MessageCheck:
     first, nobody promises.
     """
 
-    def __init__(self, reader: BagReader, findings: Findings) -> None:
-        self._reader, self._findings = reader, findings
+    def __init__(self, reader: BagReader, findings: Findings, rectified: Rectified) -> None:
+        self._reader, self._findings, self._rectified = reader, findings, rectified
         self._counts: Counter[str] = Counter()
         self._stamps: dict[str, StampCheck] = {}
         self._pictures: dict[str, PictureCheck] = {}
         self._infos: dict[str, list[tuple[int, Size, str]]] = {}
         self._calibrated: dict[str, list[tuple[int, Size, str, Place]]] = {}
+        self._doubts: dict[str, str] = {}
+        self._depths: set[str] = set()
         self._picture_stamps: set[int] = set()
         self._labels: list[tuple[str, int, Place]] = []
         self._start_ns = reader.start_ns
+        self._beside: dict[str, list[str]] = {}
+        for entry in reader.topics().values():
+            if _is_of_a_camera(entry.name, entry.msgtype):
+                self._beside.setdefault(camera_info_beside(entry.name), []).append(entry.name)
 
     def run(self, topics: Collection[str] | None) -> int:
         """Check all, and return how many there were."""
@@ -165,14 +174,19 @@ class _MessageCheck:
             check = self._pictures.setdefault(raw.topic, PictureCheck(raw.topic, raw.msgtype, self._findings))
             form = check.add(message, place)
             if form is not None:
+                if is_depth(message):
+                    self._depths.add(raw.topic)
                 self._calibrated.setdefault(raw.topic, []).append(
                     (stamp, (form.width, form.height), frame_of(message.header), place)
                 )
 
     def _add_info(self, topic: str, stamp: int, info: Any, place: Place) -> None:
         """A CameraInfo; one without a size says nothing about those of pictures."""
-        if problem := CameraModel.of(info, '').problem:
+        if problem := CameraModel.of(info, '', self._rectified).problem:
             self._findings.add('zero-k', topic, place._replace(detail=problem))
+        for name in self._beside.get(topic, ()):
+            if doubt := CameraModel.of(info, name, self._rectified).doubt:
+                self._doubts.setdefault(name, doubt)
         size = picture_size(info)
         if all(size):
             self._infos.setdefault(topic, []).append((stamp, size, frame_of(info.header)))
@@ -180,7 +194,10 @@ class _MessageCheck:
             self._findings.add('empty-camera-info', topic, place._replace(detail=f'{size[0]}×{size[1]} pixels'))
 
     def _judge_calibrations(self) -> None:
-        """Report pictures whose nearest calibration is for another size, or for another camera."""
+        """Report pictures whose nearest calibration is for another size or camera, or leaves its matrix open."""
+        for topic, doubt in self._doubts.items():
+            if topic in self._calibrated.keys() - self._depths:
+                self._findings.add('k-or-p', topic, Place(detail=doubt))
         for topic, pictures in self._calibrated.items():
             known = sorted(self._infos.get(camera_info_beside(topic), []))
             frames = {frame for _, _, frame in known}

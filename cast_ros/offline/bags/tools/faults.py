@@ -113,6 +113,9 @@ FAULTS: dict[str, Fault] = {
         'a camera_info has width and height 0', 'empty-camera-info', stream_faults.empty_camera_info
     ),
     'zero-k': Fault('a camera_info has matrices of zeros', 'zero-k', stream_faults.zero_k),
+    'k-or-p': Fault(
+        'P of a bent lens differs from K, and the pictures are named image', 'k-or-p', stream_faults.k_or_p
+    ),
     'short-data': Fault('an Image loses the last third of its data', 'short-data', picture_faults.short_data),
     'bad-step': Fault('an Image has rows too short for its pixels', 'bad-step', picture_faults.bad_step),
     'zero-width': Fault('an Image has width 0', 'impossible-size', picture_faults.zero_width),

@@ -77,6 +77,10 @@ KINDS: dict[str, Kind] = {
     'zero-k': Kind(
         'camera_info without a focal length (all 0, negative or no number)', 'load a calibration into the driver'
     ),
+    'k-or-p': Kind(
+        'K and P of camera_info differ, and neither its numbers nor the name of the topic say which holds',
+        'name rectified pictures image_rect*, others image_raw*, or settle it with `--rectified`',
+    ),
     'short-data': Kind('pictures with fewer bytes than their fields say', 'see to the driver; they cannot be decoded'),
     'bad-step': Kind('rows shorter than their pixels (step)', 'let the driver fill in step'),
     'impossible-size': Kind(

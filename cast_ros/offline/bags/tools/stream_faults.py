@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rosbags.interfaces import QosDurability
 
 from cast_ros.offline.bags import TopicDefinition
-from cast_ros.offline.bags.message_types import PICTURE_TYPES
+from cast_ros.offline.bags.message_types import PICTURE_TYPES, TRANSPORTS
 from cast_ros.offline.bags.messages import NANOSECONDS
 from cast_ros.offline.bags.tools.draft import Draft
 
@@ -133,6 +134,25 @@ def empty_camera_info(draft: Draft) -> None:
 
     (index,) = draft.places(draft.camera_info_topic(draft.require_pictures(PICTURE_TYPES)))
     draft.edit(index, change)
+
+
+def k_or_p(draft: Draft) -> None:
+    """As of a camera with a wide lens, whose pictures have a name that says neither raw nor rectified."""
+    topic = draft.require_pictures(PICTURE_TYPES)
+    beside, parts = draft.camera_info_topic(topic), topic.split('/')
+    parts[-2 if parts[-1] in TRANSPORTS else -1] = 'image'
+    name = '/'.join(parts)
+
+    def change(info: Any) -> None:
+        info.d = np.array([-0.3, 0.1, 0.0, 0.0, 0.0])
+        info.p = info.p * np.array([0.8] * 8 + [1.0] * 4)
+
+    for index, raw in enumerate(draft.messages):
+        if raw.topic == beside:
+            draft.edit(index, change)
+        elif raw.topic == topic:
+            draft.messages[index] = raw._replace(topic=name)
+    draft.topics[name] = draft.topics.pop(topic)._replace(name=name)
 
 
 def zero_k(draft: Draft) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compressed_depth import compressed_depth_png
 from drawn_bags import (
     HEIGHT,
     START_NS,
@@ -23,7 +24,7 @@ from drawn_bags import (
 from cast_ros.errors import BagError
 from cast_ros.offline.bags import BagWriter
 from cast_ros.offline.bags import ground_truth_topics as topics
-from cast_ros.offline.bags.messages import camera_info
+from cast_ros.offline.bags.messages import camera_info, compressed_image, image
 from cast_ros.offline.replay.frames import PictureBag, RecordedFrame
 
 
@@ -137,3 +138,16 @@ def test_the_topics_with_pictures_are_named_when_the_asked_one_is_missing_or_not
     # Pictures of labels are no candidates.
     with PictureBag(labelled) as bag:
         assert bag.topic == TOPIC
+
+
+def test_depth_images_are_no_pictures(tmp_path: Path) -> None:
+    millimetres = np.full((HEIGHT, WIDTH), 3000, np.uint16)
+    packed = compressed_image(START_NS, 'camera', compressed_depth_png(millimetres), '16UC1; compressedDepth png')
+    with BagWriter(tmp_path / 'rgbd') as writer:
+        writer.write('/aligned/image_raw', START_NS, image(START_NS, 'camera', millimetres, '16UC1'))
+        writer.write('/depth/image', START_NS, image(START_NS, 'camera', millimetres.astype(np.float32), '32FC1'))
+        writer.write('/depth/image/compressedDepth', START_NS, packed)
+        writer.write('/depth/packed', START_NS, packed)
+        writer.write('/color/image', START_NS, picture_message(START_NS, view(0), 'bgr8'))
+    with PictureBag(tmp_path / 'rgbd') as bag:
+        assert bag.topic == '/color/image'

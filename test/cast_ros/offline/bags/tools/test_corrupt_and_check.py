@@ -10,6 +10,7 @@ import pytest
 from drawn_bags import START_NS, STEP_NS, TOPIC, drive, picture_message, write_labelled_bag
 
 from cast_ros.errors import BagError
+from cast_ros.images.camera_info import Rectified
 from cast_ros.offline.bags import BagReader, BagWriter
 from cast_ros.offline.bags.messages import camera_info, image
 from cast_ros.offline.bags.tools.check import check_bag
@@ -167,6 +168,32 @@ def test_the_advice_for_damaged_messages_works(raw_bag: Path, tmp_path: Path) ->
     report = cut_bag(tmp_path / 'spoilt.mcap', tmp_path / 'good.mcap', None, None, drop_damaged=True)
     assert (report.messages, report.dropped) == (4 * FRAMES + 1, 1)
     assert set(kinds_of(tmp_path / 'good.mcap')) == {'orphan-labels'}
+
+
+@pytest.mark.parametrize(
+    ('pictures', 'rectified', 'kinds'),
+    [
+        ('/camera/image', 'auto', ['k-or-p']),
+        ('/camera/image', 'true', []),
+        ('/camera/image', 'false', []),
+        ('/camera/image_raw', 'auto', []),
+        ('/camera/image_rect', 'auto', []),
+    ],
+)
+def test_a_matrix_that_name_and_numbers_leave_open_is_found(
+    tmp_path: Path, pictures: str, rectified: Rectified, kinds: list[str]
+) -> None:
+    with BagWriter(tmp_path / 'drive.mcap') as writer:
+        for at, rgb in drive(3):
+            info = camera_info(at, 'camera', (64, 48), (50.0, 50.0), (32.0, 24.0))
+            info.d, info.p = np.array([-0.3, 0.1, 0, 0, 0]), info.p * ([0.8] * 8 + [1] * 4)
+            writer.write('/camera/camera_info', at, info)
+            writer.write(pictures, at, picture_message(at, rgb, 'bgr8'))
+            # Depth is rectified: nobody has to be asked.
+            writer.write('/camera/depth', at, image(at, 'camera', np.ones((48, 64), np.uint16), '16UC1'))
+    findings = check_bag(tmp_path / 'drive.mcap', rectified=rectified).findings
+    assert [(entry.kind, entry.topic, entry.count) for entry in findings] == [(kind, pictures, 1) for kind in kinds]
+    assert all('fx is 50 in K and 40 in P' in entry.first.detail for entry in findings)
 
 
 def test_the_seed_decides_where(raw_bag: Path, tmp_path: Path) -> None:
