@@ -177,6 +177,7 @@ def test_the_shipped_parameter_file_and_own_names_work_from_the_command_line(
         (('-p', 'use_sim_time:="true"'), 'write true or false, without quotes'),
         (('-p', 'use_sim_time:=maybe'), 'write true or false, without quotes'),
         (('-p', 'sixteen_bit_range:=8'), "parameter 'sixteen_bit_range' must be 'auto' or 'full' or '9'"),
+        (('-p', 'target_frame_timeout_s:=2.0'), "parameter 'target_frame_timeout_s' must be 0.0 to 1.0"),
         (('-p', 'rectified:=perhaps'), "parameter 'rectified' must be 'auto' or 'true' or 'false', not 'perhaps'"),
     ],
 )

@@ -104,7 +104,7 @@ def test_tf2_places_what_lies_in_space_and_a_missing_transform_is_told(case: Cas
     tf2_ros = pytest.importorskip('tf2_ros', reason='needs an installed ROS 2: tf2_ros is in no package registry')
     from geometry_msgs.msg import TransformStamped
 
-    case.start(target_frame='base_link')
+    case.start(target_frame='base_link', target_frame_timeout_s=0.1)
     case.probe.until_state(case.name, 'active')
     case.calibrate(case.camera_info())
     status, space = case.probe.diagnostics(case.name), case.listen(Detection3DArray, 'detections_3d')
