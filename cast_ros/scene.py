@@ -53,6 +53,20 @@ class Pinhole(NamedTuple):
         return np.asarray(found.T)
 
 
+def rotation_of(quaternion: Any) -> NDArray[np.float64]:
+    """3×3 of a geometry_msgs/Quaternion, which need not be normed."""
+    x, y, z, w = np.array([quaternion.x, quaternion.y, quaternion.z, quaternion.w])
+    length = max(float(np.linalg.norm([x, y, z, w])), 1e-12)
+    x, y, z, w = x / length, y / length, z / length, w / length
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class LocatedObject:
     """One instance in the optical frame, metres.

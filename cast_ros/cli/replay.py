@@ -43,6 +43,7 @@ def replay(
     from cast_ros.offline.replay.report import calibration_warning, summary_of
     from cast_ros.offline.replay.run import ReplaySettings
     from cast_ros.student import LoadOptions
+    from cast_ros.tracking import InstanceTracker
 
     settings = ReplaySettings(
         topic,
@@ -53,6 +54,8 @@ def replay(
         tracking,
         rectified,
     )
+    if tracking:
+        InstanceTracker()  # a missing library is told before a bag is played for minutes
     figures = _through_dds(bag, model, out, settings, rate, peak) if live or peak else []
     columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(highlight=False)

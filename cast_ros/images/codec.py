@@ -76,23 +76,10 @@ def _unchanged(array: Array) -> Array:
     return array
 
 
-def _packed_yuv(code: int) -> Callable[[Array], Array]:
+def _yuv(code: int, sampling: str) -> Callable[[Array], Array]:
     def convert(array: Array) -> Array:
         if array.shape[1] % 2:
-            raise ImageError(
-                f'image width {array.shape[1]} is odd, but 4:2:2 pictures have colour per pair of pixels', 'width'
-            )
-        return cv2.cvtColor(np.ascontiguousarray(array), code)
-
-    return convert
-
-
-def _planar_yuv(code: int) -> Callable[[Array], Array]:
-    def convert(array: Array) -> Array:
-        if array.shape[1] % 2:
-            raise ImageError(
-                f'image width {array.shape[1]} is odd, but 4:2:0 pictures have colour per four pixels', 'width'
-            )
+            raise ImageError(f'image width {array.shape[1]} is odd, but {sampling}', 'width')
         return cv2.cvtColor(np.ascontiguousarray(array), code)
 
     return convert
@@ -115,8 +102,10 @@ _GREY = _convert(cv2.COLOR_GRAY2RGB)
 _BGR = _convert(cv2.COLOR_BGR2RGB)
 _BGRA = _convert(cv2.COLOR_BGRA2RGB)
 _RGBA = _convert(cv2.COLOR_RGBA2RGB)
-_UYVY = _packed_yuv(cv2.COLOR_YUV2RGB_UYVY)
-_YUYV = _packed_yuv(cv2.COLOR_YUV2RGB_YUY2)
+_YUV422 = '4:2:2 pictures have colour per pair of pixels'
+_YUV420 = '4:2:0 pictures have colour per four pixels'
+_UYVY = _yuv(cv2.COLOR_YUV2RGB_UYVY, _YUV422)
+_YUYV = _yuv(cv2.COLOR_YUV2RGB_YUY2, _YUV422)
 # OpenCV names a mosaic by its second row and column, ROS by its first.
 _BAYER = {
     'rggb': cv2.COLOR_BayerBG2RGB,
@@ -146,9 +135,9 @@ ENCODINGS: dict[str, Encoding] = {
     'yuv422': Encoding('u1', 2, _UYVY),
     'yuyv': Encoding('u1', 2, _YUYV),
     'yuv422_yuy2': Encoding('u1', 2, _YUYV),
-    'nv21': Encoding('u1', 1, _planar_yuv(cv2.COLOR_YUV2RGB_NV21), rows_per_two=3),
-    'nv12': Encoding('u1', 1, _planar_yuv(cv2.COLOR_YUV2RGB_NV12), rows_per_two=3),
-    'i420': Encoding('u1', 1, _planar_yuv(cv2.COLOR_YUV2RGB_I420), rows_per_two=3),
+    'nv21': Encoding('u1', 1, _yuv(cv2.COLOR_YUV2RGB_NV21, _YUV420), rows_per_two=3),
+    'nv12': Encoding('u1', 1, _yuv(cv2.COLOR_YUV2RGB_NV12, _YUV420), rows_per_two=3),
+    'i420': Encoding('u1', 1, _yuv(cv2.COLOR_YUV2RGB_I420, _YUV420), rows_per_two=3),
     'nv24': Encoding('u1', 1, _nv24, rows_per_two=6),
     **{f'bayer_{name}8': Encoding('u1', 1, _convert(code)) for name, code in _BAYER.items()},
     **{f'bayer_{name}16': Encoding('u2', 1, _convert(code)) for name, code in _BAYER.items()},

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import (
     InvalidParameterTypeException,
@@ -61,6 +65,37 @@ def unknown_parameters(given: Iterable[str]) -> list[str]:
             hint = f": did you mean '{nearest[0]}'?" if nearest else ''
             said.append(f"parameter '{name}' is not known here and does nothing{hint}")
     return said
+
+
+def unused_files(arguments: Sequence[str], node_name: str) -> list[str]:
+    """A sentence for each parameter file on a command line of which no section is for this node (`/ns/name`)."""
+    said = []
+    for flag, path in itertools.pairwise(arguments):
+        if flag != '--params-file':
+            continue
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # rcl, which has read it, says what is wrong
+        names = list(_sections(content, ''))
+        if names and not any(_is_for(name, node_name) for name in names):
+            said.append(f'{path} has parameters for {", ".join(names)} and none for {node_name}: nothing of it is used')
+    return said
+
+
+def _sections(content: Any, above: str) -> Iterator[str]:
+    """The names, as far as they go, under which there are parameters."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if key == 'ros__parameters':
+            yield above or '/'
+        else:
+            yield from _sections(value, f'{above}/{str(key).strip("/")}')
+
+
+def _is_for(name: str, node_name: str) -> bool:
+    """`*` stands for one part of a name, `**` for any number of them."""
+    parts = [{'**': '(/[^/]+)*', '*': '/[^/]+'}.get(part, f'/{re.escape(part)}') for part in name.split('/')[1:]]
+    return re.fullmatch(''.join(parts), node_name) is not None
 
 
 def descriptor_of(row: Parameter) -> ParameterDescriptor:

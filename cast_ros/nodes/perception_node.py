@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -16,7 +17,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.exceptions import InvalidParameterTypeException, ParameterUninitializedException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
@@ -25,7 +26,7 @@ from std_srvs.srv import SetBool
 from cast_ros.errors import CastError, ParameterError
 from cast_ros.images.camera_infos import CameraInfoCache
 from cast_ros.images.jpeg import FINDS_HOLES
-from cast_ros.nodes.declaration import declare, read, unknown_parameters
+from cast_ros.nodes.declaration import declare, read, unknown_parameters, unused_files
 from cast_ros.nodes.diagnostics import SUPERSEDED, Condition, FrameStatistics, diagnostic_array
 from cast_ros.nodes.frame_worker import FrameWorker
 from cast_ros.nodes.inputs import Inputs
@@ -58,7 +59,8 @@ class PerceptionNode(LifecycleNode):
         """Raises ParameterError if a parameter from a file or the command line cannot be used."""
         try:
             super().__init__(node_name, **kwargs)
-        except InvalidParameterTypeException as error:  # of the parameters that rclpy itself declares
+        # Of the parameters that rclpy itself declares; a list without entries has no type.
+        except (InvalidParameterTypeException, ParameterUninitializedException) as error:
             raise ParameterError(f'{error}: write true or false, without quotes') from error
         self.state = 'unconfigured'
         self.failure = ''
@@ -238,11 +240,9 @@ class PerceptionNode(LifecycleNode):
         waiting = self._why_silent(snapshot.seconds_since_frame)
         if waiting:
             self.get_logger().warning(waiting, throttle_duration_sec=SILENCE_WARNING_PERIOD_S)
-        warnings = self._warnings()
-        for sentence in warnings:
-            if 'nodes are called' in sentence:
-                self.get_logger().warning(sentence, throttle_duration_sec=SILENCE_WARNING_PERIOD_S)
-        condition = Condition(self.state, self.failure, waiting, warnings, self._facts())
+        if twins := self._twins():
+            self.get_logger().warning(twins, throttle_duration_sec=SILENCE_WARNING_PERIOD_S)
+        condition = Condition(self.state, self.failure, waiting, self._warnings(), self._facts())
         stamp = self.get_clock().now().to_msg()
         array = diagnostic_array(stamp, self.get_fully_qualified_name(), condition, snapshot)
         if self._shift_watch is not None:
@@ -261,9 +261,7 @@ class PerceptionNode(LifecycleNode):
         return f'{self._inputs.why_silent()} (silent for {silent_for_s:.0f} s)'
 
     def _warnings(self) -> tuple[str, ...]:
-        warnings = []
-        if (twins := self._twins()) > 1:
-            warnings.append(f'{twins} nodes are called {self.get_fully_qualified_name()}: give each its own name')
+        warnings = [twins] if (twins := self._twins()) else []
         if self._student is None or self._pipeline is None:
             return tuple(warnings)
         if self._student.provider != self._settings.providers[0]:
@@ -276,9 +274,11 @@ class PerceptionNode(LifecycleNode):
             warnings.append(self._pipeline.camera.doubt)
         return tuple(warnings)
 
-    def _twins(self) -> int:
-        """How many nodes have our name: they would answer each other's services, and publish on the same topics."""
-        return self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace()))
+    def _twins(self) -> str:
+        """A sentence if other nodes have our name: they answer each other's services, and share topics; else ''."""
+        count = self.get_node_names_and_namespaces().count((self.get_name(), self.get_namespace()))
+        named = f'{count} nodes are called {self.get_fully_qualified_name()}: give each its own name'
+        return named if count > 1 else ''
 
     def _facts(self) -> dict[str, str]:
         facts = {'image transport': self._settings.image_transport, 'enabled': str(self._enabled).lower()}
@@ -307,7 +307,7 @@ def main(args: list[str] | None = None) -> int:
     """`ros2 run cast_ros perception`: 0 after SIGINT or SIGTERM, 2 if an argument or a parameter cannot be used."""
     try:
         _init(args)
-        _run()
+        _run(sys.argv if args is None else args)
     except CastError as error:
         sys.stderr.write(f'perception: {error}\n')
         return 2
@@ -324,7 +324,7 @@ def _init(args: list[str] | None) -> None:
         raise ParameterError(' '.join(str(error).split())) from error
 
 
-def _run() -> None:
+def _run(arguments: Sequence[str]) -> None:
     """Runs the node until a signal comes."""
     # Pictures are small for a pool of threads: on busy cores waking them costs more than the resizing itself.
     cv2.setNumThreads(1)
@@ -332,6 +332,8 @@ def _run() -> None:
     executor = SingleThreadedExecutor()
     try:
         node = PerceptionNode()
+        for sentence in unused_files(arguments, node.get_fully_qualified_name()):
+            node.get_logger().warning(sentence)
         executor.add_node(node)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from cast_ros.errors import ParameterError
 from cast_ros.nodes.parameters import Settings
+from cast_ros.scene import rotation_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +39,8 @@ class Placement:
     def of(cls, header: Header, transform: Any) -> Placement:
         """From a geometry_msgs/TransformStamped whose child is the frame of this header."""
         q, t = transform.transform.rotation, transform.transform.translation
-        x, y, z, w = np.array([q.x, q.y, q.z, q.w]) / np.linalg.norm([q.x, q.y, q.z, q.w])
-        rotation = np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-            ]
-        )
         placed = Header(stamp=header.stamp, frame_id=transform.header.frame_id)
-        return cls(placed, rotation, np.array([t.x, t.y, t.z]), q)
+        return cls(placed, rotation_of(q), np.array([t.x, t.y, t.z]), q)
 
     def points(self, points_m: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """N×3 metres, or three, in the other frame."""

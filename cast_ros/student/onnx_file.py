@@ -36,17 +36,17 @@ class OnnxFile:
     sha256: str
 
 
-def read_onnx_file(path: Path) -> OnnxFile:
-    """Read a model file and refuse what is plainly none.
+def read_onnx_file(path: Path, what: str = 'student') -> OnnxFile:
+    """Read a model file and refuse what is plainly none; `what` it is called in messages.
 
     Raises:
         StudentError: missing, a directory, unreadable, empty, too large, recognisably something else, or with weights
             in other files.
     """
-    content = _read(path)
+    content = _read(path, what)
     hint = _what_it_is_instead(content)
     if hint is not None:
-        raise StudentError(f'{path}: is not a student, it is {hint}')
+        raise StudentError(f'{path}: is not a {what}, it is {hint}')
     try:
         external = _has_external_data(memoryview(content))
     except _MalformedError as error:
@@ -55,23 +55,23 @@ def read_onnx_file(path: Path) -> OnnxFile:
         ) from error
     if external:
         raise StudentError(
-            f'{path}: keeps its weights in other files; a student is one file, export it without external data'
+            f'{path}: keeps its weights in other files; a {what} is one file, export it without external data'
         )
     return OnnxFile(path, content, hashlib.sha256(content).hexdigest())
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, what: str) -> bytes:
     try:
         if path.is_dir():
             raise StudentError(f'{path}: is a directory; name the .onnx file in it')
         if not path.exists():
-            raise StudentError(f'{path}: there is no such file; check the path of the student')
+            raise StudentError(f'{path}: there is no such file; check the path of the {what}')
         if not path.is_file():
             raise StudentError(f'{path}: is not a regular file; name an .onnx file')
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise StudentError(
-                f'{path}: has {size / 2**20:.0f} MiB, more than any student ({MAX_FILE_BYTES // 2**20} MiB)'
+                f'{path}: has {size / 2**20:.0f} MiB, more than any {what} ({MAX_FILE_BYTES // 2**20} MiB)'
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:

@@ -213,3 +213,38 @@ def test_a_remapping_of_no_use_is_refused(bag: Path, remap: str, reason: str) ->
     assert done.returncode == 2
     assert reason in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'reason'),
+    [
+        (('--rate', 'nan'), 'the rate must be above 0 and finite, not nan'),
+        (('--rate', 'inf'), 'the rate must be above 0 and finite, not inf'),
+        (('--wait-for', '/nope'), "'/nope' is waited for, but not played; played are: /about, /image"),
+    ],
+)
+def test_an_argument_of_no_use_is_one_line(bag: Path, arguments: tuple[str, ...], reason: str) -> None:
+    process = start(bag, *arguments)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert reason in err
+    assert len(err.splitlines()) == 1
+
+
+def test_ros_arguments_rename_node_and_topics(probe: RosProbe, bag: Path) -> None:
+    inbox = probe.listen(Image, '/front/image', 50)
+    process = start(bag, '--rate', 10, '--ros-args', '-r', '__node:=tape', '-r', '/image:=/front/image')
+    probe.until(lambda: len(inbox) == COUNT, 'all pictures', deadline_s=30)
+    assert process.wait(timeout=30) == 0
+
+
+def test_a_bag_without_pictures_waits_for_whoever_comes_first(probe: RosProbe, tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'words.mcap') as writer:
+        writer.write('/words', START_NS, text('hello'))
+    process = start(tmp_path / 'words.mcap')
+    probe.until(lambda: probe.node.count_publishers('/words'), 'the player')
+    spin(probe, 1.0)
+    assert process.poll() is None
+    inbox = probe.listen(String, '/words', 10)
+    probe.until(lambda: inbox, 'the message')
+    assert process.wait(timeout=30) == 0

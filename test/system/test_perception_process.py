@@ -175,6 +175,7 @@ def test_the_shipped_parameter_file_and_own_names_work_from_the_command_line(
         (('--params-file', '/nowhere.yaml'), '/nowhere.yaml'),
         (('-p', 'providers:=[]'), "parameter 'providers' must not be empty"),
         (('-p', 'use_sim_time:="true"'), 'write true or false, without quotes'),
+        (('-p', 'use_sim_time:=[]'), 'write true or false, without quotes'),
         (('-p', 'use_sim_time:=maybe'), 'write true or false, without quotes'),
         (('-p', 'sixteen_bit_range:=8'), "parameter 'sixteen_bit_range' must be 'auto' or 'full' or '9'"),
         (('-p', 'target_frame_timeout_s:=2.0'), "parameter 'target_frame_timeout_s' must be 0.0 to 1.0"),
@@ -188,3 +189,13 @@ def test_a_bad_start_is_explained_in_one_line(start: Start, arguments: tuple[str
     assert explanation in output
     assert 'Traceback' not in output
     assert len([line for line in output.splitlines() if line.startswith('perception: ')]) == 1
+
+
+def test_a_parameter_file_for_another_node_is_named(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / 'robot.yaml'
+    file.write_text('/front/eyes:\n  ros__parameters:\n    threads: 1\n', encoding='utf-8')
+    process = start('-p', 'autostart:=false', '--params-file', str(file))
+    time.sleep(3)
+    process.terminate()
+    output, _ = process.communicate(timeout=20)
+    assert f'{file} has parameters for /front/eyes and none for /perception: nothing of it is used' in output

@@ -27,6 +27,7 @@ from cast_ros.offline.bags.message_types import (
 )
 from cast_ros.offline.bags.messages import stamp_ns
 from cast_ros.offline.bags.pictures import DECODERS
+from cast_ros.scene import rotation_of
 
 Matrix = NDArray[np.float64]
 
@@ -73,14 +74,8 @@ def moved(points_m: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]
 
 
 def _matrix(transform: Any) -> Matrix:
-    q, t = transform.rotation, transform.translation
-    x, y, z, w = np.array([q.x, q.y, q.z, q.w]) / max(np.linalg.norm([q.x, q.y, q.z, q.w]), 1e-12)
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
+    matrix, t = np.eye(4), transform.translation
+    matrix[:3, :3] = rotation_of(transform.rotation)
     matrix[:3, 3] = t.x, t.y, t.z
     return matrix
 

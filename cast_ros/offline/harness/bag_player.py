@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -55,6 +56,9 @@ class BagPlayer:
         clock: also publish /clock with the time of recording.
         remap: other names for topics, by the name in the bag.
 
+    Attributes:
+        topics: that are played, by their names in the bag.
+
     Raises:
         BagError: a topic is not in the bag, or its message type is not installed.
     """
@@ -68,19 +72,19 @@ class BagPlayer:
         clock: bool = False,
         remap: Mapping[str, str] | None = None,
     ) -> None:
-        if rate <= 0:
-            raise BagError(f'the rate must be above 0, not {rate}')
+        if not 0 < rate < math.inf:
+            raise BagError(f'the rate must be above 0 and finite, not {rate}')
         present = reader.topics()
         self._node = node
         self._reader = reader
-        self._topics = list(present) if topics is None else list(topics)
+        self.topics = list(present) if topics is None else list(topics)
         self._rate = rate
         self._now_ns = 0
         self._publishers: dict[str, Any] = {}
-        unknown = sorted(set(remap or {}) - set(self._topics))
+        unknown = sorted(set(remap or {}) - set(self.topics))
         if unknown:
-            raise BagError(f"'{unknown[0]}' is to be renamed, but not played; played are: {', '.join(self._topics)}")
-        for name in self._topics:
+            raise BagError(f"'{unknown[0]}' is to be renamed, but not played; played are: {', '.join(self.topics)}")
+        for name in self.topics:
             if name not in present:
                 raise BagError(f"{reader.path} has no topic '{name}'; it has: {', '.join(present) or 'none at all'}")
             summary = present[name]
@@ -91,12 +95,12 @@ class BagPlayer:
 
     def waits_for(self) -> list[str]:
         """The topics that nobody subscribes to yet."""
-        return [name for name in self._topics if self._publishers[name].get_subscription_count() == 0]
+        return [name for name in self.topics if self._publishers[name].get_subscription_count() == 0]
 
     def pictures(self) -> list[str]:
         """Those of the topics that carry pictures."""
         present = self._reader.topics()
-        return [name for name in self._topics if present[name].msgtype in PICTURE_TYPES]
+        return [name for name in self.topics if present[name].msgtype in PICTURE_TYPES]
 
     def close(self) -> None:
         """Take the publishers back."""
@@ -112,7 +116,7 @@ class BagPlayer:
         last_ns: int | None = None
         self._now_ns = 0
         due_s = time.perf_counter()
-        for raw in self._reader.raw_messages(self._topics):
+        for raw in self._reader.raw_messages(self.topics):
             gap_s = 0.0 if last_ns is None else (raw.recorded_ns - last_ns) / _NS_PER_S / self._rate
             due_s = max(due_s + max(gap_s, 0.0), time.perf_counter())
             self._wait_until(due_s, raw.recorded_ns, spin_for)
@@ -155,10 +159,11 @@ def _profile(summary: TopicSummary) -> QoSProfile:
 
 def main(argv: list[str] | None = None) -> int:
     """0 at the end of the bag, 130 after SIGINT, 2 if it cannot be played."""
-    arguments = _arguments(argv)
+    own, of_ros = _split(sys.argv[1:] if argv is None else argv)
+    arguments = _arguments(own)
     try:
         # Ctrl-C shall be a KeyboardInterrupt, not a context that vanishes under the publishers.
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=of_ros, signal_handler_options=SignalHandlerOptions.NO)
         node = Node('bag_player')
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -181,10 +186,18 @@ def main(argv: list[str] | None = None) -> int:
 def _play(reader: BagReader, node: Node, executor: SingleThreadedExecutor, arguments: argparse.Namespace) -> None:
     remap = dict(_renamed(entry) for entry in arguments.remap)
     player = BagPlayer(node, reader, arguments.topics or None, arguments.rate, arguments.clock, remap)
-    # Who waits for a picture must not miss the first: any topic would do where there is none.
+    unknown = sorted(set(arguments.wait_for or ()) - set(player.topics))
+    if unknown:
+        raise BagError(f"'{unknown[0]}' is waited for, but not played; played are: {', '.join(player.topics)}")
+    # Who waits for a picture must not miss the first; where there is none, whoever comes first is waited for.
     needed = set(arguments.wait_for or player.pictures())
     deadline_s = time.monotonic() + arguments.wait_s
-    while needed & set(player.waits_for()) and time.monotonic() < deadline_s:
+
+    def is_missing() -> bool:
+        alone = set(player.waits_for())
+        return bool(needed & alone) if needed else alone == set(player.topics)
+
+    while is_missing() and time.monotonic() < deadline_s:
         executor.spin_once(timeout_sec=0.05)
     for name in sorted(needed & set(player.waits_for())):
         print(
@@ -197,6 +210,15 @@ def _play(reader: BagReader, node: Node, executor: SingleThreadedExecutor, argum
         print(f'{reader.path}: {count} messages played', flush=True)
     for damage in reader.damages:
         print(f'the bag is not whole: {damage}', file=sys.stderr)
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Our arguments, and those from `--ros-args` to `--`; rclpy would take a remapping of ours for one of its own."""
+    if '--ros-args' not in argv:
+        return argv, []
+    start = argv.index('--ros-args')
+    end = argv.index('--', start) if '--' in argv[start:] else len(argv)
+    return argv[:start] + argv[end + 1 :], argv[start:end]
 
 
 def _renamed(entry: str) -> tuple[str, str]:

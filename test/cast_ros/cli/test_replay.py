@@ -96,3 +96,18 @@ def test_evaluate_ends_with_3_if_a_criterion_fails_and_with_0_if_none_does(
         assert done.returncode == code, done.stderr
         assert word in done.stdout
         assert (tmp_path / 'out' / 'junit.xml').exists()
+
+
+def test_a_missing_library_of_tracking_is_told_before_the_bag_is_played(tmp_path: Path) -> None:
+    (tmp_path / 'trackers.py').write_text("raise ImportError('not here')", encoding='utf-8')
+    program = [sys.executable, '-c', 'from cast_ros.cli import main; main()', 'replay', '/nowhere.mcap']
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get('PYTHONPATH')])])
+    done = subprocess.run(
+        [*program, '--model', '/nowhere.onnx', '--out', str(tmp_path / 'out'), '--live', '--tracking'],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': path},
+    )
+    assert done.returncode == 2
+    assert "tracking needs the libraries of the extra 'tracking'" in done.stderr

@@ -12,10 +12,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cast_ros.student import UNLABELLED
+from cast_train.data import Sample
 from cast_train.data.class_maps import class_map_of
 from cast_train.errors import TeacherError
+from cast_train.teachers.cache import LabelCache
 from cast_train.teachers.onnx_semantic import CITYSCAPES, OnnxSemantic
 from cast_train.teachers.registry import open_teacher
+from cast_train.teachers.report import CollapseRule, LabelReport
+from cast_train.teachers.teacher import PseudoLabelSettings, pseudo_sample
 
 CLASSES = class_map_of('road').classes
 ROAD = {entry.name: entry.id for entry in CLASSES}
@@ -35,6 +39,9 @@ def network(path: Path, answers: str, channels_first: bool = True, external: boo
         source = 'planes'
     nodes.append(helper.make_node('Conv', [source, 'kernel'], ['scores']))
     kind, form = TensorProto.FLOAT, [1, len(CITYSCAPES), HEIGHT, WIDTH]
+    if answers == 'probabilities':
+        nodes[-1].output[0] = 'logits'
+        nodes.append(helper.make_node('Softmax', ['logits'], ['scores'], axis=1))
     if answers == 'ids':
         nodes.append(helper.make_node('ArgMax', ['scores'], ['ids'], axis=1, keepdims=0))
         kind, form = TensorProto.INT64, [1, HEIGHT, WIDTH]
@@ -113,7 +120,6 @@ def test_the_fingerprint_follows_file_and_settings_and_not_the_folder(tmp_path: 
     (tmp_path / 'moved').mkdir()
     one, moved = network(tmp_path / 'a.onnx', 'ids'), network(tmp_path / 'moved' / 'b.onnx', 'ids')
     assert teacher(one).fingerprint == teacher(moved).fingerprint
-    assert teacher(one).fingerprint == teacher(one, license='Apache-2.0').fingerprint
     others = [teacher(network(tmp_path / 'c.onnx', 'scores')), teacher(one, tiles=False), teacher(one, colors='bgr')]
     assert len({teacher(one).fingerprint, *(other.fingerprint for other in others)}) == 4
 
@@ -126,9 +132,9 @@ def text(path: Path) -> Path:
 @pytest.mark.parametrize(
     ('make', 'reason'),
     [
-        (lambda folder: folder / 'absent.onnx', 'no such file'),
-        (lambda folder: text(folder / 'a.onnx'), 'is no ONNX file'),
-        (lambda folder: network(folder / 'a.onnx', 'ids', external=True), 'keeps weights outside of the file'),
+        (lambda folder: folder / 'absent.onnx', 'there is no such file'),
+        (lambda folder: text(folder / 'a.onnx'), 'git LFS'),
+        (lambda folder: network(folder / 'a.onnx', 'ids', external=True), 'keeps its weights in other files'),
     ],
 )
 def test_a_file_of_no_use_is_named(tmp_path: Path, make: Any, reason: str) -> None:
@@ -147,3 +153,39 @@ def test_an_answer_of_another_form_is_named(tmp_path: Path) -> None:
     asked = teacher(network(tmp_path / 'a.onnx', 'scores'), answers='voc')
     with pytest.raises(TeacherError, match=r'answers float32 of shape \(19, 16, 16\); wanted are'):
         asked.semantic(halves((1, 2, 3), (4, 5, 6)))
+
+
+def test_probabilities_are_taken_as_they_are(tmp_path: Path) -> None:
+    image = halves((255, 0, 0), (120, 120, 0))
+    logits, shares = (teacher(network(tmp_path / f'{kind}.onnx', kind)) for kind in ('scores', 'probabilities'))
+    np.testing.assert_array_equal(shares.semantic(image), logits.semantic(image))
+    assert shares.semantic(image)[5, 5] == ROAD['car']
+
+
+def test_a_map_alone_says_nothing_of_objects_and_is_no_collapse(tmp_path: Path) -> None:
+    asked = teacher(network(tmp_path / 'a.onnx', 'scores'))
+    image = halves((255, 0, 0), (0, 0, 255))
+    cache = LabelCache(tmp_path / 'cache', asked.fingerprint)
+    key, (answer,) = cache.key(image, None), asked.label([image], [None])
+    cache.store(key, answer)
+    stored, report = cache.load(key), LabelReport()
+    assert stored is not None
+    assert not stored.knows_instances
+    for _ in range(60):
+        report.add(stored, 0.3)
+    report.require_health(CollapseRule(), CLASSES)
+    human = Sample(
+        name='one',
+        image=image,
+        semantic=np.full((32, 32), UNLABELLED, np.uint8),
+        instance_ids=np.zeros((32, 32), np.uint16),
+        instance_labels=np.zeros(0, np.int64),
+        union_ids=np.ones((32, 32), np.uint8),
+        unions=((2, 6),),
+        groups=((2, 6),),
+    )
+    taught = pseudo_sample(human, stored, PseudoLabelSettings())
+    assert taught.instance_ids is None
+    assert (taught.union_ids, taught.unions, taught.groups) == (None, (), ())
+    assert taught.semantic is not None
+    assert taught.semantic[5, 5] == ROAD['car']

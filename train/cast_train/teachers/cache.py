@@ -83,6 +83,8 @@ class LabelCache:
             'scores': answer.scores.astype(np.float32),
             'soft_masks': answer.soft_masks,
         }
+        if not answer.knows_instances:
+            arrays['without_instances'] = np.array(True)
         if answer.semantic is not None:
             arrays['semantic'] = answer.semantic
         if answer.depth_m is not None:
@@ -155,4 +157,5 @@ def _checked(arrays: dict[str, Any], key: str, path: Path) -> PseudoLabels:
         depth_m=None if depth is None else depth.astype(np.float32),
         disparity=disparity,
         segments=segments,
+        knows_instances='without_instances' not in arrays,
     )

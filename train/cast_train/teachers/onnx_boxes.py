@@ -61,7 +61,6 @@ class OnnxBoxesSettings(Settings):
         score_floor: detections below are not even kept.
         nms_iou: of two boxes of one class that overlap more than this, only the better one is kept.
         brightened: look a second time at a brightened picture, for nights; what both see is kept once.
-        license: of the detector; it goes into the card of what it teaches.
         device: where the masks are made.
     """
 
@@ -71,7 +70,6 @@ class OnnxBoxesSettings(Settings):
     score_floor: Share = 0.2
     nms_iou: Share = 0.65
     brightened: bool = False
-    license: str = ''
     device: Device = 'cpu'
 
 
@@ -110,7 +108,7 @@ class OnnxBoxes:
         self.fingerprint = digest(
             'onnx_boxes',
             ANSWER_VERSION,
-            settings.model_dump_json(exclude={'network', 'masks', 'license', 'device'}),
+            settings.model_dump_json(exclude={'network', 'masks', 'device'}),
             self._ids.tolist(),
             masks_input.model_dump_json(),
             masks.size.model_dump_json(),

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from cast_ros.errors import StudentError
+from cast_ros.student.onnx_file import read_onnx_file
 from cast_train.errors import TeacherError
-
-LARGEST_MB = 1024
 
 
 class OnnxNetwork:
@@ -32,17 +32,13 @@ class OnnxNetwork:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_file():
-            raise TeacherError(f'{path}: no such file; a teacher of this kind is an .onnx file')
-        if path.stat().st_size > LARGEST_MB << 20:
-            raise TeacherError(f'{path}: {path.stat().st_size >> 20} MB; more than {LARGEST_MB} MB are not opened')
-        content = path.read_bytes()
         try:
+            content = read_onnx_file(path, 'teacher').content
             model = onnx.load_model_from_string(content)
+        except StudentError as error:
+            raise TeacherError(str(error)) from error
         except Exception as error:  # of protobuf, which has no public error
             raise TeacherError(f'{path}: is no ONNX file ({error}); export or copy it again') from error
-        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-            raise TeacherError(f'{path}: keeps weights outside of the file; save it with all of them in it')
         self.parameters_m = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer) / 1e6
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -54,7 +50,12 @@ class OnnxNetwork:
         shape = inputs[0].shape
         self._is_first = len(shape) == 4 and shape[1] == 3
         sizes = shape[2:] if self._is_first else shape[1:3]
-        fixed = len(shape) == 4 and 3 in (shape[1], shape[3]) and all(isinstance(size, int) for size in sizes)
+        fixed = (
+            len(shape) == 4
+            and shape[0] == 1
+            and 3 in (shape[1], shape[3])
+            and all(isinstance(size, int) for size in sizes)
+        )
         if len(inputs) != 1 or not fixed or inputs[0].type not in ('tensor(uint8)', 'tensor(float)'):
             forms = ', '.join(f'{entry.name} {entry.type} {entry.shape}' for entry in inputs)
             raise TeacherError(f'{path}: takes {forms}; wanted is one picture 1×3×H×W or 1×H×W×3 of a fixed size')
@@ -77,7 +78,11 @@ class OnnxNetwork:
         return self.raw(pixels)
 
     def raw(self, pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Its first output for H×W×3 numbers of its own size and type."""
+        """Its first output for H×W×3 numbers of its own size, 0…255 where it takes uint8."""
         batch = (pixels.transpose(2, 0, 1) if self._is_first else pixels)[None]
-        answer: npt.NDArray[np.generic] = self._session.run(None, {self._input: np.ascontiguousarray(batch)})[0]
+        wanted = np.ascontiguousarray(batch, np.uint8 if self._is_uint8 else np.float32)
+        try:
+            answer: npt.NDArray[np.generic] = self._session.run(None, {self._input: wanted})[0]
+        except Exception as error:  # onnxruntime raises classes of its own binding
+            raise TeacherError(f'{self.path}: does not answer an image: {error}') from error
         return answer

@@ -50,7 +50,6 @@ class OnnxSemanticSettings(Settings):
             than a half.
         mean, std: of the channels, for inputs of floats in 0…1; those of ImageNet for most.
         colors: order of the channels.
-        license: of the networks; it goes into the card of what they teach.
     """
 
     networks: Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -60,7 +59,6 @@ class OnnxSemanticSettings(Settings):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     colors: Literal['rgb', 'bgr'] = 'rgb'
-    license: str = ''
 
 
 class OnnxSemantic:
@@ -89,7 +87,7 @@ class OnnxSemantic:
         self.fingerprint = digest(
             'onnx_semantic',
             ANSWER_VERSION,
-            settings.model_dump_json(exclude={'networks', 'license'}),
+            settings.model_dump_json(exclude={'networks'}),
             self._ids.tolist(),
             *(hashlib.sha256(path.read_bytes()).hexdigest() for path in settings.networks),
         )
@@ -100,8 +98,7 @@ class OnnxSemantic:
         found = []
         for image in images:
             height, width = image.shape[:2]
-            nothing = PseudoLabels.without_instances(height, width)
-            found.append(PseudoLabels(**{**vars(nothing), 'semantic': self.semantic(image)}))
+            found.append(PseudoLabels.without_instances(height, width, semantic=self.semantic(image)))
         return found
 
     def semantic(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -153,9 +150,7 @@ class OnnxSemantic:
         if plane.ndim == 3 and plane.shape[0] == known:
             plane = plane.transpose(1, 2, 0)
         if plane.ndim == 3 and plane.shape[2] == known:
-            logits = plane.astype(np.float32)
-            exponents = np.exp(logits - logits.max(2, keepdims=True))
-            probabilities = exponents / exponents.sum(2, keepdims=True)
+            probabilities = _probabilities(plane.astype(np.float32))
             found = np.zeros((*plane.shape[:2], self._count), np.float32)
             for own, ours in enumerate(self._ids[:known].tolist()):
                 if ours != UNLABELLED:
@@ -168,6 +163,14 @@ class OnnxSemantic:
             f'{network.path}: answers {plane.dtype} of shape {plane.shape}; wanted are H×W class ids, or scores of the '
             f'{known} classes of {self.settings.answers}'
         )
+
+
+def _probabilities(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """h×w×C from logits, or as they are where the network has taken the softmax itself."""
+    if scores.min() >= 0 and np.allclose(scores.sum(2), 1, atol=1e-2):
+        return scores
+    exponents = np.exp(scores - scores.max(2, keepdims=True))
+    return np.asarray(exponents / exponents.sum(2, keepdims=True), np.float32)
 
 
 def ids_into(names: Sequence[str], classes: Sequence[ClassInfo]) -> npt.NDArray[np.uint8]:

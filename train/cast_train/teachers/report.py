@@ -126,9 +126,10 @@ class LabelReport:
 
 
 def _says_nothing(answer: PseudoLabels, has_instances: bool) -> bool:
-    """Without a detection; masks without a class count as such, and whoever knows depth alone has none to show."""
+    """Without a detection; masks without a class count as such; whoever knows depth or a map alone has none."""
     depth_alone = answer.disparity is not None or (answer.depth_m is not None and answer.semantic is None)
-    return not (has_instances or depth_alone or answer.segments)
+    map_alone = answer.semantic is not None and not answer.knows_instances
+    return not (has_instances or depth_alone or map_alone or answer.segments)
 
 
 def _share(part: float, whole: float) -> float | None:

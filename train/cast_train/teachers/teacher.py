@@ -38,6 +38,7 @@ class PseudoLabels:
         depth_m: H×W float32 metres for this picture's own camera, NaN unknown, +Inf sky; None as above.
         disparity: H×W float32 inverse depth of unknown scale and shift; None as above.
         segments: class-agnostic masks; None as above.
+        knows_instances: whether no row means no object; else the teacher says nothing of objects.
     """
 
     height: int
@@ -49,6 +50,7 @@ class PseudoLabels:
     depth_m: npt.NDArray[np.float32] | None = None
     disparity: npt.NDArray[np.float32] | None = None
     segments: Segments | None = None
+    knows_instances: bool = True
 
     @classmethod
     def without_instances(
@@ -58,10 +60,11 @@ class PseudoLabels:
         depth_m: npt.NDArray[np.float32] | None = None,
         disparity: npt.NDArray[np.float32] | None = None,
         segments: Segments | None = None,
+        semantic: npt.NDArray[np.uint8] | None = None,
     ) -> PseudoLabels:
         """The answer of a teacher that knows no classes."""
         nothing = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 1, 1), np.uint8)
-        return cls(height, width, *nothing, depth_m=depth_m, disparity=disparity, segments=segments)
+        return cls(height, width, *nothing, semantic, depth_m, disparity, segments, knows_instances=False)
 
 
 class Teacher(Protocol):
@@ -106,14 +109,11 @@ def pseudo_sample(sample: Sample, answer: PseudoLabels, settings: PseudoLabelSet
     if semantic is not None:
         by_id = np.concatenate([np.zeros(1, np.uint8), labels.astype(np.uint8)])
         semantic = np.where(ids > 0, by_id[ids], semantic)
-    return replace(
-        sample,
-        instance_ids=ids,
-        instance_labels=labels,
-        instance_is_crowd=np.zeros(len(rows), bool),
-        semantic=semantic,
-        depth_m=answer.depth_m,
-    )
+    # What people said in unions is theirs, too.
+    told = replace(sample, semantic=semantic, union_ids=None, unions=(), groups=(), depth_m=answer.depth_m)
+    if semantic is not None and not answer.knows_instances:
+        return replace(told, instance_ids=None, instance_labels=None, instance_is_crowd=None, complete=None)
+    return replace(told, instance_ids=ids, instance_labels=labels, instance_is_crowd=np.zeros(len(rows), bool))
 
 
 def _paint(answer: PseudoLabels, settings: PseudoLabelSettings) -> tuple[npt.NDArray[np.uint16], list[int]]:
